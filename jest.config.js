@@ -1,0 +1,37 @@
+/** One project for each tier; see CONTRIBUTING.md. */
+const transform = {
+  '^.+\\.ts$': [
+    '@swc/jest',
+    {
+      jsc: {
+        target: 'es2024',
+        parser: { syntax: 'typescript', decorators: true },
+        transform: { legacyDecorator: true, decoratorMetadata: true },
+      },
+      module: { type: 'es6' },
+      sourceMaps: 'inline',
+    },
+  ],
+};
+
+const tier = (displayName, testMatch, more = {}) => ({
+  displayName,
+  testMatch,
+  transform,
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^@alto/(contracts|platform|sdk|testing)$': '<rootDir>/libs/$1/src/index.ts' },
+  setupFiles: ['reflect-metadata'],
+  modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/tmp'],
+  testPathIgnorePatterns: ['/node_modules/', ...(more.ignore ?? [])],
+});
+
+export default {
+  projects: [
+    tier('unit', ['<rootDir>/{apps,libs}/**/*.spec.ts'], { ignore: ['\\.int\\.spec\\.ts$'] }),
+    tier('int', ['<rootDir>/{apps,libs}/**/*.int.spec.ts']),
+    tier('e2e', ['<rootDir>/tests/e2e/**/*.spec.ts']),
+    tier('chaos', ['<rootDir>/tests/chaos/**/*.spec.ts']),
+    tier('tidy', ['<rootDir>/tools/**/*.spec.ts']),
+  ],
+  testTimeout: 60_000,
+};

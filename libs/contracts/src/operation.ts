@@ -1,0 +1,110 @@
+/**
+ * One declaration per operation. The NATS subject, the handler's types, the gateway's route, the OpenAPI
+ * document, the sdk, the command's help and the NATS permissions all derive from it.
+ */
+import { z } from 'zod';
+import type { ErrorCode } from './errors';
+import type { RequiredPermission } from './permissions';
+
+export const serviceNames = [
+  'gateway',
+  'compute',
+  'node-agent',
+  'storage',
+  'load-balancer',
+  'notifications',
+  'search',
+] as const;
+
+export type ServiceName = (typeof serviceNames)[number];
+
+export type HttpMethod = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+
+export interface HttpRoute {
+  readonly method: HttpMethod;
+  /** Template with `{name}` for each path parameter, e.g. `/v1/projects/{project}/apps/{app}`. */
+  readonly path: string;
+  /** Status of success; 200 unless given. */
+  readonly status?: number;
+  /**
+   * `json`: input and output are JSON and travel over NATS. `upload` and `download`: the body is streamed between
+   * the gateway and the service over HTTP and never touches NATS. `events`: server-sent events, by the gateway itself.
+   */
+  readonly kind?: 'json' | 'upload' | 'download' | 'events';
+  /** Input fields of a PUT, POST or PATCH that come from the query string. GET and DELETE take all from there. */
+  readonly query?: readonly string[];
+}
+
+export interface OperationDeclaration<I extends z.ZodObject, O extends z.ZodType> {
+  readonly service: ServiceName;
+  /** Plural resource, e.g. `apps`. */
+  readonly noun: string;
+  /** e.g. `put`, `get`, `list`, `delete`, `sync`. */
+  readonly verb: string;
+  readonly version: number;
+  /** One sentence, shown in the API reference and in the command's help. */
+  readonly summary: string;
+  /** Left out for operations between services. */
+  readonly http?: HttpRoute;
+  readonly permission: RequiredPermission;
+  /** Services that may call it; `gateway` stands for users. */
+  readonly callers: readonly ServiceName[];
+  /** One flat object: path parameters, query and body fields together. */
+  readonly input: I;
+  readonly output: O;
+  /** Codes beyond the ambient ones. */
+  readonly errors: readonly ErrorCode[];
+  /** Doing it twice has the effect of doing it once, so that a lost answer may be retried. */
+  readonly idempotent: boolean;
+  /** The operation is addressed to one instance: its id is the last token of the subject. */
+  readonly perInstance?: boolean;
+}
+
+export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType>
+  extends OperationDeclaration<I, O> {
+  /** `<service>.<noun>.<verb>`, e.g. `compute.apps.put`. */
+  readonly name: string;
+  /** `alto.rpc.<service>.v<version>.<noun>.<verb>`. */
+  readonly subject: string;
+}
+
+export type InputOf<T extends Operation> = z.output<T['input']>;
+/** What a caller may leave out: fields with a default are optional. */
+export type RequestOf<T extends Operation> = z.input<T['input']>;
+export type OutputOf<T extends Operation> = z.output<T['output']>;
+
+/** Declares an operation. @throws Error when the declaration contradicts itself: that fails at load, in every test. */
+export function operation<I extends z.ZodObject, O extends z.ZodType>(
+  declaration: OperationDeclaration<I, O>,
+): Operation<I, O> {
+  const { service, noun, verb, version, http, callers, permission, input } = declaration;
+  const name = `${service}.${noun}.${verb}`;
+  if (callers.length === 0) throw new Error(`${name}: name at least one caller`);
+  if (callers.includes('gateway') !== (http !== undefined)) {
+    throw new Error(`${name}: an operation has an http route exactly when the gateway calls it`);
+  }
+  if ((permission === 'internal') === (http !== undefined)) {
+    throw new Error(`${name}: 'internal' is for operations without an http route`);
+  }
+  for (const field of [...pathParameters(http?.path ?? ''), ...(http?.query ?? [])]) {
+    if (!Object.hasOwn(input.shape, field)) throw new Error(`${name}: input has no field '${field}'`);
+  }
+  return Object.freeze({ ...declaration, name, subject: `alto.rpc.${service}.v${version}.${noun}.${verb}` });
+}
+
+/** Names in the template, in order: `/v1/projects/{project}` → `['project']`. */
+export function pathParameters(path: string): string[] {
+  return Array.from(path.matchAll(/\{([a-zA-Z]+)\}/g), (match) => match[1] ?? '');
+}
+
+/** The operation is about one project, named by the path parameter `project`. */
+export function isProjectScoped(operation: Pick<Operation, 'http'>): boolean {
+  return operation.http !== undefined && pathParameters(operation.http.path).includes('project');
+}
+
+/** Subject of one operation, for one instance where it is addressed to one. */
+export function subjectOf(operation: Operation, instance?: string): string {
+  if (operation.perInstance !== true) return operation.subject;
+  if (instance === undefined) throw new Error(`${operation.name}: say which instance`);
+  return `${operation.subject}.${instance}`;
+}

@@ -1,0 +1,443 @@
+import { z } from 'zod';
+import { event } from '../event';
+import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
+import { idOf } from '../ids';
+import { operation } from '../operation';
+import { logPageSchema, logQuery } from './node-agent';
+
+const environmentName = z
+  .string()
+  .max(200)
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and underscores, and not begin with a digit');
+
+export const readinessSchema = z.strictObject({
+  path: z
+    .string()
+    .max(1000)
+    .regex(/^\/[\x21-\x7e]*$/, 'must begin with / and hold no blanks')
+    .default('/')
+    .describe('HTTP path that answers 200–399 once the instance can serve'),
+  timeoutMs: z.number().int().min(100).max(60_000).default(2_000),
+  deadlineMs: z
+    .number()
+    .int()
+    .min(1_000)
+    .max(3_600_000)
+    .default(300_000)
+    .describe('An instance that is not ready after this long has failed'),
+});
+
+export const resourcesSchema = z.strictObject({
+  cpuMillis: z.number().int().min(10).max(256_000).default(100).describe('Thousandths of a CPU, used for placement'),
+  memoryBytes: z
+    .number()
+    .int()
+    .min(1_048_576)
+    .max(2 ** 42)
+    .default(134_217_728)
+    .describe('Memory in bytes, used for placement'),
+});
+
+export const stopSchema = z.strictObject({
+  signal: z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']).default('SIGTERM'),
+  graceMs: z.number().int().min(0).max(600_000).default(30_000).describe('From the signal to SIGKILL'),
+});
+
+/** What a user asks for: the body of PUT and the content of `alto.yaml`. */
+export const appSpecSchema = z.strictObject({
+  bundle: idOf('bundle').nullable().default(null).describe('Files of the app, as uploaded; null for a command alone'),
+  command: z.array(z.string().min(1).max(4096)).min(1).max(100).describe('Program and its arguments; no shell reads them'),
+  env: z
+    .record(environmentName, z.string().max(32_768))
+    .default({})
+    .refine((env) => Object.keys(env).length <= 200, 'must hold 200 variables at most')
+    .refine((env) => !Object.hasOwn(env, 'PORT'), 'PORT is set by Alto'),
+  replicas: z.number().int().min(0).max(1_000).default(1),
+  readiness: readinessSchema.prefault({}),
+  resources: resourcesSchema.prefault({}),
+  stop: stopSchema.prefault({}),
+});
+export type AppSpec = z.infer<typeof appSpecSchema>;
+
+export const instanceStates = [
+  'pending',
+  'starting',
+  'ready',
+  'unready',
+  'backoff',
+  'draining',
+  'stopping',
+  'stopped',
+  'failed',
+  'lost',
+] as const;
+
+export const addressSchema = z.object({ ip: z.string(), port: z.number().int().min(1).max(65_535) });
+
+export const instanceSchema = z.object({
+  id: idOf('instance'),
+  app: idOf('app'),
+  revision: z.number().int(),
+  node: z.string().nullable(),
+  state: z.enum(instanceStates),
+  /** Why it is in this state and what would move it on, in words. */
+  reason: z.string(),
+  address: addressSchema.nullable(),
+  restarts: z.number().int(),
+  exitCode: z.number().int().nullable(),
+  version: z.number().int(),
+  createdAt: timeField,
+  updatedAt: timeField,
+});
+export type Instance = z.infer<typeof instanceSchema>;
+
+export const appStates = ['running', 'progressing', 'degraded', 'stopped', 'deleting'] as const;
+
+export const appStatusSchema = z.object({
+  state: z.enum(appStates),
+  reason: z.string(),
+  desired: z.number().int(),
+  ready: z.number().int(),
+  /** Ready instances of the current revision. */
+  updated: z.number().int(),
+});
+
+export const appSchema = z.object({
+  id: idOf('app'),
+  project: idOf('project'),
+  name: nameField,
+  spec: appSpecSchema,
+  revision: z.number().int(),
+  version: z.number().int(),
+  status: appStatusSchema,
+  createdAt: timeField,
+  updatedAt: timeField,
+});
+export type App = z.infer<typeof appSchema>;
+
+export const revisionSchema = z.object({
+  id: idOf('revision'),
+  app: idOf('app'),
+  number: z.number().int(),
+  bundle: z.string().nullable(),
+  command: z.array(z.string()),
+  env: z.record(z.string(), z.string()),
+  current: z.boolean(),
+  createdAt: timeField,
+});
+export type Revision = z.infer<typeof revisionSchema>;
+
+export const nodeStates = ['ready', 'suspect', 'lost'] as const;
+export const nodeSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  state: z.enum(nodeStates),
+  reason: z.string(),
+  agentVersion: z.string(),
+  capacity: resourcesSchema,
+  used: z.object({ cpuMillis: z.number(), memoryBytes: z.number(), instances: z.number().int() }),
+  version: z.number().int(),
+  lastSeenAt: timeField,
+  createdAt: timeField,
+});
+export type Node = z.infer<typeof nodeSchema>;
+
+/** What an agent says of one instance. */
+export const observedInstanceSchema = z.object({
+  id: idOf('instance'),
+  state: z.enum(['fetching', 'starting', 'running', 'ready', 'backoff', 'stopping', 'exited', 'failed']),
+  reason: z.string().max(2_000),
+  address: addressSchema.nullable(),
+  restarts: z.number().int(),
+  exitCode: z.number().int().nullable(),
+  exitSignal: z.string().nullable(),
+  startedAt: timeField.nullable(),
+});
+export type ObservedInstance = z.infer<typeof observedInstanceSchema>;
+
+/** What an agent is to run. `stopped` instances stay listed until the agent reports them `exited`. */
+export const desiredInstanceSchema = z.object({
+  id: idOf('instance'),
+  project: idOf('project'),
+  app: idOf('app'),
+  appName: z.string(),
+  revision: z.number().int(),
+  want: z.enum(['running', 'stopped']),
+  bundle: z.object({ id: z.string(), sha256: z.string(), sizeBytes: z.number().int() }).nullable(),
+  command: z.array(z.string()),
+  env: z.record(z.string(), z.string()),
+  readiness: readinessSchema,
+  resources: resourcesSchema,
+  stop: stopSchema,
+});
+export type DesiredInstance = z.infer<typeof desiredInstanceSchema>;
+
+export const endpointSchema = z.object({
+  instance: idOf('instance'),
+  ip: z.string(),
+  port: z.number().int(),
+  /** `draining` takes no new requests; requests in flight end in peace. */
+  state: z.enum(['ready', 'draining']),
+});
+
+/** All addresses that serve an app. State, not a request: the newest generation replaces the older ones. */
+export const endpointSetSchema = z.object({
+  app: idOf('app'),
+  appName: z.string(),
+  project: idOf('project'),
+  projectName: z.string(),
+  generation: z.number().int(),
+  /** The app is gone and its routes with it. */
+  deleted: z.boolean(),
+  endpoints: z.array(endpointSchema).max(1_000),
+});
+export type EndpointSet = z.infer<typeof endpointSetSchema>;
+
+const appAddress = { project: projectField, app: nameField };
+
+export const computeOperations = {
+  apps: {
+    put: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'put',
+      version: 1,
+      summary: 'Create an app or change it to this specification',
+      http: { method: 'PUT', path: '/v1/projects/{project}/apps/{app}' },
+      permission: 'apps.write',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, ...appSpecSchema.shape }),
+      output: appSchema,
+      errors: ['conflict', 'unprocessable'],
+      idempotent: true,
+    }),
+    get: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'get',
+      version: 1,
+      summary: 'Show an app and its status',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}' },
+      permission: 'apps.read',
+      callers: ['gateway', 'load-balancer'],
+      input: z.strictObject(appAddress),
+      output: appSchema,
+      errors: [],
+      idempotent: true,
+    }),
+    list: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'list',
+      version: 1,
+      summary: 'List the apps of a project',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, ...pageRequest }),
+      output: pageOf(appSchema),
+      errors: [],
+      idempotent: true,
+    }),
+    delete: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'delete',
+      version: 1,
+      summary: 'Delete an app: its instances are drained and stopped, then it is gone',
+      http: { method: 'DELETE', path: '/v1/projects/{project}/apps/{app}', status: 202 },
+      permission: 'apps.write',
+      callers: ['gateway'],
+      input: z.strictObject(appAddress),
+      output: appSchema,
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  instances: {
+    list: operation({
+      service: 'compute',
+      noun: 'instances',
+      verb: 'list',
+      version: 1,
+      summary: 'List the instances of an app, with the reason for the state each is in',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/instances' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, ...pageRequest }),
+      output: pageOf(instanceSchema),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  revisions: {
+    list: operation({
+      service: 'compute',
+      noun: 'revisions',
+      verb: 'list',
+      version: 1,
+      summary: 'List the revisions of an app, newest first',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/revisions' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, ...pageRequest }),
+      output: pageOf(revisionSchema),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  logs: {
+    read: operation({
+      service: 'compute',
+      noun: 'logs',
+      verb: 'read',
+      version: 1,
+      summary: 'Read the last log lines of an app, or those after a cursor',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/logs' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, instance: idOf('instance').optional(), ...logQuery }),
+      output: logPageSchema,
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  nodes: {
+    list: operation({
+      service: 'compute',
+      noun: 'nodes',
+      verb: 'list',
+      version: 1,
+      summary: 'List the machines of the cluster',
+      http: { method: 'GET', path: '/v1/nodes' },
+      permission: 'cluster.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...pageRequest }),
+      output: pageOf(nodeSchema),
+      errors: [],
+      idempotent: true,
+    }),
+    sync: operation({
+      service: 'compute',
+      noun: 'nodes',
+      verb: 'sync',
+      version: 1,
+      summary: 'An agent says what runs on its machine and learns what should',
+      permission: 'internal',
+      callers: ['node-agent'],
+      input: z.object({
+        node: z.string().min(1).max(60),
+        name: z.string().min(1).max(200),
+        agentVersion: z.string().max(60),
+        capacity: resourcesSchema,
+        /** Highest generation that the agent has on its disk. */
+        seenGeneration: z.number().int(),
+        instances: z.array(observedInstanceSchema).max(2_000),
+      }),
+      output: z.object({
+        /** Of this node's set; an agent refuses one lower than it has seen. */
+        generation: z.number().int(),
+        /** Of the reconciler's lease that made the set; an agent refuses a lower one. */
+        fencingToken: z.number().int(),
+        instances: z.array(desiredInstanceSchema).max(2_000),
+      }),
+      errors: ['stale_writer'],
+      idempotent: true,
+    }),
+  },
+  proxies: {
+    sync: operation({
+      service: 'compute',
+      noun: 'proxies',
+      verb: 'sync',
+      version: 1,
+      summary: 'A proxy says which generation it has applied and learns the endpoint sets changed since',
+      permission: 'internal',
+      callers: ['load-balancer'],
+      input: z.object({
+        proxy: z.string().min(1).max(60),
+        /** 0 asks for everything. */
+        appliedGeneration: z.number().int().min(0),
+      }),
+      output: z.object({
+        /** Highest generation of the sets in this answer: what the proxy reports once they are applied. */
+        generation: z.number().int(),
+        /** The answer holds every set, so what is not in it does not exist. */
+        complete: z.boolean(),
+        sets: z.array(endpointSetSchema).max(500),
+      }),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+};
+
+const appEventData = z.object({ app: appSchema });
+
+export const computeEvents = {
+  appCreated: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'created',
+    version: 1,
+    summary: 'An app was created',
+    data: appEventData,
+  }),
+  appUpdated: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'updated',
+    version: 1,
+    summary: "An app's specification was changed",
+    data: appEventData,
+  }),
+  appReady: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'ready',
+    version: 1,
+    summary: 'Every replica of an app is ready',
+    data: appEventData,
+  }),
+  appDegraded: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'degraded',
+    version: 1,
+    summary: 'An app has fewer ready replicas than it should and makes no progress',
+    data: appEventData,
+  }),
+  appDeleted: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'deleted',
+    version: 1,
+    summary: 'An app and all its instances are gone',
+    data: appEventData,
+  }),
+  instanceChanged: event({
+    service: 'compute',
+    noun: 'instances',
+    verb: 'changed',
+    version: 1,
+    summary: 'An instance has entered another state',
+    data: z.object({ instance: instanceSchema }),
+  }),
+  nodeReady: event({
+    service: 'compute',
+    noun: 'nodes',
+    verb: 'ready',
+    version: 1,
+    summary: 'A machine has joined or is back',
+    data: z.object({ node: nodeSchema }),
+  }),
+  nodeLost: event({
+    service: 'compute',
+    noun: 'nodes',
+    verb: 'lost',
+    version: 1,
+    summary: 'A machine has not been heard of and its instances are replaced',
+    data: z.object({ node: nodeSchema }),
+  }),
+};
+

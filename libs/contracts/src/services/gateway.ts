@@ -1,0 +1,227 @@
+import { z } from 'zod';
+import { event } from '../event';
+import { emptyOutput, nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
+import { idOf } from '../ids';
+import { operation, serviceNames } from '../operation';
+import { projectRoles, roles } from '../permissions';
+
+export const projectSchema = z.object({
+  id: idOf('project'),
+  name: nameField,
+  displayName: z.string(),
+  version: z.number().int(),
+  createdAt: timeField,
+  updatedAt: timeField,
+});
+export type Project = z.infer<typeof projectSchema>;
+
+export const apiKeySchema = z.object({
+  id: idOf('key'),
+  name: z.string(),
+  role: z.enum(roles),
+  /** Null for a key of the whole cluster. */
+  project: z.string().nullable(),
+  version: z.number().int(),
+  createdAt: timeField,
+  lastUsedAt: timeField.nullable(),
+  revokedAt: timeField.nullable(),
+});
+export type ApiKey = z.infer<typeof apiKeySchema>;
+
+export const serviceStatusSchema = z.object({
+  service: z.enum(serviceNames),
+  state: z.enum(['available', 'unavailable']),
+  versions: z.array(z.string()),
+  instances: z.array(
+    z.object({ instance: z.string(), version: z.string(), state: z.enum(['ready', 'draining']), since: timeField }),
+  ),
+  reason: z.string(),
+});
+
+const displayName = z.string().min(1).max(100);
+const keyName = z.string().min(1).max(100).describe('What the key is for');
+
+export const gatewayOperations = {
+  identity: {
+    get: operation({
+      service: 'gateway',
+      noun: 'identity',
+      verb: 'get',
+      version: 1,
+      summary: 'Say who the API key belongs to and what it may do',
+      http: { method: 'GET', path: '/v1/whoami' },
+      permission: 'authenticated',
+      callers: ['gateway'],
+      input: z.object({}),
+      output: z.object({
+        key: z.string(),
+        role: z.enum(roles),
+        project: z.object({ id: z.string(), name: z.string() }).nullable(),
+        permissions: z.array(z.string()),
+      }),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  projects: {
+    create: operation({
+      service: 'gateway',
+      noun: 'projects',
+      verb: 'create',
+      version: 1,
+      summary: 'Create a project',
+      http: { method: 'POST', path: '/v1/projects', status: 201 },
+      permission: 'cluster.write',
+      callers: ['gateway'],
+      input: z.strictObject({ name: nameField, displayName: displayName.optional() }),
+      output: projectSchema,
+      errors: ['already_exists'],
+      idempotent: false,
+    }),
+    get: operation({
+      service: 'gateway',
+      noun: 'projects',
+      verb: 'get',
+      version: 1,
+      summary: 'Show a project',
+      http: { method: 'GET', path: '/v1/projects/{project}' },
+      permission: 'projects.read',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField }),
+      output: projectSchema,
+      errors: [],
+      idempotent: true,
+    }),
+    list: operation({
+      service: 'gateway',
+      noun: 'projects',
+      verb: 'list',
+      version: 1,
+      summary: 'List the projects that the key can see',
+      http: { method: 'GET', path: '/v1/projects' },
+      permission: 'projects.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...pageRequest }),
+      output: pageOf(projectSchema),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  keys: {
+    create: operation({
+      service: 'gateway',
+      noun: 'keys',
+      verb: 'create',
+      version: 1,
+      summary: 'Create an API key for a project; its secret is shown once',
+      http: { method: 'POST', path: '/v1/projects/{project}/keys', status: 201 },
+      permission: 'keys.write',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, name: keyName, role: z.enum(projectRoles) }),
+      output: apiKeySchema.extend({ key: z.string().describe('alto_<id>_<secret>; kept nowhere, shown this once') }),
+      errors: [],
+      idempotent: false,
+    }),
+    list: operation({
+      service: 'gateway',
+      noun: 'keys',
+      verb: 'list',
+      version: 1,
+      summary: 'List the API keys of a project, without their secrets',
+      http: { method: 'GET', path: '/v1/projects/{project}/keys' },
+      permission: 'keys.read',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, ...pageRequest }),
+      output: pageOf(apiKeySchema),
+      errors: [],
+      idempotent: true,
+    }),
+    revoke: operation({
+      service: 'gateway',
+      noun: 'keys',
+      verb: 'revoke',
+      version: 1,
+      summary: 'Revoke an API key at once and for good',
+      http: { method: 'DELETE', path: '/v1/projects/{project}/keys/{key}' },
+      permission: 'keys.write',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, key: z.string().max(60) }),
+      output: apiKeySchema,
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  services: {
+    list: operation({
+      service: 'gateway',
+      noun: 'services',
+      verb: 'list',
+      version: 1,
+      summary: "List Alto's services, their versions and instances",
+      http: { method: 'GET', path: '/v1/services' },
+      permission: 'cluster.read',
+      callers: ['gateway'],
+      input: z.strictObject({}),
+      output: z.object({ items: z.array(serviceStatusSchema) }),
+      errors: [],
+      idempotent: true,
+    }),
+  },
+  events: {
+    follow: operation({
+      service: 'gateway',
+      noun: 'events',
+      verb: 'follow',
+      version: 1,
+      summary: 'Follow the events of a project as server-sent events; resumes after Last-Event-ID',
+      http: { method: 'GET', path: '/v1/projects/{project}/events', kind: 'events' },
+      permission: 'events.read',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField }),
+      output: emptyOutput,
+      errors: [],
+      idempotent: true,
+    }),
+    followAll: operation({
+      service: 'gateway',
+      noun: 'events',
+      verb: 'followAll',
+      version: 1,
+      summary: 'Follow the events of the whole cluster as server-sent events; resumes after Last-Event-ID',
+      http: { method: 'GET', path: '/v1/events', kind: 'events' },
+      permission: 'cluster.read',
+      callers: ['gateway'],
+      input: z.strictObject({}),
+      output: emptyOutput,
+      errors: [],
+      idempotent: true,
+    }),
+  },
+};
+
+export const gatewayEvents = {
+  projectCreated: event({
+    service: 'gateway',
+    noun: 'projects',
+    verb: 'created',
+    version: 1,
+    summary: 'A project was created',
+    data: projectSchema,
+  }),
+  keyCreated: event({
+    service: 'gateway',
+    noun: 'keys',
+    verb: 'created',
+    version: 1,
+    summary: 'An API key was created',
+    data: apiKeySchema,
+  }),
+  keyRevoked: event({
+    service: 'gateway',
+    noun: 'keys',
+    verb: 'revoked',
+    version: 1,
+    summary: 'An API key was revoked',
+    data: apiKeySchema,
+  }),
+};
