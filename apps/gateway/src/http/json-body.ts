@@ -1,0 +1,92 @@
+/** Reads a JSON request body within limits of size, depth and time. */
+import type { Readable } from 'node:stream';
+import { AltoError } from '@alto/contracts';
+
+export interface BodyLimits {
+  bytesMax: number;
+  depthMax: number;
+  /** From the first to the last byte: a client slower than that is cut. */
+  timeoutMs: number;
+}
+
+export interface BodyHeaders {
+  'content-type'?: string;
+  'content-length'?: string;
+  'content-encoding'?: string;
+}
+
+/** Undefined when there is no body. @throws AltoError too_large, unsupported_media_type, invalid_request, timeout. */
+export async function readJsonBody(stream: Readable, headers: BodyHeaders, limits: BodyLimits): Promise<unknown> {
+  if (Number(headers['content-length'] ?? 0) > limits.bytesMax) throw tooLarge(limits);
+  const bytes = await collect(stream, limits);
+  if (bytes.length === 0) return undefined;
+  if (!/^application\/(json|[\w.-]+\+json)\s*(;|$)/i.test(headers['content-type'] ?? '')) {
+    throw new AltoError('unsupported_media_type', {
+      message: 'The body must be JSON.',
+      field: 'Content-Type',
+      nextStep: 'Send the header "Content-Type: application/json".',
+    });
+  }
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
+    throw new AltoError('unsupported_media_type', {
+      message: 'A compressed body is not accepted.',
+      field: 'Content-Encoding',
+    });
+  }
+  return parseJson(bytes, limits.depthMax);
+}
+
+/**
+ * The depth is checked on the text, before parsing: `JSON.parse` takes any depth, and everything that walks its
+ * result recursively (stringify, validation) would then overflow the stack.
+ */
+export function parseJson(bytes: Uint8Array, depthMax: number): unknown {
+  if (depthOf(bytes) > depthMax) {
+    throw new AltoError('invalid_request', `The body is nested deeper than ${depthMax} levels.`);
+  }
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw new AltoError('invalid_request', `The body is not valid JSON: ${(error as Error).message}`);
+  }
+}
+
+async function collect(stream: Readable, limits: BodyLimits): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const timer = setTimeout(() => {
+    stream.destroy(new AltoError('timeout', `The body did not arrive within ${limits.timeoutMs} ms.`));
+  }, limits.timeoutMs);
+  try {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      size += (chunk as Buffer).length;
+      if (size > limits.bytesMax) throw tooLarge(limits);
+      chunks.push(chunk as Buffer);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}');
+
+function depthOf(bytes: Uint8Array): number {
+  let depth = 0;
+  let deepest = 0;
+  let inText = false;
+  for (let index = 0; index < bytes.length; index++) {
+    const byte = bytes[index];
+    if (inText) {
+      if (byte === BACKSLASH) index++;
+      else if (byte === QUOTE) inText = false;
+    } else if (byte === QUOTE) inText = true;
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
+    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
+  }
+  return deepest;
+}
+
+function tooLarge({ bytesMax }: BodyLimits): AltoError {
+  return new AltoError('too_large', `The body is larger than ${bytesMax} bytes.`);
+}

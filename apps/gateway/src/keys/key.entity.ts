@@ -1,0 +1,35 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { Role } from '@alto/contracts';
+
+@Entity({ name: 'api_keys' })
+export class KeyEntity {
+  @PrimaryColumn('text')
+  id!: string;
+
+  /** Null for a key of the whole cluster. */
+  @Column('text', { name: 'project_id', nullable: true })
+  projectId!: string | null;
+
+  @Column('text')
+  name!: string;
+
+  @Column('text')
+  role!: Role;
+
+  /** SHA-256 of the whole key in hex; the key itself is kept nowhere. */
+  @Column('text')
+  hash!: string;
+
+  @Column('integer')
+  version!: number;
+
+  @Column('timestamptz', { name: 'created_at' })
+  createdAt!: Date;
+
+  /** Coarse: written at most once a minute for each key, outside the version. */
+  @Column('timestamptz', { name: 'last_used_at', nullable: true })
+  lastUsedAt!: Date | null;
+
+  @Column('timestamptz', { name: 'revoked_at', nullable: true })
+  revokedAt!: Date | null;
+}

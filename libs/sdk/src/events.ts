@@ -1,0 +1,136 @@
+/** Follows server-sent events (WHATWG HTML, section 9.2) with resumption. */
+import { type CloudEvent, type Operation, AltoError, cloudEventSchema, gatewayOperations } from '@alto/contracts';
+import { type RequestShape, shapeRequest } from './request';
+import { type RetryPolicy, pause, pauseBefore } from './retry';
+
+export interface FollowOptions {
+  /** Name or id; without it the events of the whole cluster, for operators. */
+  project?: string;
+  /** Position of the last event seen; without it only events from now on. */
+  after?: string;
+  signal?: AbortSignal;
+  /** Called each time the stream stands, with the first connection and with each one after a loss. */
+  onConnected?: () => void;
+  /** A connection silent for longer, heartbeats included, is given up and made again. */
+  silenceMaxMs?: number;
+}
+
+export interface ReceivedEvent {
+  /** Where to resume: `after` of a later follow. */
+  position: string;
+  event: CloudEvent;
+}
+
+type Send = (shape: RequestShape, init: RequestInit) => Promise<Response>;
+
+const SEEN_MAX = 4_096;
+
+export async function* followEvents(
+  send: Send,
+  policy: RetryPolicy,
+  options: FollowOptions,
+): AsyncGenerator<ReceivedEvent, void, undefined> {
+  const stop = options.signal ?? new AbortController().signal;
+  const seen = new Set<string>();
+  let position = options.after;
+  for (let failures = 0; !stop.aborted; failures++) {
+    try {
+      for await (const received of connection(send, { ...options, after: position }, stop)) {
+        failures = 0;
+        if (received === 'connected') continue;
+        position = received.position;
+        if (seen.has(received.event.id)) continue;
+        remember(seen, received.event.id);
+        yield received;
+      }
+    } catch (error) {
+      if (stop.aborted) return;
+      if (error instanceof AltoError && !error.retryable) throw error;
+    }
+    await pause(pauseBefore(policy, Math.min(failures, 10)), stop);
+  }
+}
+
+/** One connection, until it ends, fails or falls silent. */
+async function* connection(
+  send: Send,
+  options: FollowOptions,
+  stop: AbortSignal,
+): AsyncGenerator<ReceivedEvent | 'connected', void, undefined> {
+  const { follow, followAll } = gatewayOperations.events;
+  const shape =
+    options.project === undefined ? shapeRequest(followAll as Operation, {}) : shapeRequest(follow as Operation, { project: options.project });
+  const silence = new AbortController();
+  const silent = () => silence.abort(new AltoError('service_unavailable', 'The event stream fell silent.'));
+  const silenceMaxMs = options.silenceMaxMs ?? 45_000;
+  const headers = { accept: 'text/event-stream', ...(options.after !== undefined && { 'last-event-id': options.after }) };
+  let timer = setTimeout(silent, silenceMaxMs);
+  try {
+    const response = await send(shape, { headers, signal: AbortSignal.any([stop, silence.signal]) });
+    options.onConnected?.();
+    yield 'connected';
+    for await (const message of parseEventStream(response.body ?? new Blob([]).stream())) {
+      clearTimeout(timer);
+      timer = setTimeout(silent, silenceMaxMs);
+      const event = message.data === undefined ? undefined : cloudEventSchema.safeParse(parseData(message.data)).data;
+      if (event && message.id !== undefined) yield { position: message.id, event };
+    }
+  } finally {
+    clearTimeout(timer);
+    silence.abort();
+  }
+}
+
+export interface StreamMessage {
+  id?: string;
+  event?: string;
+  /** Undefined for a comment, which is how the server shows that it lives. */
+  data?: string;
+}
+
+/** Messages of an event stream as they arrive; comments come as messages without data. */
+export async function* parseEventStream(bytes: ReadableStream<Uint8Array>): AsyncGenerator<StreamMessage> {
+  let message: StreamMessage = {};
+  for await (const line of linesOf(bytes)) {
+    if (line === '') {
+      if (message.data !== undefined) yield message;
+      message = {};
+    } else if (line.startsWith(':')) yield {};
+    else {
+      const [, name = '', value = ''] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+      if (name === 'data') message.data = message.data === undefined ? value : `${message.data}\n${value}`;
+      else if (name === 'id' || name === 'event') message[name] = value;
+    }
+  }
+}
+
+async function* linesOf(bytes: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  const reader = bytes.getReader();
+  let rest = '';
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      const lines = (rest + decoder.decode(value, { stream: true })).split(/\r\n|\n|\r(?!$)/);
+      rest = lines.pop() ?? '';
+      yield* lines;
+    }
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+function parseData(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+}
+
+function remember(seen: Set<string>, id: string): void {
+  seen.add(id);
+  const [oldest] = seen;
+  if (seen.size > SEEN_MAX && oldest !== undefined) seen.delete(oldest);
+}

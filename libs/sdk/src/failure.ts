@@ -1,0 +1,48 @@
+/** Makes an AltoError of everything that can go wrong between a client and the API. */
+import { AltoError, fromProblem } from '@alto/contracts';
+
+/** Reads the error of an answer that is not a success; whatever stands in front of Alto may have made it. */
+export async function failureOf(response: Response): Promise<AltoError> {
+  const error = response.headers.get('content-type')?.includes('application/problem+json')
+    ? fromProblem(await response.json().catch(() => undefined))
+    : foreignFailure(response.status, await response.text().catch(() => ''));
+  const seconds = Number(response.headers.get('retry-after'));
+  if (!(seconds > 0)) return error;
+  const { code, message, field, nextStep, details, traceId } = error;
+  const withPause = new AltoError(code, { message, field, nextStep, details: { ...details, retryAfterMs: seconds * 1000 } });
+  if (traceId !== undefined) withPause.traceId = traceId;
+  return withPause;
+}
+
+/** @param signal the one that the request was made with: tells a time-out or a cancelled call from a lost connection. */
+export function connectionFailure(error: unknown, baseUrl: string, signal: AbortSignal): unknown {
+  if (error instanceof AltoError) return error;
+  if (signal.aborted) return isTimeout(signal.reason) ? timedOut(baseUrl) : signal.reason;
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new AltoError(
+    'service_unavailable',
+    {
+      message: `Alto cannot be reached at ${baseUrl}: ${why}`,
+      nextStep: 'Check the address, and that Alto is running there (`alto status` on that machine).',
+    },
+    { cause: error },
+  );
+}
+
+function foreignFailure(status: number, text: string): AltoError {
+  const code = status === 502 || status === 503 ? 'service_unavailable' : '';
+  const detail = `The answer was HTTP ${status} from something that is not Alto's API: ${text.slice(0, 200)}`;
+  return fromProblem({ type: 'about:blank', title: '', status, detail, code });
+}
+
+function timedOut(baseUrl: string): AltoError {
+  return new AltoError('timeout', {
+    message: `Alto at ${baseUrl} did not answer in time.`,
+    nextStep: 'Try again, or give the call more time.',
+  });
+}
+
+function isTimeout(reason: unknown): boolean {
+  return reason instanceof Error && reason.name === 'TimeoutError';
+}
