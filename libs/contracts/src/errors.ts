@@ -72,7 +72,8 @@ export class AltoError extends Error {
     facts: ErrorFacts | string,
     options?: ErrorOptions,
   ) {
-    const { message, field, nextStep, details } = typeof facts === 'string' ? ({ message: facts } as ErrorFacts) : facts;
+    const { message, field, nextStep, details } =
+      typeof facts === 'string' ? ({ message: facts } as ErrorFacts) : facts;
     super(message, options);
     if (field !== undefined) this.field = field;
     if (nextStep !== undefined) this.nextStep = nextStep;

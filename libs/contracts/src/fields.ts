@@ -6,7 +6,10 @@ export const nameField = z
   .string()
   .min(1)
   .max(40)
-  .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, and begin and end with a letter or digit');
+  .regex(
+    /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/,
+    'must be lower-case letters, digits and hyphens, and begin and end with a letter or digit',
+  );
 
 /** A project's name or id. The gateway replaces it by the id before a service sees it. */
 export const projectField = z.string().min(1).max(40).describe('Name or id of the project');

@@ -32,7 +32,12 @@ export function newId(kind: IdKind, atMs: number = Date.now()): string {
 
 /** Schema of an id of one kind. */
 export function idOf(kind: IdKind) {
-  return z.string().regex(new RegExp(`^${idPrefixes[kind]}_[0-9a-hjkmnp-tv-z]{26}$`), `must be an id that starts with ${idPrefixes[kind]}_`);
+  return z
+    .string()
+    .regex(
+      new RegExp(`^${idPrefixes[kind]}_[0-9a-hjkmnp-tv-z]{26}$`),
+      `must be an id that starts with ${idPrefixes[kind]}_`,
+    );
 }
 
 function encodeTime(atMs: number): string {

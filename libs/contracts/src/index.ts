@@ -13,3 +13,5 @@ export * from './services/node-agent';
 export * from './services/notifications';
 export * from './services/search';
 export * from './services/storage';
+export * from './compatibility';
+export * from './snapshot';

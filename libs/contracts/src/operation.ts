@@ -60,8 +60,10 @@ export interface OperationDeclaration<I extends z.ZodObject, O extends z.ZodType
   readonly perInstance?: boolean;
 }
 
-export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodType = z.ZodType>
-  extends OperationDeclaration<I, O> {
+export interface Operation<
+  I extends z.ZodObject = z.ZodObject,
+  O extends z.ZodType = z.ZodType,
+> extends OperationDeclaration<I, O> {
   /** `<service>.<noun>.<verb>`, e.g. `compute.apps.put`. */
   readonly name: string;
   /** `alto.rpc.<service>.v<version>.<noun>.<verb>`. */

@@ -46,7 +46,11 @@ export const stopSchema = z.strictObject({
 /** What a user asks for: the body of PUT and the content of `alto.yaml`. */
 export const appSpecSchema = z.strictObject({
   bundle: idOf('bundle').nullable().default(null).describe('Files of the app, as uploaded; null for a command alone'),
-  command: z.array(z.string().min(1).max(4096)).min(1).max(100).describe('Program and its arguments; no shell reads them'),
+  command: z
+    .array(z.string().min(1).max(4096))
+    .min(1)
+    .max(100)
+    .describe('Program and its arguments; no shell reads them'),
   env: z
     .record(environmentName, z.string().max(32_768))
     .default({})
@@ -440,4 +444,3 @@ export const computeEvents = {
     data: z.object({ node: nodeSchema }),
   }),
 };
-

@@ -52,7 +52,7 @@ export const gatewayOperations = {
       http: { method: 'GET', path: '/v1/whoami' },
       permission: 'authenticated',
       callers: ['gateway'],
-      input: z.object({}),
+      input: z.strictObject({}),
       output: z.object({
         key: z.string(),
         role: z.enum(roles),

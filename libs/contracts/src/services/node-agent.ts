@@ -4,7 +4,11 @@ import { operation } from '../operation';
 
 export const logQuery = {
   lines: z.coerce.number().int().min(1).max(1_000).default(100).describe('Lines to return at most'),
-  cursor: z.string().max(2_000).optional().describe('`cursor` of the answer before; without it the last lines are read'),
+  cursor: z
+    .string()
+    .max(2_000)
+    .optional()
+    .describe('`cursor` of the answer before; without it the last lines are read'),
 };
 
 export const logLineSchema = z.object({

@@ -1,0 +1,113 @@
+/**
+ * The HTTP host that every service has: health, readiness, metrics, streams and, in the gateway, the public API.
+ * It stops as a lame duck: not ready first, so that a load balancer turns away, then no new connections, then no requests.
+ */
+import { createServer, type Server } from 'node:http';
+import { rm } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance } from 'fastify';
+import type { ServiceConfig } from './config';
+import { Health } from './health';
+import { Lifecycle } from './lifecycle';
+import { Metrics } from './metrics';
+
+/** Longer than the load balancer keeps an idle connection, so that it is never this side that closes one just as it is used. */
+const keepAliveMs = 75_000;
+const requestHeadMs = 15_000;
+const bodyBytesMax = 1_048_576;
+
+export function createHttpAdapter(): FastifyAdapter {
+  return new FastifyAdapter({
+    bodyLimit: bodyBytesMax,
+    keepAliveTimeout: keepAliveMs,
+    // Closing is done by HttpHost; answering 503 on living connections meanwhile would fail requests for nothing.
+    return503OnClosing: false,
+    forceCloseConnections: false,
+    routerOptions: { maxParamLength: 500 },
+    http: { headersTimeout: requestHeadMs, maxHeaderSize: 32_768 },
+  });
+}
+
+export class HttpHost {
+  private socketServer: Server | undefined;
+  private listeningUrl: string | undefined;
+
+  constructor(
+    private readonly app: NestFastifyApplication,
+    private readonly config: ServiceConfig,
+    private readonly lifecycle: Lifecycle,
+    private readonly health: Health,
+    private readonly metrics: Metrics,
+  ) {}
+
+  /** URL at which other services reach this host. */
+  get url(): string {
+    if (this.listeningUrl === undefined) throw new Error('The HTTP host does not listen yet');
+    return this.config.ALTO_ADVERTISED_URL ?? this.listeningUrl;
+  }
+
+  /** Adds the routes of the platform; call before the application is initialised. */
+  prepare(): void {
+    const fastify = this.fastify;
+    fastify.addHook('onSend', async (_request, reply) => {
+      if (this.lifecycle.draining) reply.header('connection', 'close');
+    });
+    fastify.get('/healthz', async () => ({ status: 'ok' }));
+    fastify.get('/readyz', async (_request, reply) => {
+      const report = this.health.report();
+      return reply.status(report.ready ? 200 : 503).send(report);
+    });
+    fastify.get('/metrics', async (_request, reply) => {
+      reply.header('content-type', this.metrics.registry.contentType);
+      return this.metrics.registry.metrics();
+    });
+  }
+
+  async listen(): Promise<void> {
+    const { ALTO_HTTP_HOST: host, ALTO_HTTP_PORT: port, ALTO_HTTP_SOCKET: socket } = this.config;
+    await this.app.listen(port, host);
+    const address = this.fastify.server.address() as AddressInfo;
+    this.listeningUrl = `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+    if (socket !== undefined) await this.listenOnSocket(socket);
+  }
+
+  /** @param fronted a load balancer watches `/readyz` and needs time to turn away */
+  async stop(fronted: boolean): Promise<void> {
+    if (fronted) await delay(this.config.ALTO_LAME_DUCK_MS);
+    const servers = [this.fastify.server, ...(this.socketServer === undefined ? [] : [this.socketServer])];
+    const closed = Promise.all(servers.map(closeServer));
+    const forced = new AbortController();
+    const force = delay(this.config.ALTO_SHUTDOWN_TIMEOUT_MS, undefined, { signal: forced.signal })
+      .then(() => servers.forEach((server) => server.closeAllConnections()))
+      .catch(() => undefined);
+    await closed;
+    forced.abort();
+    await force;
+  }
+
+  private get fastify(): FastifyInstance {
+    return this.app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  }
+
+  private async listenOnSocket(path: string): Promise<void> {
+    const { fastify } = this;
+    await rm(path, { force: true });
+    const server = createServer({ keepAliveTimeout: keepAliveMs, headersTimeout: requestHeadMs }, (request, response) =>
+      fastify.routing(request, response),
+    );
+    this.socketServer = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ path, writableAll: false, readableAll: false }, resolve);
+    });
+  }
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeIdleConnections();
+  });
+}

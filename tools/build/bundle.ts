@@ -1,0 +1,100 @@
+/** One service to one file: esbuild bundles, swc compiles what needs decorator metadata. */
+import { readFile } from 'node:fs/promises';
+import { builtinModules } from 'node:module';
+import { join } from 'node:path';
+import { transform, type Options as SwcOptions } from '@swc/core';
+import { build, type Metafile, type Plugin } from 'esbuild';
+
+/** Packages with a compiled part: copied beside the bundle instead of bundled into it. */
+export const nativePackages: readonly string[] = ['@node-rs/crc32'];
+
+export interface BundleRequest {
+  /** Root of the repository. */
+  root: string;
+  service: string;
+  version: string;
+  /** Folder that receives `main.mjs` and its source map. */
+  outputDirectory: string;
+}
+
+/** @returns esbuild's account of what went into the bundle. */
+export async function bundle({ root, service, version, outputDirectory }: BundleRequest): Promise<Metafile> {
+  const result = await build({
+    absWorkingDir: root,
+    entryPoints: { main: join('apps', service, 'src', 'main.ts') },
+    outdir: outputDirectory,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    // CommonJS dependencies call `require`, which an ES module does not have.
+    banner: { js: requireBanner },
+    define: { ALTO_PACKAGE_VERSION: JSON.stringify(version) },
+    // Nest and TypeORM go by the names of classes.
+    keepNames: true,
+    legalComments: 'none',
+    sourcemap: 'linked',
+    sourcesContent: false,
+    metafile: true,
+    logLevel: 'silent',
+    tsconfig: join(root, 'tsconfig.base.json'),
+    plugins: [decorators(root), optionalModules()],
+  });
+  return result.metafile;
+}
+
+const requireBanner = [
+  "import{createRequire as altoCreateRequire}from'node:module'",
+  "import{dirname as altoDirname}from'node:path'",
+  'const require=altoCreateRequire(import.meta.url)',
+  'const __filename=import.meta.filename',
+  'const __dirname=altoDirname(__filename)',
+].join(';');
+
+const swcOptions: SwcOptions = {
+  configFile: false,
+  swcrc: false,
+  sourceMaps: 'inline',
+  module: { type: 'es6' },
+  jsc: {
+    target: 'es2024',
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { legacyDecorator: true, decoratorMetadata: true },
+    keepClassNames: true,
+  },
+};
+
+/** esbuild emits no decorator metadata, on which Nest and TypeORM rely: files with decorators go through swc first. */
+function decorators(root: string): Plugin {
+  return {
+    name: 'decorators',
+    setup(setup) {
+      setup.onLoad({ filter: /[\\/](apps|libs)[\\/].*\.ts$/ }, async ({ path }) => {
+        if (!path.startsWith(root) || path.includes('node_modules')) return undefined;
+        const source = await readFile(path, 'utf8');
+        if (!/^\s*@[A-Za-z]+\(|[(,]\s*@[A-Z][A-Za-z]*\(/m.test(source)) return { contents: source, loader: 'ts' };
+        const { code } = await transform(source, { ...swcOptions, filename: path });
+        return { contents: code, loader: 'js' };
+      });
+    },
+  };
+}
+
+/** Dependencies try to load peers that may be absent (`pg-native`, other databases' drivers): those stay outside. */
+function optionalModules(): Plugin {
+  const builtin = new Set(builtinModules);
+  return {
+    name: 'optional-modules',
+    setup(setup) {
+      setup.onResolve({ filter: /^[^./]/ }, async (request) => {
+        const { path, importer, kind, resolveDir, pluginData } = request;
+        if (pluginData === 'resolving' || path.startsWith('node:') || builtin.has(path)) return undefined;
+        if (nativePackages.includes(path)) return { path, external: true };
+        if (!importer.includes('node_modules')) return undefined;
+        const found = await setup.resolve(path, { importer, kind, resolveDir, pluginData: 'resolving' });
+        return found.errors.length > 0 ? { path, external: true } : found;
+      });
+    },
+  };
+}

@@ -1,0 +1,163 @@
+/** Immutable releases of the services, named after what is in them. */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join, relative, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Metafile } from 'esbuild';
+import { bundle, nativePackages } from './bundle.ts';
+
+const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+export interface BuildOptions {
+  root?: string;
+  /** Names of apps; all that have a `src/main.ts` unless given. */
+  only?: readonly string[];
+}
+
+export interface Release {
+  service: string;
+  version: string;
+  directory: string;
+  /** Nothing that goes into it had changed. */
+  cached: boolean;
+}
+
+/** `manifest.json` of a release. */
+export interface ReleaseManifest {
+  service: string;
+  version: string;
+  /** SHA-256 in hexadecimal of every other file of the release, by its path. */
+  files: Record<string, string>;
+}
+
+/** Builds the apps side by side and points `dist/releases/<service>/current` at each. */
+export async function buildReleases({ root = repository, only }: BuildOptions = {}): Promise<Release[]> {
+  const services = only ?? (await buildableApps(root));
+  const shared = await digestOf(root, [
+    ...(await sourcesUnder(join(root, 'libs'))),
+    ...(await sourcesUnder(join(root, 'tools', 'build'))),
+    join(root, 'package-lock.json'),
+    join(root, 'tsconfig.base.json'),
+  ]);
+  return await atMost(availableParallelism(), services, (service) => buildRelease(root, service, shared));
+}
+
+async function buildableApps(root: string): Promise<string[]> {
+  const apps = await readdir(join(root, 'apps'));
+  return apps.filter((app) => existsSync(join(root, 'apps', app, 'src', 'main.ts'))).sort();
+}
+
+async function buildRelease(root: string, service: string, shared: string): Promise<Release> {
+  const app = join(root, 'apps', service);
+  const releases = join(root, 'dist', 'releases', service);
+  const inputs = [...(await sourcesUnder(app)), join(app, 'package.json')];
+  const inputDigest = createHash('sha256')
+    .update(shared)
+    .update(await digestOf(root, inputs))
+    .digest('hex');
+  const known = await cachedVersion(releases, inputDigest);
+  if (known !== undefined) return { service, version: known, directory: join(releases, known), cached: true };
+
+  // A sibling of the final folder, so that the relative paths in the source map are the same.
+  const building = join(releases, `building-${process.pid}`);
+  await rm(building, { recursive: true, force: true });
+  await mkdir(building, { recursive: true });
+  try {
+    const { version: packageVersion } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
+    const metafile = await bundle({ root, service, version: packageVersion, outputDirectory: building });
+    await copyNativePackages(root, metafile, building);
+    if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
+    const version = await sealRelease(service, packageVersion, building);
+    const directory = join(releases, version);
+    if (!existsSync(directory)) await rename(building, directory);
+    await writeAtomically(join(releases, 'current'), `${version}\n`);
+    await writeAtomically(join(releases, 'inputs.json'), JSON.stringify({ inputDigest, version }));
+    return { service, version, directory, cached: false };
+  } finally {
+    await rm(building, { recursive: true, force: true });
+  }
+}
+
+async function cachedVersion(releases: string, inputDigest: string): Promise<string | undefined> {
+  const text = await readFile(join(releases, 'inputs.json'), 'utf8').catch(() => '{}');
+  const known = JSON.parse(text) as { inputDigest?: string; version?: string };
+  if (known.inputDigest !== inputDigest || known.version === undefined) return undefined;
+  return existsSync(join(releases, known.version, 'manifest.json')) ? known.version : undefined;
+}
+
+/** Writes the manifest. @returns the version: the package's, then the start of a digest of all files. */
+async function sealRelease(service: string, packageVersion: string, directory: string): Promise<string> {
+  const files: Record<string, string> = {};
+  for (const path of await filesUnder(directory)) {
+    const digest = createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex');
+    files[relative(directory, path).split(sep).join('/')] = digest;
+  }
+  const content = createHash('sha256').update(JSON.stringify(files)).digest('hex');
+  const manifest: ReleaseManifest = { service, version: `${packageVersion}-${content.slice(0, 8)}`, files };
+  await writeFile(join(directory, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  return manifest.version;
+}
+
+/** A package with a compiled part, and the packages `<name>-<platform>` that hold it. */
+async function copyNativePackages(root: string, metafile: Metafile, directory: string): Promise<void> {
+  const imported = Object.values(metafile.outputs).flatMap((output) => output.imports.map(({ path }) => path));
+  for (const name of nativePackages.filter((candidate) => imported.includes(candidate))) {
+    const [scope, base] = name.split('/') as [string, string];
+    const siblings = await readdir(join(root, 'node_modules', scope));
+    for (const sibling of siblings.filter((entry) => entry === base || entry.startsWith(`${base}-`))) {
+      const target = join(directory, 'node_modules', scope, sibling);
+      await cp(join(root, 'node_modules', scope, sibling), target, { recursive: true });
+    }
+  }
+}
+
+/** Everything that can end up in a release: no tests, no prose. */
+async function sourcesUnder(directory: string): Promise<string[]> {
+  const files = await filesUnder(directory);
+  return files.filter((path) => !/\.spec\.ts$|\.md$|[\\/]node_modules[\\/]/.test(path));
+}
+
+async function filesUnder(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  return files.sort();
+}
+
+async function digestOf(root: string, files: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const path of files) {
+    const content = createHash('sha256')
+      .update(await readFile(path))
+      .digest('hex');
+    hash.update(`${relative(root, path)}\0${content}\n`);
+  }
+  return hash.digest('hex');
+}
+
+async function writeAtomically(path: string, content: string): Promise<void> {
+  await writeFile(`${path}.${process.pid}`, content);
+  await rename(`${path}.${process.pid}`, path);
+}
+
+/** Runs `work` for each item, `limit` at a time, and keeps the order. Waits for all, then throws the first failure. */
+async function atMost<T, R>(limit: number, items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  const queue = items.entries();
+  const failures: unknown[] = [];
+  const worker = async () => {
+    for (const [index, item] of queue) {
+      try {
+        results[index] = await work(item);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
+  if (failures.length > 0) throw failures[0];
+  return results;
+}
