@@ -1,0 +1,100 @@
+/**
+ * `npm test`: installs what the tests need, runs every tier and closes with one line that counts.
+ *
+ *   npm test                     all tiers
+ *   npm test -- unit int         some of them
+ *   npm test -- int -- storage   the tests of a tier whose path matches
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { ensureServers } from './servers/ensure.ts';
+
+const tiers = ['tidy', 'unit', 'int', 'e2e', 'chaos'];
+
+interface JestReport {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numPendingTests: number;
+  readonly numTodoTests: number;
+  readonly numFailedTestSuites: number;
+  readonly numRuntimeErrorTestSuites: number;
+  readonly testResults: { name: string; assertionResults: { status: string; fullName: string }[] }[];
+}
+
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const words = process.argv.slice(2);
+const split = words.indexOf('--');
+const patterns = split < 0 ? [] : words.slice(split + 1);
+const chosen = (split < 0 ? words : words.slice(0, split)).filter((word) => tiers.includes(word));
+
+const folder = mkdtempSync(join(tmpdir(), 'alto-test-'));
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+try {
+  const servers = await ensureServers({ report: (line) => console.log(line) });
+  const path = [...servers.map((server) => dirname(server.path)), process.env['PATH']].join(delimiter);
+  const environment = { ...process.env, PATH: path };
+  for (const tier of chosen.length > 0 ? chosen : tiers) await runTier(tier, environment);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
+
+/** Whole-system tiers run one file at a time: each brings up a whole Alto, and the machine may be small. */
+async function runTier(tier: string, environment: NodeJS.ProcessEnv): Promise<void> {
+  const report = join(folder, `${tier}.json`);
+  const width = tier === 'e2e' || tier === 'chaos' ? ['--runInBand'] : ['--maxWorkers=2'];
+  console.log(`\n── ${tier} ──`);
+  const started = Date.now();
+  const args = [
+    `--selectProjects=${tier}`,
+    ...width,
+    '--json',
+    `--outputFile=${report}`,
+    '--passWithNoTests',
+    '--',
+    ...patterns,
+  ];
+  const code = await jest(args, environment);
+  const counted = count(report);
+  totals.passed += counted.passed;
+  totals.skipped += counted.skipped;
+  totals.failed += Math.max(counted.failed, code === 0 ? 0 : 1);
+  console.log(
+    `── ${tier}: ${counted.passed} passed, ${counted.failed} failed in ${Math.round((Date.now() - started) / 1000)} s`,
+  );
+}
+
+function jest(args: string[], environment: NodeJS.ProcessEnv): Promise<number> {
+  const tool = fileURLToPath(new URL('./jest.ts', import.meta.url));
+  const child = spawn(process.execPath, [tool, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env: environment });
+  return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
+}
+
+/** A suite that could not even run counts as one failed test: nothing may vanish from the sum. */
+function count(path: string): Totals {
+  let report: JestReport;
+  try {
+    report = JSON.parse(readFileSync(path, 'utf8')) as JestReport;
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+  for (const { name, assertionResults } of report.testResults) {
+    for (const { status, fullName } of assertionResults) {
+      if (status === 'pending' || status === 'todo') console.log(`skipped: ${fullName} (${name})`);
+    }
+  }
+  return {
+    passed: report.numPassedTests,
+    failed: report.numFailedTests + report.numRuntimeErrorTestSuites,
+    skipped: report.numPendingTests + report.numTodoTests,
+  };
+}
