@@ -1,0 +1,232 @@
+/** Runs workloads as plain processes of this machine, each under a shim that outlives the agent. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Signal } from '../../workloads/workload';
+import type { Launch, RunView, WorkloadRuntime } from '../runtime';
+import { Cgroups, removeGroup } from './cgroup';
+import { LogFiles } from './log-files';
+import { LogGuard } from './log-guard';
+import { isAlive, type ProcessIdentity } from './process-table';
+import { ProcessTree } from './process-tree';
+import { RunFolder, runsIn } from './run-folder';
+import { installScripts } from './shim';
+
+/** Runs that stay on record for their exit codes, the newest included. */
+const RUNS_KEPT = 3;
+/** How long a shim may take to bring its command to life before the run is given up. */
+const BIRTH_MS = 10_000;
+/** How long a shim may take to write the exit code after the command is gone. */
+const EXIT_WRITE_MS = 1_000;
+
+export interface ProcessRuntimeOptions {
+  /** `workloads/`. */
+  folder: string;
+  /** Where the scripts are put. */
+  scripts: string;
+  /** Distinguishes this Alto from others on the machine: names its cgroup. */
+  name: string;
+  logBytesMax: number;
+  /** How often logs are measured. */
+  logBoundEveryMs?: number;
+  /** False: descendants are recorded even where cgroups can be had. */
+  useCgroups?: boolean;
+}
+
+export class ProcessRuntime implements WorkloadRuntime {
+  readonly name = 'process';
+  readonly logs: LogFiles;
+  private readonly tree = new ProcessTree();
+  /** Ended runs without a living process: nothing about them changes any more. */
+  private readonly settled = new Set<string>();
+  /** When something that should have been seen was first missed, by run folder. */
+  private readonly missedSinceMs = new Map<string, number>();
+
+  private constructor(
+    private readonly folder: string,
+    readonly shimPath: string,
+    private readonly cgroups: Cgroups | undefined,
+    private readonly guard: LogGuard,
+  ) {
+    this.logs = new LogFiles((id) => this.logPath(id));
+  }
+
+  static async open(options: ProcessRuntimeOptions): Promise<ProcessRuntime> {
+    mkdirSync(options.folder, { recursive: true, mode: 0o711 });
+    const { shim, logGuard } = await installScripts(options.scripts);
+    const cgroups = options.useCgroups === false ? undefined : Cgroups.find(`alto-${options.name}`);
+    const guard = new LogGuard(logGuard, options.folder, options.logBytesMax, options.logBoundEveryMs ?? 5_000);
+    guard.ensure();
+    return new ProcessRuntime(options.folder, shim, cgroups, guard);
+  }
+
+  async start(launch: Launch): Promise<number> {
+    const before = await this.observe(launch.id);
+    if (
+      before.state === 'running' ||
+      before.state === 'starting' ||
+      (before.state === 'ended' && before.leftovers > 0)
+    ) {
+      throw new Error(`Workload ${launch.id} still has processes of run ${before.run}.`);
+    }
+    const runs = runsIn(this.workloadPath(launch.id));
+    for (const old of runs) if (old.group !== undefined) removeGroup(old.group);
+    for (const old of runs.slice(0, -(RUNS_KEPT - 1))) this.removeRun(old);
+    mkdirSync(this.workloadPath(launch.id), { recursive: true, mode: 0o711 });
+    const number = (runs.at(-1)?.run ?? 0) + 1;
+    const run = new RunFolder(join(this.workloadPath(launch.id), String(number)), number);
+    run.create(launch.user);
+    await this.spawnShim(launch, run);
+    return number;
+  }
+
+  async observe(id: string): Promise<RunView> {
+    const run = this.newest(id);
+    if (!run) return { state: 'none' };
+    const main = run.main;
+    if (run.exit) return this.ended(id, run);
+    if (!main) return this.unborn(id, run);
+    if (isAlive(main)) return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
+    return this.gone(id, run, main);
+  }
+
+  async signal(id: string, signal: Signal): Promise<void> {
+    const main = this.newest(id)?.main;
+    if (main && isAlive(main)) sendSignal(main.pid, signal);
+  }
+
+  async kill(id: string): Promise<void> {
+    const run = this.newest(id);
+    if (run) this.tree.kill(run, this.marker(id, run));
+  }
+
+  async forget(id: string): Promise<void> {
+    const view = await this.observe(id);
+    const alive =
+      view.state === 'running' || view.state === 'starting' || (view.state === 'ended' && view.leftovers > 0);
+    if (alive) throw new Error(`Workload ${id} still has processes; stop it before forgetting it.`);
+    for (const run of runsIn(this.workloadPath(id))) this.removeRun(run);
+    rmSync(this.workloadPath(id), { recursive: true, force: true });
+  }
+
+  async list(): Promise<string[]> {
+    const entries = readdirSync(this.folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  }
+
+  async track(): Promise<void> {
+    this.guard.ensure();
+    const living = (await this.list())
+      .map((id) => this.newest(id))
+      .filter((run) => run !== undefined && run.exit === undefined);
+    this.tree.record(living.filter((run) => run !== undefined));
+  }
+
+  async close(): Promise<void> {
+    this.guard.end();
+    this.cgroups?.close();
+  }
+
+  /** Where a workload's output goes. */
+  logPath(id: string): string {
+    return join(this.workloadPath(id), 'log');
+  }
+
+  private workloadPath(id: string): string {
+    return join(this.folder, id);
+  }
+
+  private newest(id: string): RunFolder | undefined {
+    return runsIn(this.workloadPath(id)).at(-1);
+  }
+
+  /** In the environment of every process of a run, unless it takes pains to lose it. */
+  private marker(id: string, run: RunFolder): string {
+    return `ALTO_RUN=${this.folder}/${id}/${run.run}`;
+  }
+
+  private async spawnShim(launch: Launch, run: RunFolder): Promise<void> {
+    const log = openSync(this.logPath(launch.id), 'a', 0o600);
+    const marker = this.marker(launch.id, run);
+    const [name = '', value = ''] = splitAt(marker, marker.indexOf('='));
+    try {
+      const child = spawn('/bin/sh', [this.shimPath, 'supervise', run.path, ...launch.command], {
+        cwd: launch.cwd,
+        env: { ...launch.env, [name]: value },
+        stdio: ['pipe', log, log],
+        detached: true,
+        ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
+      });
+      await spawned(child);
+      if (child.pid !== undefined) run.group = this.cgroups?.enter(`${launch.id}.${run.run}`, child.pid);
+      child.stdin?.on('error', ignoreBrokenPipe).end('go\n');
+      child.unref();
+    } catch (error) {
+      run.giveUp();
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new Error(`Cannot start ${launch.id} in ${launch.cwd}: ${reason}`, { cause: error });
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  private removeRun(run: RunFolder): void {
+    if (run.group !== undefined) removeGroup(run.group);
+    this.settled.delete(run.path);
+    rmSync(run.path, { recursive: true, force: true });
+  }
+
+  private ended(id: string, run: RunFolder): RunView {
+    this.missedSinceMs.delete(run.path);
+    const exit = run.exit ?? { code: null, signal: null };
+    const leftovers = this.settled.has(run.path) ? 0 : this.tree.living(run, this.marker(id, run)).length;
+    if (leftovers === 0) this.settled.add(run.path);
+    return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers };
+  }
+
+  /** No process seen yet. Its shim is waited for while it lives, and a little longer for one not yet recorded. */
+  private unborn(id: string, run: RunFolder): RunView {
+    const overdue = this.missedForMs(run) > (run.shim && !isAlive(run.shim) ? EXIT_WRITE_MS : BIRTH_MS);
+    if (overdue && run.giveUp()) return this.ended(id, run);
+    return { state: 'starting', run: run.run };
+  }
+
+  /** The process is gone and its exit not written: the shim is about to, or it was killed too. */
+  private gone(id: string, run: RunFolder, main: ProcessIdentity): RunView {
+    const shimLives = run.shim !== undefined && isAlive(run.shim);
+    if (!shimLives && this.missedForMs(run) > EXIT_WRITE_MS) {
+      run.endWith({ code: null, signal: null });
+      return this.ended(id, run);
+    }
+    return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
+  }
+
+  private missedForMs(run: RunFolder): number {
+    const since = this.missedSinceMs.get(run.path) ?? performance.now();
+    this.missedSinceMs.set(run.path, since);
+    return performance.now() - since;
+  }
+}
+
+/** Resolves when the process exists; a program or folder that is missing rejects. */
+function spawned(child: ChildProcess): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  child.once('spawn', resolve);
+  child.once('error', reject);
+  return promise;
+}
+
+function sendSignal(pid: number, signal: Signal): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
+
+/** The shim may be gone before it has read: `observe` will tell. */
+function ignoreBrokenPipe(): void {}
+
+function splitAt(text: string, index: number): [string, string] {
+  return [text.slice(0, index), text.slice(index + 1)];
+}

@@ -1,0 +1,102 @@
+/**
+ * The shim: a POSIX shell script that stays beside each process the agent starts, so that the process outlives the
+ * agent and its exit code is kept. A Node process in its place would cost 13 to 46 MB each.
+ *
+ * The protocol on disk is described in apps/node-agent/README.md. Its version is part of every run folder:
+ * an agent must understand the folders that the agent before it left behind.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync } from 'node:fs';
+import { chmod, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export const SHIM_PROTOCOL = 1;
+
+/**
+ * `supervise` waits for one line on its input before it does anything: an agent that dies before it has
+ * recorded the shim closes the pipe, and nothing was started.
+ *
+ * Signals get a handler and are not ignored: ignored signals would stay ignored in the command.
+ *
+ * `claimed` decides between a process that is slow to start and an agent that has given it up: only one of them
+ * can make the file.
+ *
+ * It forks for the command alone. A program it called would be a process of the run, and killed with it; so files
+ * are not renamed into place, but count from the moment they end with a newline, which one write brings.
+ */
+const shimScript = `#!/bin/sh
+# Alto shim, protocol ${SHIM_PROTOCOL}. Usage: shim supervise RUN_FOLDER COMMAND [ARGUMENT...]
+action=$1 run=$2
+shift 2
+
+identity() {
+  if { read -r stat <"/proc/$$/stat"; } 2>/dev/null; then
+    read -r boot </proc/sys/kernel/random/boot_id
+    set -- \${stat##*) }
+    echo "$$ \${20} $boot"
+  else
+    set -- $(LC_ALL=C command -p ps -o lstart= -p $$)
+    echo "$$ $1_$2_$3_$4_$5 -"
+  fi
+}
+
+case $action in
+supervise)
+  trap : HUP INT QUIT TERM USR1 USR2
+  identity >"$run/shim" || exit 125
+  IFS= read -r go || exit 0
+  /bin/sh "$0" become "$run" "$@" </dev/null
+  code=$?
+  echo "$code" >"$run/exit"
+  ;;
+become)
+  identity >"$run/pid" || exit 125
+  set -C
+  echo "$$" >"$run/claimed" || exit 125
+  exec "$@"
+  ;;
+esac
+`;
+
+/**
+ * Keeps every log within its bound, for all workloads at once, also while no agent runs. A workload appends straight
+ * to its log, so nothing ever waits for a reader. Where the file system can, the oldest part is
+ * given back as a hole: not a byte that is kept moves, no line is lost, offsets stay true.
+ * Elsewhere the file is copied and cut, which can lose lines written in between.
+ */
+const logGuardScript = `#!/bin/sh
+# Alto log guard. Usage: log-guard WORKLOADS_FOLDER BYTES_MAX SECONDS
+folder=$1 max=$2 seconds=$3
+
+bound() {
+  size=$(command -p wc -c <"$1") || return
+  cut=$(((size - max / 2) / 4096 * 4096))
+  command -p fallocate --punch-hole --offset 0 --length "$cut" "$1" 2>/dev/null && return
+  command -p tail -c "$((max / 2))" "$1" >"$1.old" && : >"$1"
+}
+
+while [ -d "$folder" ]; do
+  command -p find "$folder" -name log -size +"$max"c 2>/dev/null | while IFS= read -r log; do bound "$log"; done
+  command -p sleep "$seconds"
+done
+`;
+
+/** Puts the scripts under `folder`. Their names carry a hash: a shell reads its script while it runs it. */
+export async function installScripts(folder: string): Promise<{ shim: string; logGuard: string }> {
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  return {
+    shim: await install(folder, `shim-${SHIM_PROTOCOL}`, shimScript),
+    logGuard: await install(folder, 'log-guard', logGuardScript),
+  };
+}
+
+async function install(folder: string, name: string, script: string): Promise<string> {
+  const hash = createHash('sha256').update(script).digest('hex').slice(0, 12);
+  const path = join(folder, `${name}-${hash}.sh`);
+  if (existsSync(path)) return path;
+  const partial = `${path}.${process.pid}`;
+  await writeFile(partial, script);
+  await chmod(partial, 0o755);
+  await rename(partial, path);
+  return path;
+}

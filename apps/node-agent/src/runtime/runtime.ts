@@ -1,0 +1,88 @@
+/**
+ * What runs workloads. A runtime keeps what it starts alive without the agent: an agent that is killed and
+ * started again asks `list` and `observe` and knows everything that happened meanwhile.
+ *
+ * The interface is small on purpose; what only some runtimes can do is an optional capability.
+ * `runtime.conformance.ts` says in tests what every runtime promises.
+ */
+import type { Signal } from '../workloads/workload';
+
+/** What is to be run. The environment is the whole environment of the process. */
+export interface Launch {
+  /** Of the workload; names its folder. */
+  id: string;
+  command: readonly string[];
+  env: Readonly<Record<string, string>>;
+  cwd: string;
+  user?: { uid: number; gid: number };
+}
+
+/** Both null: the process is gone and nobody saw how (its shim was killed, or the machine restarted). */
+export interface Exit {
+  code: number | null;
+  signal: string | null;
+}
+
+/** The newest run of a workload, as it is now. Runs of a workload are numbered from 1. */
+export type RunView =
+  | { state: 'none' }
+  /** On record, its process not seen yet. */
+  | { state: 'starting'; run: number }
+  | { state: 'running'; run: number; pid: number; startedAtMs: number }
+  /** `leftovers` counts processes of the run that outlived its main process. */
+  | { state: 'ended'; run: number; exit: Exit; endedAtMs: number; leftovers: number };
+
+export interface WorkloadRuntime {
+  readonly name: string;
+
+  /**
+   * Begins the next run and returns its number. It is on record before its process exists: killed at any point,
+   * the agent finds either no run or this one. @throws Error when the run before has not ended with all its processes.
+   */
+  start(launch: Launch): Promise<number>;
+
+  /** The newest run. Never fails for an unknown id: that is `none`. */
+  observe(id: string): Promise<RunView>;
+
+  /** To the main process of the newest run. One that has ended gets none: no error. */
+  signal(id: string, signal: Signal): Promise<void>;
+
+  /** SIGKILL to every process of the newest run. `observe` shows when they are gone. */
+  kill(id: string): Promise<void>;
+
+  /** Removes all that is kept of a workload, its log included. @throws Error while any process of it is alive. */
+  forget(id: string): Promise<void>;
+
+  /** Ids of all workloads with something on record. */
+  list(): Promise<string[]>;
+
+  /** Output of workloads, kept beyond their end, bounded. */
+  readonly logs?: LogCapability;
+
+  /** Called every few seconds, for runtimes that must remember which processes belong to a run. */
+  track?(): Promise<void>;
+
+  /** Called once when everything is stopped for good, before the agent exits. */
+  close?(): Promise<void>;
+}
+
+export interface LogCapability {
+  /**
+   * Whole lines after the cursor, or without one the last lines. The cursor of the answer continues there;
+   * a cursor whose lines are no longer kept continues at the oldest kept line.
+   */
+  read(id: string, options: { cursor?: string; linesMax: number }): Promise<LogChunk>;
+  /** Adds a line of the agent's own, e.g. why the workload was restarted. */
+  note(id: string, text: string, at: Date): Promise<void>;
+}
+
+export interface LogEntry {
+  stream: 'output' | 'alto';
+  time: string | null;
+  text: string;
+}
+
+export interface LogChunk {
+  lines: LogEntry[];
+  cursor: string;
+}
