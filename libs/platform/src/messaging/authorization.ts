@@ -1,0 +1,45 @@
+/** Whether a caller may do what it asks: one place for NATS handlers and for streamed HTTP routes. */
+import { AltoError, isProjectScoped, type Operation, roleGrants } from '@alto/contracts';
+import type { CallIdentity } from './call-context';
+import type { CallerTokenVerifier } from './caller-token';
+
+/**
+ * Identifies the caller and checks its permission.
+ * Operations between services carry no token: NATS itself lets only their declared callers publish.
+ * @param service name of the calling service, for internal operations.
+ * @throws AltoError `unauthenticated` or `forbidden`
+ */
+export function identify(
+  operation: Operation,
+  token: string | undefined,
+  verifier: CallerTokenVerifier,
+  service: string,
+): CallIdentity {
+  if (operation.permission === 'internal') {
+    return { kind: 'service', id: service, role: undefined, project: null, projectName: null };
+  }
+  const caller = verifier.verify(token);
+  if (!roleGrants(caller.role, operation.permission)) {
+    throw new AltoError('forbidden', {
+      message: `The key may not do this: its role ${caller.role} lacks ${operation.permission}.`,
+      nextStep: `Use a key whose role has ${operation.permission}.`,
+    });
+  }
+  return { kind: 'key', ...caller };
+}
+
+/**
+ * Keeps callers within the project that their token names. Another project's id gives the same answer as an unknown
+ * one, so that nothing about other projects can be learned.
+ * @throws AltoError `not_found`
+ */
+export function checkProject(
+  operation: Operation,
+  caller: CallIdentity,
+  input: Readonly<Record<string, unknown>>,
+): void {
+  if (caller.kind !== 'key' || !isProjectScoped(operation)) return;
+  const isClusterWide = caller.project === null && caller.role === 'operator';
+  if (isClusterWide || input['project'] === caller.project) return;
+  throw new AltoError('not_found', { message: 'There is no such project.', field: 'project' });
+}

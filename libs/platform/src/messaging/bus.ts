@@ -1,0 +1,189 @@
+/**
+ * The service's connection to NATS. It is made in the background: a service starts, and stays up, without NATS, is not
+ * ready meanwhile, and never gives up. Subscriptions belong in `onConnection`, so that they are made on every
+ * connection object; a reconnect within one brings them back by itself.
+ */
+import { readFileSync } from 'node:fs';
+import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
+import type { Log } from '../service/log';
+
+const connectTimeoutMs = 5_000;
+const retryWaitMs = 200;
+const retryJitterMs = 400;
+/** A frozen server is noticed after three of these. */
+const pingIntervalMs = 5_000;
+
+export interface BusOptions {
+  /** NATS URLs separated by commas. */
+  readonly url: string;
+  /** Read again at each connect, so that new credentials need no restart. */
+  readonly credsFile?: string | undefined;
+  /** Shown by NATS's monitoring, e.g. `compute/1f3a`. */
+  readonly name: string;
+  /** All inboxes of this connection lie under it; the service's permissions name it. */
+  readonly inboxPrefix: string;
+}
+
+export type BusState = 'connecting' | 'connected' | 'disconnected' | 'closed';
+type ConnectionListener = (connection: NatsConnection) => void;
+type StateListener = (state: BusState) => void;
+
+export class NatsBus {
+  private current: NatsConnection | undefined;
+  private currentState: BusState = 'connecting';
+  private connecting: Promise<void> | undefined;
+  private readonly stopping = new AbortController();
+  private readonly connectionListeners = new Set<ConnectionListener>();
+  private readonly stateListeners = new Set<StateListener>();
+
+  constructor(
+    private readonly options: BusOptions,
+    private readonly log: Log,
+  ) {}
+
+  get state(): BusState {
+    return this.currentState;
+  }
+
+  get inboxPrefix(): string {
+    return this.options.inboxPrefix;
+  }
+
+  /** The connection while it can carry messages. */
+  get connection(): NatsConnection | undefined {
+    return this.currentState === 'connected' ? this.current : undefined;
+  }
+
+  /** Begins to connect and returns at once. */
+  start(): void {
+    this.connecting ??= this.keepConnected();
+  }
+
+  /**
+   * Calls the listener with the present connection object and each that replaces it.
+   * @returns a function that ends that.
+   */
+  onConnection(listener: ConnectionListener): () => void {
+    this.connectionListeners.add(listener);
+    if (this.current !== undefined && !this.current.isClosed()) listener(this.current);
+    return () => this.connectionListeners.delete(listener);
+  }
+
+  /** @returns a function that ends that. */
+  onState(listener: StateListener): () => void {
+    this.stateListeners.add(listener);
+    return () => this.stateListeners.delete(listener);
+  }
+
+  /** Waits until messages can be carried. @returns undefined when that did not happen within the time. */
+  async connected(withinMs: number): Promise<NatsConnection | undefined> {
+    if (this.connection !== undefined || this.currentState === 'closed' || withinMs <= 0) return this.connection;
+    await new Promise<void>((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        stopListening();
+        resolve();
+      };
+      const timer = setTimeout(finish, withinMs);
+      const stopListening = this.onState((state) => (state === 'connected' || state === 'closed') && finish());
+    });
+    return this.connection;
+  }
+
+  /** For `Health.register`. */
+  notReadyReason(): string | undefined {
+    return this.currentState === 'connected' ? undefined : `NATS is ${this.currentState}`;
+  }
+
+  /** Sends what is buffered, waits until the server has it, and closes. Never waits for a server that is away. */
+  async close(): Promise<void> {
+    this.stopping.abort();
+    const connection = this.current;
+    if (connection !== undefined && !connection.isClosed()) {
+      if (this.connection !== undefined) await within(connection.flush(), connectTimeoutMs);
+      await connection.close();
+    }
+    this.setState('closed');
+    await this.connecting;
+  }
+
+  private async keepConnected(): Promise<void> {
+    let failures = 0;
+    while (!this.stopping.signal.aborted) {
+      try {
+        const connection = await connect(this.connectionOptions());
+        failures = 0;
+        await this.serve(connection);
+      } catch (error) {
+        if (failures++ % 50 === 0) this.log.warn('NATS cannot be reached; trying on', { url: this.options.url, error });
+      }
+      await this.pause();
+    }
+  }
+
+  /** Returns when the connection object has ended for good, which happens on `close` or by a fault of the client. */
+  private async serve(connection: NatsConnection): Promise<void> {
+    if (this.stopping.signal.aborted) return connection.close();
+    this.current = connection;
+    this.setState('connected');
+    this.log.info('Connected to NATS', { server: connection.getServer() });
+    for (const listener of this.connectionListeners) listener(connection);
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') this.lost();
+      if (status.type === 'reconnect') this.setState('connected');
+      if (status.type === 'error') this.log.error('NATS refused something', { error: status.error });
+    }
+    this.lost();
+  }
+
+  private lost(): void {
+    if (this.currentState !== 'connected' || this.stopping.signal.aborted) return;
+    this.log.warn('The connection to NATS was lost; reconnecting');
+    this.setState('disconnected');
+  }
+
+  private setState(state: BusState): void {
+    if (this.currentState === 'closed' || this.currentState === state) return;
+    this.currentState = state;
+    for (const listener of this.stateListeners) listener(state);
+  }
+
+  private connectionOptions(): ConnectionOptions {
+    const { url, credsFile, name, inboxPrefix } = this.options;
+    return {
+      servers: url.split(',').map((one) => one.trim()),
+      name,
+      inboxPrefix,
+      timeout: connectTimeoutMs,
+      pingInterval: pingIntervalMs,
+      maxPingOut: 2,
+      maxReconnectAttempts: -1,
+      reconnectDelayHandler: () => retryWaitMs + Math.floor(Math.random() * retryJitterMs),
+      // A server that is being given new credentials refuses the old ones for a moment: not a reason to give up.
+      ignoreAuthErrorAbort: true,
+      // Off: a stack trace made for each request costs more than the request.
+      noAsyncTraces: true,
+      ...(credsFile !== undefined && { authenticator: credsAuthenticator(() => readFileSync(credsFile)) }),
+    };
+  }
+
+  private pause(): Promise<void> {
+    const waitMs = retryWaitMs + Math.random() * retryJitterMs;
+    return new Promise((resolve) => {
+      if (this.stopping.signal.aborted) return resolve();
+      const timer = setTimeout(resolve, waitMs);
+      this.stopping.signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}
+
+/** Waits for the promise, at most for the time; what becomes of it does not matter. */
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  await Promise.race([promise.catch(() => {}), timeout]);
+  clearTimeout(timer);
+}

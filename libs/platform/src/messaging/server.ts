@@ -1,0 +1,276 @@
+/**
+ * Serves operations over NATS, as a Nest transport. Each operation has one subscription in the queue group of the
+ * service, so that instances share the work. Every request is answered: also one that is malformed, not allowed, too
+ * much, or whose handler has a bug.
+ *
+ * Drain: stop taking requests → the server confirms that none is on its way → handlers finish → their replies are with
+ * the server. It lasts as long as the handlers do and loses nothing.
+ */
+import { AltoError, ambientErrorCodes, type ErrorCode, invalidRequest, type Operation } from '@alto/contracts';
+import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { nuid } from '@nats-io/transport-node';
+import { firstValueFrom, isObservable } from 'rxjs';
+import type { Log } from '../service/log';
+import { checkProject, identify } from './authorization';
+import type { NatsBus } from './bus';
+import { callerGaveUp, runInCall, ServedCall } from './call-context';
+import { readRequestHeaders, type ReceivedHeaders } from './call-headers';
+import type { CallerTokenVerifier } from './caller-token';
+import { altoTransport } from './handles';
+import { respondError } from './reply';
+import { newOperationStats, type OperationStats, recordServed } from './service-protocol';
+import { inSpan } from './spans';
+import { acceptTraceparent } from './trace-context';
+
+/** Of a request that names none, as one sent with the `nats` command. */
+const defaultBudgetMs = 30_000;
+const defaultConcurrencyMax = 256;
+
+export interface AltoServerOptions {
+  readonly service: string;
+  readonly instance: string;
+  /** Requests served at a time; more are answered `overloaded`. */
+  readonly concurrencyMax?: number;
+  /** Checks each output with the operation's schema, which also keeps fields out that the contract does not name. */
+  readonly checkOutputs?: boolean;
+  readonly tracing?: boolean;
+  /** Told of every request, for metrics. */
+  readonly observe?: (operation: string, outcome: 'ok' | ErrorCode, seconds: number) => void;
+}
+
+export interface ServedOperation {
+  readonly operation: Operation;
+  readonly subject: string;
+  readonly stats: OperationStats;
+}
+
+interface Endpoint extends ServedOperation {
+  readonly handler: MessageHandler;
+}
+
+export class AltoNatsServer extends Server implements CustomTransportStrategy {
+  override transportId = altoTransport;
+  private readonly endpoints: Endpoint[] = [];
+  private subscriptions: Subscription[] = [];
+  private stopListening: (() => void) | undefined;
+  private inFlight = 0;
+  private readonly concurrencyMax: number;
+  private whenIdle: (() => void) | undefined;
+  private drained: Promise<void> | undefined;
+
+  constructor(
+    private readonly bus: NatsBus,
+    private readonly verifier: CallerTokenVerifier,
+    private readonly log: Log,
+    private readonly options: AltoServerOptions,
+  ) {
+    super();
+    this.concurrencyMax = options.concurrencyMax ?? defaultConcurrencyMax;
+  }
+
+  /** What this instance serves, for announcements and `$SRV`. */
+  get served(): readonly ServedOperation[] {
+    return this.endpoints;
+  }
+
+  /** Subscribes as soon as NATS is there, without waiting for it. */
+  override listen(ready: (error?: Error) => void): void {
+    try {
+      for (const [subject, handler] of this.messageHandlers) this.endpoints.push(this.endpoint(subject, handler));
+    } catch (error) {
+      return ready(error as Error);
+    }
+    this.stopListening = this.bus.onConnection((connection) => this.subscribe(connection));
+    ready();
+  }
+
+  /** Takes no more requests and waits for those accepted and their replies. May be called more than once. */
+  drain(): Promise<void> {
+    this.drained ??= this.finish();
+    return this.drained;
+  }
+
+  /** Nest calls it when the application closes. */
+  override close(): Promise<void> {
+    return this.drain();
+  }
+
+  override on(): never {
+    throw new Error('AltoNatsServer has no events: see NatsBus.onState');
+  }
+
+  override unwrap<T>(): T {
+    return this.bus.connection as T;
+  }
+
+  private endpoint(subject: string, handler: MessageHandler): Endpoint {
+    const operation = handler.extras?.['operation'] as Operation | undefined;
+    if (operation === undefined) throw new Error(`${subject}: use @Handles(operation) instead of @MessagePattern`);
+    if (operation.service !== this.options.service) {
+      throw new Error(`${operation.name} belongs to ${operation.service}: ${this.options.service} cannot serve it`);
+    }
+    const own = operation.perInstance === true ? `${subject}.${this.options.instance}` : subject;
+    return { operation, subject: own, handler, stats: newOperationStats() };
+  }
+
+  private subscribe(connection: NatsConnection): void {
+    this.subscriptions = this.endpoints.map((endpoint) =>
+      connection.subscribe(endpoint.subject, {
+        queue: this.options.service,
+        callback: (error, message) => {
+          if (error !== null)
+            this.log.error('NATS does not let this service serve an operation', {
+              operation: endpoint.operation.name,
+              error,
+            });
+          else this.accept(endpoint, message);
+        },
+      }),
+    );
+  }
+
+  private accept(endpoint: Endpoint, message: Msg): void {
+    if (this.inFlight >= this.concurrencyMax) return this.refuse(endpoint, message);
+    this.inFlight++;
+    void this.serve(endpoint, message).finally(() => {
+      this.inFlight--;
+      if (this.inFlight === 0) this.whenIdle?.();
+    });
+  }
+
+  private refuse(endpoint: Endpoint, message: Msg): void {
+    const { operation } = endpoint;
+    const error = new AltoError('overloaded', {
+      message: `${operation.service} has ${this.concurrencyMax} requests under way and takes no more for now.`,
+      nextStep: 'Try again shortly.',
+      details: { service: operation.service },
+    });
+    this.reply(endpoint, () => respondError(message, error, undefined));
+    this.done(endpoint, 'overloaded', performance.now(), error.message);
+  }
+
+  /** Never rejects. */
+  private async serve(endpoint: Endpoint, message: Msg): Promise<void> {
+    const startedAt = performance.now();
+    const headers = readRequestHeaders(message);
+    const traceparent = acceptTraceparent(headers.traceparent, this.options.tracing);
+    try {
+      const output = await this.answer(endpoint, message, headers, traceparent);
+      this.reply(endpoint, () => message.respond(output));
+      this.done(endpoint, 'ok', startedAt);
+    } catch (error) {
+      const declared = this.toDeclared(endpoint.operation, error, traceparent);
+      this.reply(endpoint, () => respondError(message, declared, traceparent));
+      this.done(endpoint, declared.code, startedAt, declared.message);
+    }
+  }
+
+  private async answer(
+    endpoint: Endpoint,
+    message: Msg,
+    headers: ReceivedHeaders,
+    traceparent: string,
+  ): Promise<string> {
+    const { operation } = endpoint;
+    if (headers.budgetMs === 0) throw callerGaveUp();
+    const caller = identify(operation, headers.callerToken, this.verifier, callerOf(message));
+    const parsed = operation.input.safeParse(readBody(message));
+    if (!parsed.success) throw invalidRequest(parsed.error);
+    checkProject(operation, caller, parsed.data);
+    const facts = {
+      operation: operation.name,
+      caller,
+      requestId: headers.requestId ?? nuid.next(),
+      budgetMs: headers.budgetMs ?? defaultBudgetMs,
+      callerToken: headers.callerToken,
+    };
+    if (this.options.tracing !== true)
+      return this.handle(endpoint, parsed.data, new ServedCall({ ...facts, traceparent }));
+    return inSpan('server', operation.name, traceparent, (own) =>
+      this.handle(endpoint, parsed.data, new ServedCall({ ...facts, traceparent: own })),
+    );
+  }
+
+  private async handle(endpoint: Endpoint, input: unknown, call: ServedCall): Promise<string> {
+    try {
+      return await runInCall(call, async () => {
+        const result: unknown = await endpoint.handler(input, call);
+        // Nest answers with an observable where a handler threw, or has interceptors.
+        return this.encode(endpoint.operation, isObservable(result) ? await firstValueFrom(result) : result);
+      });
+    } catch (error) {
+      // A handler that stopped because its caller has given up throws the signal's reason, or what it made of it.
+      throw call.remainingMs() === 0 && !(error instanceof AltoError) ? callerGaveUp() : error;
+    } finally {
+      call.finish();
+    }
+  }
+
+  private encode(operation: Operation, output: unknown): string {
+    if (this.options.checkOutputs === false) return JSON.stringify(output) ?? '';
+    const parsed = operation.output.safeParse(output);
+    if (!parsed.success)
+      throw new Error(`${operation.name} answered what its contract does not say: ${parsed.error.message}`);
+    return JSON.stringify(parsed.data) ?? '';
+  }
+
+  /** An error that the operation does not declare is a bug: it is logged, and the caller learns nothing but the trace id. */
+  private toDeclared(operation: Operation, error: unknown, traceparent: string): AltoError {
+    if (error instanceof AltoError && mayAnswer(operation, error.code)) return error;
+    this.log.error('An operation failed with an error that it does not declare', {
+      operation: operation.name,
+      traceId: traceparent.slice(3, 35),
+      error,
+    });
+    return new AltoError('internal', {
+      message: `Something failed in ${operation.service}. Its log has the cause under the trace id.`,
+      details: { service: operation.service },
+    });
+  }
+
+  /** A reply that cannot be sent (too large, connection gone) must not end the process. */
+  private reply(endpoint: Endpoint, send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.log.error('A reply could not be sent', { operation: endpoint.operation.name, error });
+    }
+  }
+
+  private done(endpoint: Endpoint, outcome: 'ok' | ErrorCode, startedAt: number, lastError?: string): void {
+    const elapsedMs = performance.now() - startedAt;
+    recordServed(endpoint.stats, elapsedMs, lastError);
+    this.options.observe?.(endpoint.operation.name, outcome, elapsedMs / 1000);
+  }
+
+  private async finish(): Promise<void> {
+    this.stopListening?.();
+    // Confirmed by the server: what it had sent before has reached `accept`.
+    await Promise.allSettled(this.subscriptions.map((subscription) => subscription.drain()));
+    if (this.inFlight > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
+    await this.bus.connection?.flush().catch(() => {});
+  }
+}
+
+function mayAnswer(operation: Operation, code: ErrorCode): boolean {
+  return (
+    code !== 'internal' &&
+    ((ambientErrorCodes as readonly ErrorCode[]).includes(code) || operation.errors.includes(code))
+  );
+}
+
+function readBody(message: Msg): unknown {
+  if (message.data.length === 0) return {};
+  try {
+    return message.json();
+  } catch {
+    throw new AltoError('invalid_request', 'The request is not valid JSON.');
+  }
+}
+
+/** Inboxes are named `_INBOX_<service>.…`. */
+function callerOf(message: Msg): string {
+  const inbox = message.reply;
+  return inbox?.startsWith('_INBOX_') ? inbox.slice(7, inbox.indexOf('.')) : 'unknown';
+}

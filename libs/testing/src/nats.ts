@@ -1,0 +1,268 @@
+/**
+ * A real nats-server for tests: random port, JetStream on, its own folder. It can be killed, paused, resumed and
+ * started again on the same port and store. In secured mode it runs as in production: operator mode, one account,
+ * a user with credentials and permissions for each name asked for.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { encodeAccount, encodeOperator, encodeUser, fmtCreds, type Permissions } from '@nats-io/jwt';
+import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys';
+
+export interface NatsOptions {
+  /** Operator mode: a connection needs credentials, see {@link NatsServer.credsFile}. */
+  readonly secured?: boolean;
+  /** More lines of nats-server configuration. */
+  readonly config?: string;
+  /** Binary to run; the one on PATH unless given. */
+  readonly binary?: string;
+}
+
+/** Everything needed to be a server of one operator with one account. */
+interface Authority {
+  readonly account: KeyPair;
+  readonly config: string;
+}
+
+const readyWithinMs = 10_000;
+
+/** Starts a server and waits until it answers. @throws Error with the server's log when it does not. */
+export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'alto-nats-'));
+  const authority = options.secured === true ? await createAuthority() : undefined;
+  const server = new NatsServer(folder, await freePort(), options, authority);
+  try {
+    await server.start();
+  } catch (error) {
+    await server.stop();
+    throw error;
+  }
+  return server;
+}
+
+export class NatsServer {
+  private child: ChildProcess | undefined;
+  private expectedExit = false;
+  private crashed = false;
+  private readonly killWithProcess = () => this.child?.kill('SIGKILL');
+
+  constructor(
+    readonly folder: string,
+    readonly port: number,
+    private readonly options: NatsOptions,
+    private readonly authority: Authority | undefined,
+  ) {
+    mkdirSync(this.storeFolder, { recursive: true });
+    writeFileSync(this.configFile, this.configText());
+  }
+
+  get url(): string {
+    return `nats://127.0.0.1:${this.port}`;
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  /** JetStream's folder: copy and put back what is in it only while the server is down. */
+  get storeFolder(): string {
+    return join(this.folder, 'store');
+  }
+
+  get logFile(): string {
+    return join(this.folder, 'server.log');
+  }
+
+  private get configFile(): string {
+    return join(this.folder, 'server.conf');
+  }
+
+  log(): string {
+    return readFileSync(this.logFile, 'utf8');
+  }
+
+  async start(): Promise<void> {
+    if (this.child !== undefined) return;
+    this.expectedExit = false;
+    const logFile = openSync(this.logFile, 'a');
+    const child = spawn(this.options.binary ?? 'nats-server', ['-c', this.configFile], {
+      stdio: ['ignore', logFile, logFile],
+    });
+    closeSync(logFile);
+    this.child = child;
+    process.once('exit', this.killWithProcess);
+    child.once('error', (error) => writeFileSync(this.logFile, `${String(error)}\n`, { flag: 'a' }));
+    child.once('exit', () => {
+      process.off('exit', this.killWithProcess);
+      if (this.child === child) this.child = undefined;
+      if (!this.expectedExit) this.crashed = true;
+    });
+    await this.ready();
+  }
+
+  /** SIGKILL: nothing is flushed, the store stays as the kernel has it. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** SIGTERM, and waits for the exit. The folder stays: `start()` brings it back on the same port and store. */
+  async shutDown(): Promise<void> {
+    await this.end('SIGTERM');
+  }
+
+  async restart(): Promise<void> {
+    await this.shutDown();
+    await this.start();
+  }
+
+  /** The server keeps its connections and answers nothing, as in a long garbage collection or a frozen machine. */
+  pause(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  /** Ends the server and removes its folder. The log stays, and is named, when a test failed or the server crashed. */
+  async stop(): Promise<void> {
+    this.resume();
+    await this.end('SIGKILL');
+    if (this.crashed || currentTestFailed()) keepLog(this.logFile, `nats-${this.port}.log`);
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /**
+   * Credentials of a user of the account, e.g. `credsFile('compute', natsPermissions('compute'))`.
+   * @param name becomes the name in the user's JWT.
+   * @returns path of the file.
+   */
+  async credsFile(name: string, permissions: Permissions = {}, file: string = name): Promise<string> {
+    if (this.authority === undefined) throw new Error('credsFile: start the server with { secured: true }');
+    const path = join(this.folder, `${file}.creds`);
+    writeFileSync(path, await createCreds(name, this.authority.account, permissions), { mode: 0o600 });
+    return path;
+  }
+
+  /** Credentials that look right and were issued by an account that this server does not know. */
+  async foreignCredsFile(name: string): Promise<string> {
+    const path = join(this.folder, `foreign-${name}.creds`);
+    writeFileSync(path, await createCreds(name, createAccount(), {}), { mode: 0o600 });
+    return path;
+  }
+
+  private async end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.child;
+    if (child === undefined || child.pid === undefined) return;
+    this.expectedExit = true;
+    const exited = once(child, 'exit');
+    child.kill(signal);
+    await exited;
+  }
+
+  private async ready(): Promise<void> {
+    const deadline = Date.now() + readyWithinMs;
+    while (!(await answers(this.port))) {
+      if (this.child === undefined || Date.now() > deadline) {
+        throw new Error(`nats-server on port ${this.port} did not start; its log:\n${this.log()}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+
+  private configText(): string {
+    return `
+listen: 127.0.0.1:${this.port}
+server_name: test-${this.port}
+jetstream { store_dir: ${JSON.stringify(this.storeFolder)}, max_mem: 256MB, max_file: 1GB }
+${this.authority?.config ?? ''}
+${this.options.config ?? ''}
+`;
+  }
+}
+
+async function createAuthority(): Promise<Authority> {
+  const operator = createOperator();
+  const system = createAccount();
+  const account = createAccount();
+  const unlimited = { conn: -1, leaf: -1, data: -1, payload: -1, subs: -1, imports: -1, exports: -1, wildcards: true };
+  const jetStream = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
+  const operatorJwt = await encodeOperator('alto-test', operator, { system_account: system.getPublicKey() });
+  const systemJwt = await encodeAccount('SYS', system, { limits: unlimited }, { signer: operator });
+  const accountJwt = await encodeAccount(
+    'ALTO',
+    account,
+    { limits: { ...unlimited, ...jetStream } },
+    { signer: operator },
+  );
+  const config = `
+operator: ${operatorJwt}
+system_account: ${system.getPublicKey()}
+resolver: MEMORY
+resolver_preload: { ${system.getPublicKey()}: ${systemJwt}, ${account.getPublicKey()}: ${accountJwt} }
+`;
+  return { account, config };
+}
+
+async function createCreds(name: string, account: KeyPair, permissions: Permissions): Promise<Uint8Array> {
+  const user = createUser();
+  const jwt = await encodeUser(name, user, account, { ...permissions });
+  return fmtCreds(jwt, user);
+}
+
+/** A port outside the kernel's ephemeral range, so that no outgoing connection takes it while the server is down. */
+async function freePort(): Promise<number> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = 15_000 + Math.floor(Math.random() * 5_000);
+    if (await canListen(port)) return port;
+  }
+  throw new Error('no free port between 15000 and 19999');
+}
+
+function canListen(port: number): Promise<boolean> {
+  const probe = createServer();
+  return new Promise((resolve) => {
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
+
+/** The server greets with INFO as soon as it serves. */
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const finish = (ok: boolean) => {
+      socket.destroy();
+      resolve(ok);
+    };
+    socket.setTimeout(500, () => finish(false));
+    socket.once('error', () => finish(false));
+    socket.once('close', () => resolve(false));
+    socket.once('data', () => finish(true));
+  });
+}
+
+/** Whether a test of the running file has failed; false outside Jest. Jest keeps its state under a symbol of its own. */
+function currentTestFailed(): boolean {
+  const symbol = Object.getOwnPropertySymbols(globalThis).find((one) => one.description === 'JEST_STATE_SYMBOL');
+  if (symbol === undefined) return false;
+  interface Block {
+    tests: { errors: unknown[] }[];
+    children: Block[];
+  }
+  const failed = (block: Block): boolean =>
+    block.tests.some((test) => test.errors.length > 0) ||
+    block.children.some((child) => Array.isArray(child.children) && failed(child));
+  const state = (globalThis as unknown as Record<symbol, { rootDescribeBlock: Block }>)[symbol];
+  return state !== undefined && failed(state.rootDescribeBlock);
+}
+
+function keepLog(logFile: string, name: string): void {
+  const kept = join(tmpdir(), 'alto-test-logs');
+  mkdirSync(kept, { recursive: true });
+  cpSync(logFile, join(kept, name));
+  process.stderr.write(`The log of nats-server is kept at ${join(kept, name)}\n`);
+}
