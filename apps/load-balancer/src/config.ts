@@ -1,0 +1,85 @@
+import { defineConfig, type ConfigOf } from '@alto/platform';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+
+const port = z.coerce.number().int().min(1).max(65_535);
+const milliseconds = (leastMs: number) => z.coerce.number().int().min(leastMs).max(86_400_000);
+
+/** `127.0.0.1:14100,127.0.0.1:14101` → addresses. */
+const addressList = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    const addresses = text.split(',').flatMap((item) => {
+      const trimmed = item.trim();
+      if (trimmed === '') return [];
+      const parsed = /^\[?([0-9a-fA-F:.]+?)\]?:(\d{1,5})$/.exec(trimmed);
+      const address = parsed?.[1] ?? '';
+      const number = Number(parsed?.[2] ?? 0);
+      if (isIP(address) === 0 || number < 1 || number > 65_535) {
+        context.addIssue({ code: 'custom', message: `'${trimmed}' must be an IP address and a port, as 127.0.0.1:14100` });
+        return [];
+      }
+      return [{ address, port: number }];
+    });
+    if (addresses.length > 200) context.addIssue({ code: 'custom', message: 'must hold 200 addresses at most' });
+    return addresses;
+  });
+
+export const loadBalancerConfig = defineConfig({
+  ALTO_HAPROXY_DIR: z
+    .string()
+    .min(1)
+    .default('./haproxy')
+    .describe(
+      'Folder with what HAProxy starts from: haproxy.cfg, maps and what the load balancer last knew. ' +
+        'haproxy.cfg is there before the load balancer is ready',
+    ),
+  ALTO_HAPROXY_RUN_DIR: z
+    .string()
+    .min(1)
+    .max(80)
+    .optional()
+    .describe(
+      'Folder with the sockets of HAProxy: admin.sock, which haproxy.cfg names, and master.sock, which `haproxy -S` ' +
+        'names; ALTO_HAPROXY_DIR unless given. Socket paths are short: 80 characters at most',
+    ),
+  ALTO_HAPROXY_COMMAND: z.string().min(1).default('haproxy').describe('HAProxy program that checks a new haproxy.cfg'),
+  ALTO_HAPROXY_MAXCONN: z.coerce
+    .number()
+    .int()
+    .min(100)
+    .max(1_000_000)
+    .default(4_000)
+    .describe('Connections from clients at most; each needs two file descriptors'),
+  ALTO_PUBLIC_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .refine((text) => text === '*' || isIP(text) !== 0, "must be an IP address, or '*' for all")
+    .describe("Address that the public ports are bound to; '*' for all"),
+  ALTO_API_PORT: port.default(4000).describe('Port of the API and the console'),
+  ALTO_APPS_PORT: port.default(8080).describe('Port of the apps'),
+  ALTO_S3_PORT: port.default(9000).describe('Port of the S3 endpoint'),
+  ALTO_GATEWAY_TARGETS: addressList.describe(
+    'Addresses of all slots for instances of the gateway, separated by commas; those whose /readyz answers 200 are used',
+  ),
+  ALTO_STORAGE_TARGETS: addressList.describe(
+    'Addresses of all slots for instances of the storage service, separated by commas; those whose /readyz answers 200 are used',
+  ),
+  ALTO_APPS_DOMAIN: z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9.-]{0,150}[a-z0-9])?$/, 'must be a lower-case domain name')
+    .default('localhost')
+    .describe('An app answers at <app>.<project>.<this domain>'),
+  ALTO_PROXY_SERVER_TIMEOUT_MS: milliseconds(100)
+    .default(60_000)
+    .describe('Longest silence of an app within a request; streams of events and WebSockets have the stream timeout'),
+  ALTO_PROXY_STREAM_TIMEOUT_MS: milliseconds(1_000)
+    .default(3_600_000)
+    .describe('Longest silence on a WebSocket or a stream of events; after a reload, the longest life of one'),
+  ALTO_PROXY_SYNC_INTERVAL_MS: milliseconds(50)
+    .default(5_000)
+    .describe('Between two questions for changed endpoints and routes, when no nudge comes'),
+});
+
+export type LoadBalancerConfig = ConfigOf<typeof loadBalancerConfig>;
