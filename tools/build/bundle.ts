@@ -12,13 +12,12 @@ export interface BundleRequest {
   /** Root of the repository. */
   root: string;
   service: string;
-  version: string;
   /** Folder that receives `main.mjs` and its source map. */
   outputDirectory: string;
 }
 
 /** @returns esbuild's account of what went into the bundle. */
-export async function bundle({ root, service, version, outputDirectory }: BundleRequest): Promise<Metafile> {
+export async function bundle({ root, service, outputDirectory }: BundleRequest): Promise<Metafile> {
   const result = await build({
     absWorkingDir: root,
     entryPoints: { main: join('apps', service, 'src', 'main.ts') },
@@ -30,7 +29,6 @@ export async function bundle({ root, service, version, outputDirectory }: Bundle
     target: 'node24',
     // CommonJS dependencies call `require`, which an ES module does not have.
     banner: { js: requireBanner },
-    define: { ALTO_PACKAGE_VERSION: JSON.stringify(version) },
     // Nest and TypeORM go by the names of classes.
     keepNames: true,
     legalComments: 'none',

@@ -1,0 +1,215 @@
+/** Alto's own processes as static workloads. Pure: what runs follows from the plan alone. */
+import { join } from 'node:path';
+import { serviceNames, type ServiceName } from '@alto/contracts';
+import type { StaticManifest, StaticWorkload, WorkloadSlot } from '../workloads/workload';
+
+export interface ServicePlan {
+  name: ServiceName;
+  version: string;
+  /** Folder of the release. */
+  release: string;
+  /** The service's own files. */
+  stateDirectory: string;
+  credentialsFile: string;
+  databaseUrl: string;
+}
+
+export interface ManifestPlan {
+  node: string;
+  nodeId: string;
+  /** `undefined` where every service's database lies elsewhere. */
+  postgres: { command: readonly string[]; directory: string; socketPath: string; user?: { uid: number; gid: number } } | undefined;
+  nats: { program: string; configurationFile: string; directory: string; port: number };
+  haproxy: { program: string; configurationFile: string; directory: string; masterSocket: string };
+  services: readonly ServicePlan[];
+  ports: PublicPorts;
+  /** First of the services' private ports. */
+  servicePortFirst: number;
+  listenHost: string;
+  gateway: { socketPath: string; callerKeyFile: string; adminKeyHashFile: string };
+  callerPublicKey: string;
+  agentCredentialsFile: string;
+  /** Settings for every service, given by the user. */
+  environment: Readonly<Record<string, string>>;
+}
+
+export interface PublicPorts {
+  api: number;
+  apps: number;
+  s3: number;
+}
+
+/** The services that a manifest runs; the agent runs the manifest. */
+export const managedServices = serviceNames.filter((name) => name !== 'node-agent');
+
+/** Beside the instance that serves, the place for the one that replaces it. */
+const slotsPerService = 2;
+
+/** Private ports that one Alto uses on loopback: NATS and each service's slots. */
+export const privatePortCount = 1 + serviceNames.length * slotsPerService;
+
+const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export function staticManifest(plan: ManifestPlan): StaticManifest {
+  return {
+    workloads: [
+      ...(plan.postgres === undefined ? [] : [postgres(plan.postgres)]),
+      nats(plan.nats),
+      ...plan.services.map((service) => serviceWorkload(plan, service)),
+      haproxy(plan),
+    ],
+    agent: {
+      nodeId: plan.nodeId,
+      natsUrl: natsUrl(plan),
+      natsCredsFile: plan.agentCredentialsFile,
+      callerPublicKeys: plan.callerPublicKey,
+    },
+  };
+}
+
+/** Both slots of a service, e.g. 14101 and 14102 for the gateway. */
+export function servicePorts(first: number, service: ServiceName): number[] {
+  const start = first + 1 + serviceNames.indexOf(service) * slotsPerService;
+  return Array.from({ length: slotsPerService }, (_, slot) => start + slot);
+}
+
+function postgres(plan: NonNullable<ManifestPlan['postgres']>): StaticWorkload {
+  return {
+    id: 'postgres',
+    kind: 'database',
+    command: plan.command,
+    env: { PATH: path, LC_ALL: 'C', TZ: 'UTC' },
+    cwd: plan.directory,
+    ...(plan.user !== undefined && { user: plan.user }),
+    slots: [{ env: {}, ports: {} }],
+    instances: 1,
+    dependsOn: [],
+    readiness: { kind: 'unix', socketPath: plan.socketPath },
+    // Fast shutdown; what it asks of its clients is that they come back.
+    stop: { signal: 'SIGINT', graceMs: 60_000 },
+    restart: 'always',
+    release: null,
+  };
+}
+
+function nats(plan: ManifestPlan['nats']): StaticWorkload {
+  return {
+    id: 'nats',
+    kind: 'bus',
+    command: [plan.program, '--config', plan.configurationFile],
+    env: { PATH: path, GOMEMLIMIT: '96MiB' },
+    cwd: plan.directory,
+    slots: [{ env: {}, ports: { client: plan.port } }],
+    instances: 1,
+    dependsOn: [],
+    readiness: { kind: 'tcp', host: '127.0.0.1', port: plan.port },
+    stop: { signal: 'SIGTERM', graceMs: 20_000 },
+    restart: 'always',
+    release: null,
+  };
+}
+
+/** It serves from its last configuration whatever else is down, so it waits for that file and for nothing more. */
+function haproxy({ haproxy: plan, ports, listenHost }: ManifestPlan): StaticWorkload {
+  const wait = 'while [ ! -s "$2" ]; do sleep 0.1; done; exec "$1" -W -S "$3,mode,600" -f "$2"';
+  return {
+    id: 'haproxy',
+    kind: 'proxy',
+    command: ['/bin/sh', '-c', wait, 'haproxy', plan.program, plan.configurationFile, plan.masterSocket],
+    env: { PATH: path },
+    cwd: plan.directory,
+    slots: [{ env: {}, ports: { ...ports } }],
+    instances: 1,
+    dependsOn: [],
+    readiness: { kind: 'tcp', host: dialable(listenHost), port: ports.api },
+    stop: { signal: 'SIGTERM', graceMs: 10_000 },
+    restart: 'always',
+    release: null,
+    lock: 'haproxy',
+  };
+}
+
+function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorkload {
+  const { name } = service;
+  // Only one may write the proxy's configuration.
+  const ports = servicePorts(plan.servicePortFirst, name).slice(0, name === 'load-balancer' ? 1 : undefined);
+  return {
+    id: name,
+    kind: 'service',
+    command: [plan.node, ...nodeFlags, join(service.release, 'main.mjs')],
+    env: { ...commonEnvironment(plan, service), ...plan.environment, ...ownEnvironment(plan, service) },
+    cwd: service.stateDirectory,
+    slots: ports.map((port, slot) => serviceSlot(name, port, slot)),
+    instances: 1,
+    // The load balancer starts from its disk while everything else is away.
+    dependsOn: name === 'load-balancer' ? [] : [...(plan.postgres === undefined ? [] : ['postgres']), 'nats'],
+    readiness: { kind: 'none' },
+    stop: { signal: 'SIGTERM', graceMs: 35_000 },
+    restart: 'always',
+    release: { service: name, version: service.version },
+  };
+}
+
+/** A small young generation keeps an idle service small; what is left of the heap grows as it must. */
+const nodeFlags = ['--enable-source-maps', '--max-semi-space-size=2', '--max-old-space-size=512'];
+
+function serviceSlot(name: ServiceName, port: number, slot: number): WorkloadSlot {
+  return {
+    env: { ALTO_SERVICE_INSTANCE: `${name}-${slot}`, ALTO_HTTP_PORT: String(port) },
+    ports: { http: port },
+    readiness: { kind: 'http', url: `http://127.0.0.1:${port}/readyz` },
+  };
+}
+
+function commonEnvironment(plan: ManifestPlan, service: ServicePlan): Record<string, string> {
+  return {
+    NODE_ENV: 'production',
+    PATH: path,
+    TZ: 'UTC',
+    ALTO_SERVICE_VERSION: service.version,
+    ALTO_HTTP_HOST: '127.0.0.1',
+    ALTO_NATS_URL: natsUrl(plan),
+    ALTO_NATS_CREDS_FILE: service.credentialsFile,
+    ALTO_DATABASE_URL: service.databaseUrl,
+    ALTO_DATABASE_POOL_MAX: '6',
+    ALTO_STATE_DIR: service.stateDirectory,
+    ALTO_CALLER_PUBLIC_KEYS: plan.callerPublicKey,
+  };
+}
+
+/** What one service alone is told. */
+function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<string, string> {
+  const targets = (service: ServiceName) =>
+    servicePorts(plan.servicePortFirst, service)
+      .map((port) => `127.0.0.1:${port}`)
+      .join(',');
+  if (name === 'gateway') {
+    return {
+      ALTO_HTTP_SOCKET: plan.gateway.socketPath,
+      ALTO_CALLER_SIGNING_KEY_FILE: plan.gateway.callerKeyFile,
+      ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: plan.gateway.adminKeyHashFile,
+    };
+  }
+  if (name === 'load-balancer') {
+    return {
+      ALTO_GATEWAY_TARGETS: targets('gateway'),
+      ALTO_STORAGE_TARGETS: targets('storage'),
+      ALTO_LISTEN_HOST: plan.listenHost,
+      ALTO_API_PORT: String(plan.ports.api),
+      ALTO_APPS_PORT: String(plan.ports.apps),
+      ALTO_S3_PORT: String(plan.ports.s3),
+      ALTO_HAPROXY: plan.haproxy.program,
+      ALTO_HAPROXY_DIR: plan.haproxy.directory,
+      ALTO_HAPROXY_MASTER_SOCKET: plan.haproxy.masterSocket,
+    };
+  }
+  return {};
+}
+
+const natsUrl = (plan: ManifestPlan) => `nats://127.0.0.1:${plan.nats.port}`;
+
+/** An address to connect to for one to listen on. */
+function dialable(listenHost: string): string {
+  if (listenHost === '0.0.0.0') return '127.0.0.1';
+  return listenHost === '::' ? '::1' : listenHost;
+}

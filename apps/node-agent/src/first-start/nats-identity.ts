@@ -1,0 +1,156 @@
+/**
+ * Who may connect to NATS: an operator that vouches for accounts, one account for Alto, and in it one user for each
+ * service with the permissions that the contracts give it. NATS checks signatures alone, so no list of users exists
+ * anywhere and a user is added without touching the server.
+ */
+import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type Account,
+  createAccount,
+  createOperator,
+  createUser,
+  decode,
+  encodeAccount,
+  encodeOperator,
+  encodeUser,
+  fmtCreds,
+  fromSeed,
+  type KeyPair,
+  parseCreds,
+  type User,
+} from '@nats-io/jwt';
+import type { NatsPermissions } from '@alto/contracts';
+import { keptText, writeWhole } from './files';
+
+export interface NatsIdentity {
+  operatorJwt: string;
+  systemAccount: { publicKey: string; jwt: string };
+  account: { publicKey: string; jwt: string };
+  /** Credentials file of each user. */
+  credentialsFiles: ReadonlyMap<string, string>;
+}
+
+const unlimited = -1;
+
+/** Without these limits NATS gives the account no JetStream. */
+const accountLimits: Account['limits'] = {
+  subs: unlimited,
+  data: unlimited,
+  payload: unlimited,
+  imports: unlimited,
+  exports: unlimited,
+  wildcards: true,
+  conn: unlimited,
+  leaf: unlimited,
+  mem_storage: unlimited,
+  disk_storage: unlimited,
+  streams: unlimited,
+  consumer: unlimited,
+  max_ack_pending: unlimited,
+};
+
+const systemAccountLimits: Account['limits'] = {
+  subs: unlimited,
+  data: unlimited,
+  payload: unlimited,
+  imports: unlimited,
+  exports: unlimited,
+  wildcards: true,
+  conn: unlimited,
+  leaf: unlimited,
+};
+
+/** Makes what is missing in `directory`; a user whose permissions have changed is signed anew with the same key. */
+export async function ensureNatsIdentity(
+  directory: string,
+  users: ReadonlyMap<string, NatsPermissions>,
+): Promise<NatsIdentity> {
+  const operator = await keptKey(join(directory, 'operator.nk'), createOperator);
+  const system = await keptKey(join(directory, 'system.nk'), createAccount);
+  const account = await keptKey(join(directory, 'account.nk'), createAccount);
+
+  const operatorJwt = await keptText(join(directory, 'operator.jwt'), () =>
+    encodeOperator('alto', operator, { system_account: system.getPublicKey() }),
+  );
+  const systemJwt = await keptText(join(directory, 'system.jwt'), () =>
+    encodeAccount('SYS', system, { limits: systemAccountLimits }, { signer: operator }),
+  );
+  const accountJwt = await keptText(join(directory, 'account.jwt'), () =>
+    encodeAccount('ALTO', account, { limits: accountLimits }, { signer: operator }),
+  );
+
+  const credentialsFiles = new Map<string, string>();
+  for (const [name, permissions] of users) {
+    const file = join(directory, `${name}.creds`);
+    await ensureCredentials(file, name, account, permissions);
+    credentialsFiles.set(name, file);
+  }
+  return {
+    operatorJwt,
+    systemAccount: { publicKey: system.getPublicKey(), jwt: systemJwt },
+    account: { publicKey: account.getPublicKey(), jwt: accountJwt },
+    credentialsFiles,
+  };
+}
+
+async function keptKey(file: string, make: () => KeyPair): Promise<KeyPair> {
+  const seed = await keptText(file, () => new TextDecoder().decode(make().getSeed()));
+  return fromSeed(new TextEncoder().encode(seed.trim()));
+}
+
+async function ensureCredentials(
+  file: string,
+  name: string,
+  account: KeyPair,
+  permissions: NatsPermissions,
+): Promise<void> {
+  const present = existsSync(file) ? await parseCreds(await readFile(file)) : undefined;
+  if (present !== undefined && grants(present.jwt, permissions)) return;
+  const key = present === undefined ? createUser() : fromSeed(new TextEncoder().encode(present.key));
+  await writeWhole(file, fmtCreds(await encodeUser(name, key, account, claimsOf(permissions)), key));
+}
+
+function claimsOf({ pub, sub, resp }: NatsPermissions): Partial<User> {
+  return { pub: { ...pub }, sub: { ...sub }, resp: { ...resp } };
+}
+
+function grants(jwt: string, permissions: NatsPermissions): boolean {
+  const { pub, sub, resp } = decode<User>(jwt).nats;
+  return isDeepStrictEqual(JSON.parse(JSON.stringify({ pub, sub, resp })), claimsOf(permissions));
+}
+
+export interface NatsServerPlan {
+  port: number;
+  /** Folder of JetStream. */
+  storeDirectory: string;
+  identity: NatsIdentity;
+}
+
+/** The server's configuration file. */
+export function natsConfiguration({ port, storeDirectory, identity }: NatsServerPlan): string {
+  const { operatorJwt, systemAccount, account } = identity;
+  return `# Written by Alto at each start; changes made here are lost.
+server_name: alto
+listen: "127.0.0.1:${port}"
+max_payload: 1MB
+max_connections: 1000
+write_deadline: "10s"
+
+operator: ${operatorJwt.trim()}
+system_account: ${systemAccount.publicKey}
+resolver: MEMORY
+resolver_preload: {
+  ${systemAccount.publicKey}: ${systemAccount.jwt.trim()}
+  ${account.publicKey}: ${account.jwt.trim()}
+}
+
+jetstream: {
+  store_dir: ${JSON.stringify(storeDirectory)}
+  max_memory_store: 64MB
+  max_file_store: 8GB
+}
+`;
+}
