@@ -21,6 +21,7 @@ export const idPrefixes = {
   revision: 'rev',
   route: 'rt',
   topic: 'top',
+  volume: 'vol',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -3,7 +3,7 @@
  * whose order decides what survives a crash; nothing here retries or hides an error.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rename, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
+import { link, mkdir, open, readdir, rename, stat, statfs, unlink, type FileHandle } from 'node:fs/promises';
 
 export interface OpenFile {
   /** Writes all of `data` at `position`. */
@@ -31,6 +31,8 @@ export abstract class FileSystem {
   /** fsync of a directory: the names in it are on disk when it answers. */
   abstract syncDirectory(path: string): Promise<void>;
   abstract rename(from: string, to: string): Promise<void>;
+  /** A second name for a file. Fails with EEXIST when the name is taken, so that of many only one wins. */
+  abstract link(from: string, to: string): Promise<void>;
   abstract remove(path: string): Promise<void>;
   abstract list(path: string): Promise<string[]>;
   abstract facts(path: string): Promise<FileFacts>;
@@ -61,6 +63,10 @@ export class NodeFileSystem extends FileSystem {
 
   rename(from: string, to: string): Promise<void> {
     return rename(from, to);
+  }
+
+  link(from: string, to: string): Promise<void> {
+    return link(from, to);
   }
 
   remove(path: string): Promise<void> {

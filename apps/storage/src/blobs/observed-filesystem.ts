@@ -44,6 +44,11 @@ export class ObservedFileSystem extends FileSystem {
     await this.inner.rename(from, to);
   }
 
+  async link(from: string, to: string): Promise<void> {
+    this.before('link', to);
+    await this.inner.link(from, to);
+  }
+
   async remove(path: string): Promise<void> {
     this.before('remove', path);
     await this.inner.remove(path);

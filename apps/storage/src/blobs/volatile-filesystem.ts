@@ -64,6 +64,13 @@ export class VolatileFileSystem extends FileSystem {
     source.parent.live.delete(source.name);
   }
 
+  async link(from: string, to: string): Promise<void> {
+    const file = this.file(from);
+    const { parent, name } = this.place(to);
+    if (parent.live.has(name)) throw failure('EEXIST', to);
+    parent.live.set(name, file);
+  }
+
   async remove(path: string): Promise<void> {
     const { parent, name } = this.place(path);
     if (!parent.live.delete(name)) throw failure('ENOENT', path);

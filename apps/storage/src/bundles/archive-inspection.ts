@@ -1,7 +1,7 @@
 /** Reads a tar.gz as it streams by and checks each entry; keeps none of its content. */
 import { once } from 'node:events';
 import { createGunzip, type Gunzip } from 'node:zlib';
-import { extract, type Extract, type Headers } from 'tar-stream';
+import { extract, type Extract, type Header } from 'tar-stream';
 import { AltoError } from '@alto/contracts';
 import { ArchiveCheck, type ArchiveLimits } from './archive-entry';
 
@@ -61,7 +61,7 @@ export class ArchiveInspection {
     waiting.abort();
   }
 
-  private accept({ name, type, size, linkname }: Headers): void {
+  private accept({ name, type, size, linkname }: Header): void {
     this.entries += 1;
     this.check.accept({ name, type: type ?? 'unknown', sizeBytes: size ?? 0, linkTarget: linkname ?? undefined });
   }

@@ -1,0 +1,4 @@
+import { bootstrap } from '@alto/platform';
+import { notificationsService } from './notifications.module';
+
+await bootstrap(notificationsService);

@@ -1,0 +1,4 @@
+import { bootstrap } from '@alto/platform';
+import { storageService } from './storage.module';
+
+await bootstrap(storageService);
