@@ -23,6 +23,7 @@ export const errorCatalogue = {
   checksum_mismatch: { status: 422, title: 'The content does not match its checksum', retryable: false },
   unprocessable: { status: 422, title: 'The content cannot be used', retryable: false },
   quota_exceeded: { status: 429, title: 'A quota is used up', retryable: false },
+  headers_too_large: { status: 431, title: 'The headers are too large', retryable: false },
   rate_limited: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Something in Alto failed', retryable: false },
   corrupt_data: { status: 500, title: 'Stored data failed its check', retryable: false },
