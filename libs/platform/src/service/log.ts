@@ -1,6 +1,6 @@
 /** Structured logs: one JSON object a line on standard output, with the trace of the call that was being served. */
 import type { LoggerService } from '@nestjs/common';
-import { pino, type Logger } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 
 /** Values under these keys never reach the log, at any depth up to two. */
 const secretKeys = [
@@ -51,19 +51,21 @@ export interface LogOptions {
   readonly version: string;
   /** Fields of what is being done at the moment, such as the trace id. */
   readonly context?: ContextSource;
+  /** Standard output unless given. */
+  readonly destination?: DestinationStream;
 }
 
-export function createLog({ level, service, instance, version, context }: LogOptions): Log {
-  const logger = pino({
+export function createLog({ level, service, instance, version, context, destination }: LogOptions): Log {
+  const options = {
     level,
     base: { service, instance, version },
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: pino.stdSerializers.errWithCause },
     redact: { paths: secretKeys.flatMap((key) => [key, `*.${key}`]), censor: '[secret]' },
     mixin: () => context?.() ?? {},
-  });
-  return new Log(logger);
+  };
+  return new Log(destination === undefined ? pino(options) : pino(options, destination));
 }
 
 /** Nest's own messages at debug level, its warnings and errors as they are. */
