@@ -14,7 +14,11 @@ export function databaseName(service: string): string {
 }
 
 /** Everything to make, as statements that an administrator could also type. */
-export function databaseStatements({ name, password }: DatabaseGrant): { role: string; database: string; walls: string[] } {
+export function databaseStatements({ name, password }: DatabaseGrant): {
+  role: string;
+  database: string;
+  walls: string[];
+} {
   return {
     role: `CREATE ROLE ${name} LOGIN PASSWORD '${password}'`,
     database: `CREATE DATABASE ${name} OWNER ${name}`,
@@ -45,7 +49,9 @@ export async function ensureExternalDatabases(adminUrl: string, grants: readonly
   } catch (error) {
     const { host, pathname } = new URL(adminUrl);
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`PostgreSQL at ${host}${pathname} (ALTO_DATABASE_URL) cannot be reached: ${reason}`, { cause: error });
+    throw new Error(`PostgreSQL at ${host}${pathname} (ALTO_DATABASE_URL) cannot be reached: ${reason}`, {
+      cause: error,
+    });
   }
   try {
     await ensureDatabases(client, missing);

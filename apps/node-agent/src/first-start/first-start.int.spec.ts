@@ -27,7 +27,12 @@ describe('first start', () => {
     directory = new DataDirectory(join(folder, 'data'));
     const releases = join(folder, 'releases');
     for (const service of managedServices) makeRelease(releases, service, '0.1.0-aaaaaaaa');
-    const [api, apps, s3, first] = [await freePort(), await freePort(), await freePort(), 15_000 + (process.pid % 3_000)];
+    const [api, apps, s3, first] = [
+      await freePort(),
+      await freePort(),
+      await freePort(),
+      15_000 + (process.pid % 3_000),
+    ];
     given = {
       ALTO_API_PORT: String(api),
       ALTO_APPS_PORT: String(apps),
@@ -120,7 +125,9 @@ describe('first start', () => {
     const before = await start();
     makeRelease(given.ALTO_RELEASES_SOURCE ?? '', 'search', '0.2.0-bbbbbbbb');
     const after = await start();
-    const changed = after.workloads.filter((workload, index) => workload.release?.version !== before.workloads[index]?.release?.version);
+    const changed = after.workloads.filter(
+      (workload, index) => workload.release?.version !== before.workloads[index]?.release?.version,
+    );
     expect(changed.map(({ id }) => id)).toEqual(['search']);
     expect(existsSync(directory.release('search', '0.1.0-aaaaaaaa'))).toBe(true);
   });
@@ -130,7 +137,9 @@ describe('first start', () => {
     await new Promise<void>((resolve) => holder.listen(Number(given.ALTO_APPS_PORT), '127.0.0.1', resolve));
     try {
       const who = process.platform === 'linux' ? `process ${process.pid} ` : 'another process';
-      await expect(start()).rejects.toThrow(new RegExp(`Port ${given.ALTO_APPS_PORT} for apps is taken by ${who}.*ALTO_APPS_PORT=`));
+      await expect(start()).rejects.toThrow(
+        new RegExp(`Port ${given.ALTO_APPS_PORT} for apps is taken by ${who}.*ALTO_APPS_PORT=`),
+      );
     } finally {
       await new Promise((resolve) => holder.close(resolve));
     }
@@ -140,7 +149,10 @@ describe('first start', () => {
     const manifest = await start();
     const server = await run(manifest, 'postgres');
     try {
-      const passwords = JSON.parse(readFileSync(join(directory.keys, 'databases.json'), 'utf8')) as Record<string, string>;
+      const passwords = JSON.parse(readFileSync(join(directory.keys, 'databases.json'), 'utf8')) as Record<
+        string,
+        string
+      >;
       const socket = new URL(databaseUrl(manifest, 'gateway').replace('@/', '@socket/')).searchParams.get('host') ?? '';
       const admin = `postgresql://alto:${passwords.superuser}@socket/postgres?host=${encodeURIComponent(socket)}`;
       await server.until(async () => await query(admin, 'SELECT 1'));
@@ -183,11 +195,16 @@ async function run(manifest: StaticManifest, id: string) {
   const workload = manifest.workloads.find((candidate) => candidate.id === id);
   if (workload === undefined) throw new Error(`no ${id}`);
   const [program, ...args] = workload.command as [string, ...string[]];
-  const child = spawn(program, args, { ...workload.user, cwd: workload.cwd, env: { ...workload.env }, stdio: 'ignore' });
+  const child = spawn(program, args, {
+    ...workload.user,
+    cwd: workload.cwd,
+    env: { ...workload.env },
+    stdio: 'ignore',
+  });
   const exited = new Promise((resolve) => child.once('exit', resolve));
   return {
     async until<T>(attempt: () => Promise<T>): Promise<T> {
-      for (const deadline = Date.now() + 20_000; ; ) {
+      for (const deadline = Date.now() + 20_000; ;) {
         try {
           return await attempt();
         } catch (error) {

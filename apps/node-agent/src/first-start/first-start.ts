@@ -62,11 +62,16 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
       ...installation,
       node: programs.node,
       postgres: databases.postgres,
-      nats: { program: programs.natsServer, configurationFile: natsFile, directory: directory.nats, port: installation.servicePortFirst },
+      nats: {
+        program: programs.natsServer,
+        configurationFile: natsFile,
+        directory: directory.nats,
+        port: installation.servicePortFirst,
+      },
       haproxy: proxyPlan(directory, programs),
       services,
       ports: { api: settings.ALTO_API_PORT, apps: settings.ALTO_APPS_PORT, s3: settings.ALTO_S3_PORT },
-      listenHost: settings.ALTO_LISTEN_HOST,
+      publicHost: settings.ALTO_PUBLIC_HOST,
       gateway: gatewayPlan(directory, secrets),
       callerPublicKey: secrets.callerPublicKey,
       agentCredentialsFile: present(identity.credentialsFiles, 'node-agent'),
@@ -98,7 +103,7 @@ async function requirePorts(directory: DataDirectory, settings: FirstStartSettin
   ];
   // A proxy that an earlier agent left running is adopted, not in the way.
   const isOurs = ({ command }: { command: string }) => command.includes(proxyConfiguration(directory));
-  const problems = await takenPorts(settings.ALTO_LISTEN_HOST, ports, isOurs);
+  const problems = await takenPorts(settings.ALTO_PUBLIC_HOST, ports, isOurs);
   if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 
@@ -114,7 +119,7 @@ async function installPrograms(directory: DataDirectory, settings: FirstStartSet
     nodeVersion: process.versions.node,
     postgres: settings.ALTO_POSTGRES_SOURCE,
     natsServer: settings.ALTO_NATS_SERVER,
-    haproxy: settings.ALTO_HAPROXY,
+    haproxy: settings.ALTO_HAPROXY_COMMAND,
     searchPath: settings.PATH,
   };
   return await ensureRuntime(directory.runtime, sources, needsOwnPostgres(settings));
@@ -146,9 +151,11 @@ async function ensureDatabaseServer(
 ): Promise<DatabaseServer> {
   const urls = new Map<string, string>(managedServices.map((name) => [name, ownDatabaseUrl(settings, name) ?? '']));
   const passwords = await ensurePasswords(join(directory.keys, 'databases.json'));
-  const grants = servicesWithoutDatabase(settings).map(
-    (service): DatabaseGrant => ({ service, name: databaseName(service), password: present(passwords.services, service) }),
-  );
+  const grants = servicesWithoutDatabase(settings).map((service): DatabaseGrant => ({
+    service,
+    name: databaseName(service),
+    password: present(passwords.services, service),
+  }));
   const adminUrl = settings.ALTO_DATABASE_URL;
   if (adminUrl !== undefined) {
     await ensureExternalDatabases(adminUrl, grants);
@@ -178,14 +185,25 @@ async function ensureEmbeddedDatabases(
   await writeWhole(record, `${JSON.stringify([...made, ...missing.map(({ name }) => name)].sort())}\n`);
 }
 
-async function postgresPlan(directory: DataDirectory, programs: string, superuserPassword: string): Promise<PostgresPlan> {
+async function postgresPlan(
+  directory: DataDirectory,
+  programs: string,
+  superuserPassword: string,
+): Promise<PostgresPlan> {
   const user = await ensurePostgresUser();
-  const socketDirectory = dirname(directory.socket(join('postgres', '.s.PGSQL.5432')));
-  requirePrivateFolder(dirname(socketDirectory));
+  const socketDirectory = socketFolder(directory, 'postgres');
   if (user !== undefined) {
     for (const path of [directory.postgres, socketDirectory, programs]) await requireReachable(path, user);
   }
   return { programs, directory: directory.postgres, socketDirectory, user, superuserPassword };
+}
+
+/** A folder for the sockets of one server, with room for the longer names under which HAProxy first makes them. */
+function socketFolder(directory: DataDirectory, name: string): string {
+  const folder = dirname(directory.socket(join(name, 'x'.repeat(24))));
+  requirePrivateFolder(dirname(folder));
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return folder;
 }
 
 /** The short folder for sockets lies in a place where anybody can make folders: it must be ours. */
@@ -227,7 +245,7 @@ function proxyPlan(directory: DataDirectory, programs: RuntimePrograms): Manifes
     program: programs.haproxy,
     configurationFile: proxyConfiguration(directory),
     directory: directory.haproxy,
-    masterSocket: directory.socket('haproxy-master.sock'),
+    runDirectory: socketFolder(directory, 'haproxy'),
   };
 }
 

@@ -18,14 +18,16 @@ export interface ManifestPlan {
   node: string;
   nodeId: string;
   /** `undefined` where every service's database lies elsewhere. */
-  postgres: { command: readonly string[]; directory: string; socketPath: string; user?: { uid: number; gid: number } } | undefined;
+  postgres:
+    | { command: readonly string[]; directory: string; socketPath: string; user?: { uid: number; gid: number } }
+    | undefined;
   nats: { program: string; configurationFile: string; directory: string; port: number };
-  haproxy: { program: string; configurationFile: string; directory: string; masterSocket: string };
+  haproxy: { program: string; configurationFile: string; directory: string; runDirectory: string };
   services: readonly ServicePlan[];
   ports: PublicPorts;
   /** First of the services' private ports. */
   servicePortFirst: number;
-  listenHost: string;
+  publicHost: string;
   gateway: { socketPath: string; callerKeyFile: string; adminKeyHashFile: string };
   callerPublicKey: string;
   agentCredentialsFile: string;
@@ -110,18 +112,26 @@ function nats(plan: ManifestPlan['nats']): StaticWorkload {
 }
 
 /** It serves from its last configuration whatever else is down, so it waits for that file and for nothing more. */
-function haproxy({ haproxy: plan, ports, listenHost }: ManifestPlan): StaticWorkload {
+function haproxy({ haproxy: plan, ports, publicHost }: ManifestPlan): StaticWorkload {
   const wait = 'while [ ! -s "$2" ]; do sleep 0.1; done; exec "$1" -W -S "$3,mode,600" -f "$2"';
   return {
     id: 'haproxy',
     kind: 'proxy',
-    command: ['/bin/sh', '-c', wait, 'haproxy', plan.program, plan.configurationFile, plan.masterSocket],
+    command: [
+      '/bin/sh',
+      '-c',
+      wait,
+      'haproxy',
+      plan.program,
+      plan.configurationFile,
+      join(plan.runDirectory, 'master.sock'),
+    ],
     env: { PATH: path },
     cwd: plan.directory,
     slots: [{ env: {}, ports: { ...ports } }],
     instances: 1,
     dependsOn: [],
-    readiness: { kind: 'tcp', host: dialable(listenHost), port: ports.api },
+    readiness: { kind: 'tcp', host: dialable(publicHost), port: ports.api },
     stop: { signal: 'SIGTERM', graceMs: 10_000 },
     restart: 'always',
     release: null,
@@ -137,7 +147,7 @@ function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorklo
     id: name,
     kind: 'service',
     command: [plan.node, ...nodeFlags, join(service.release, 'main.mjs')],
-    env: { ...commonEnvironment(plan, service), ...plan.environment, ...ownEnvironment(plan, service) },
+    env: { ...defaults, ...plan.environment, ...commonEnvironment(plan, service), ...ownEnvironment(plan, service) },
     cwd: service.stateDirectory,
     slots: ports.map((port, slot) => serviceSlot(name, port, slot)),
     instances: 1,
@@ -149,6 +159,9 @@ function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorklo
     release: { service: name, version: service.version },
   };
 }
+
+/** Two instances of each service fit into the connections that PostgreSQL has. */
+const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
 
 /** A small young generation keeps an idle service small; what is left of the heap grows as it must. */
 const nodeFlags = ['--enable-source-maps', '--max-semi-space-size=2', '--max-old-space-size=512'];
@@ -171,7 +184,6 @@ function commonEnvironment(plan: ManifestPlan, service: ServicePlan): Record<str
     ALTO_NATS_URL: natsUrl(plan),
     ALTO_NATS_CREDS_FILE: service.credentialsFile,
     ALTO_DATABASE_URL: service.databaseUrl,
-    ALTO_DATABASE_POOL_MAX: '6',
     ALTO_STATE_DIR: service.stateDirectory,
     ALTO_CALLER_PUBLIC_KEYS: plan.callerPublicKey,
   };
@@ -194,13 +206,13 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
     return {
       ALTO_GATEWAY_TARGETS: targets('gateway'),
       ALTO_STORAGE_TARGETS: targets('storage'),
-      ALTO_LISTEN_HOST: plan.listenHost,
+      ALTO_PUBLIC_HOST: plan.publicHost,
       ALTO_API_PORT: String(plan.ports.api),
       ALTO_APPS_PORT: String(plan.ports.apps),
       ALTO_S3_PORT: String(plan.ports.s3),
-      ALTO_HAPROXY: plan.haproxy.program,
+      ALTO_HAPROXY_COMMAND: plan.haproxy.program,
       ALTO_HAPROXY_DIR: plan.haproxy.directory,
-      ALTO_HAPROXY_MASTER_SOCKET: plan.haproxy.masterSocket,
+      ALTO_HAPROXY_RUN_DIR: plan.haproxy.runDirectory,
     };
   }
   return {};
@@ -208,8 +220,8 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
 
 const natsUrl = (plan: ManifestPlan) => `nats://127.0.0.1:${plan.nats.port}`;
 
-/** An address to connect to for one to listen on. */
-function dialable(listenHost: string): string {
-  if (listenHost === '0.0.0.0') return '127.0.0.1';
-  return listenHost === '::' ? '::1' : listenHost;
+/** An address to connect to, for one to listen on. */
+function dialable(publicHost: string): string {
+  if (publicHost === '*' || publicHost === '0.0.0.0') return '127.0.0.1';
+  return publicHost === '::' ? '::1' : publicHost;
 }

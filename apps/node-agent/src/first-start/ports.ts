@@ -18,10 +18,11 @@ export interface PortHolder {
 
 /** A bind tells the truth; reading tables of connections does not, across namespaces and address families. */
 export async function isPortFree(host: string, port: number): Promise<boolean> {
+  const address = host === '*' ? {} : { host };
   return await new Promise((resolve) => {
     const server = createServer();
     server.once('error', () => resolve(false));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ ...address, port, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }
 
@@ -49,7 +50,9 @@ export async function takenPorts(
     const holder = portHolder(port);
     if (holder !== undefined && isOurs(holder)) continue;
     const who = holder === undefined ? 'another process' : `process ${holder.pid} (${holder.command.slice(0, 80)})`;
-    problems.push(`Port ${port} for ${purpose} is taken by ${who}: stop it, or choose another port with ${setting}=<port>.`);
+    problems.push(
+      `Port ${port} for ${purpose} is taken by ${who}: stop it, or choose another port with ${setting}=<port>.`,
+    );
   }
   return problems;
 }
@@ -61,7 +64,9 @@ export async function freePortBlock(first: number, count: number): Promise<numbe
     const free = await Promise.all(ports.map((port) => isPortFree('127.0.0.1', port)));
     if (free.every(Boolean)) return start;
   }
-  throw new Error(`There are no ${count} free ports in a row from ${first} on: choose others with ALTO_SERVICE_PORT_FIRST.`);
+  throw new Error(
+    `There are no ${count} free ports in a row from ${first} on: choose others with ALTO_SERVICE_PORT_FIRST.`,
+  );
 }
 
 /** Inode numbers of sockets in state LISTEN on this port, from the kernel's tables. */

@@ -153,7 +153,12 @@ export async function withServer<T>(plan: PostgresPlan, work: (client: Client) =
   const running = await connectAsSuperuser(plan).catch(() => undefined);
   if (running !== undefined) return await finish(running, work);
   const [program, ...args] = postgresCommand(plan) as [string, ...string[]];
-  const server = spawn(program, args, { ...plan.user, cwd: dirname(clusterOf(plan)), env: environment, stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(program, args, {
+    ...plan.user,
+    cwd: dirname(clusterOf(plan)),
+    env: environment,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   const said: string[] = [];
   server.stderr.on('data', (chunk: Buffer) => said.push(chunk.toString()));
   try {
@@ -178,7 +183,9 @@ async function firstConnection(plan: PostgresPlan, server: ChildProcess, said: r
       return await connectAsSuperuser(plan);
     } catch (error) {
       if (server.exitCode !== null || server.signalCode !== null || Date.now() > deadline) {
-        throw new Error(`PostgreSQL did not start: ${said.join('').trim().slice(-2_000) || String(error)}`, { cause: error });
+        throw new Error(`PostgreSQL did not start: ${said.join('').trim().slice(-2_000) || String(error)}`, {
+          cause: error,
+        });
       }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

@@ -28,7 +28,9 @@ export async function ensureReleases(
     if (source !== undefined) await install(join(source, service), join(directory, service));
     const version = await pointer(join(directory, service));
     if (version === undefined) {
-      throw new Error(`No release of ${service} is installed in ${directory}: build it with \`npm run build\` and start again.`);
+      throw new Error(
+        `No release of ${service} is installed in ${directory}: build it with \`npm run build\` and start again.`,
+      );
     }
     await pruneReleases(join(directory, service), version);
     installed.set(service, { service, version, directory: join(directory, service, version) });
@@ -57,7 +59,8 @@ async function pruneReleases(releases: string, current: string): Promise<void> {
     others.map(async (version) => ({ version, at: await installedAt(join(releases, version)) })),
   );
   dated.sort((a, b) => b.at - a.at);
-  for (const { version } of dated.slice(keptReleases)) await rm(join(releases, version), { recursive: true, force: true });
+  for (const { version } of dated.slice(keptReleases))
+    await rm(join(releases, version), { recursive: true, force: true });
 }
 
 async function installedAt(release: string): Promise<number> {

@@ -32,8 +32,14 @@ export async function ensureRuntime(
   await linkOrCopy(realpathSync(sources.node), node);
   return {
     node,
-    natsServer: await ensureServer(directory, 'nats-server', sources.natsServer, sources.searchPath, 'ALTO_NATS_SERVER'),
-    haproxy: await ensureServer(directory, 'haproxy', sources.haproxy, sources.searchPath, 'ALTO_HAPROXY'),
+    natsServer: await ensureServer(
+      directory,
+      'nats-server',
+      sources.natsServer,
+      sources.searchPath,
+      'ALTO_NATS_SERVER',
+    ),
+    haproxy: await ensureServer(directory, 'haproxy', sources.haproxy, sources.searchPath, 'ALTO_HAPROXY_COMMAND'),
     postgres: needsPostgres ? await ensurePostgres(directory, sources.postgres) : undefined,
   };
 }
@@ -56,7 +62,10 @@ async function ensureServer(
 /** Debian's servers lie in folders that are not on the PATH of ordinary users. */
 export function findProgram(name: string, searchPath: string): string | undefined {
   const folders = [...searchPath.split(delimiter), '/usr/local/sbin', '/usr/sbin', '/sbin'];
-  return folders.filter((folder) => folder !== '').map((folder) => join(folder, name)).find(isExecutable);
+  return folders
+    .filter((folder) => folder !== '')
+    .map((folder) => join(folder, name))
+    .find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {
@@ -75,8 +84,13 @@ async function ensurePostgres(directory: string, source: string | undefined): Pr
     await copyFolder(source, target);
     return target;
   }
-  const installed = existsSync(directory) ? readdirSync(directory).filter((name) => /^postgres-[\w.-]+$/.test(name)) : [];
-  const newest = installed.filter((name) => !name.includes('.partial-')).sort(naturally).at(-1);
+  const installed = existsSync(directory)
+    ? readdirSync(directory).filter((name) => /^postgres-[\w.-]+$/.test(name))
+    : [];
+  const newest = installed
+    .filter((name) => !name.includes('.partial-'))
+    .sort(naturally)
+    .at(-1);
   if (newest !== undefined) return join(directory, newest);
   throw new Error('PostgreSQL is not installed: name the folder that holds bin/postgres with ALTO_POSTGRES_SOURCE.');
 }

@@ -1,4 +1,5 @@
 /** What first start can be told; part of the agent's configuration. */
+import { isIP } from 'node:net';
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 
@@ -15,7 +16,10 @@ const serviceEnvironment = z
     try {
       return z.record(z.string().regex(/^(ALTO|OTEL)_[A-Z0-9_]+$/), z.string()).parse(JSON.parse(text));
     } catch {
-      context.addIssue({ code: 'custom', message: 'must be a JSON object of ALTO_… and OTEL_… settings and their texts' });
+      context.addIssue({
+        code: 'custom',
+        message: 'must be a JSON object of ALTO_… and OTEL_… settings and their texts',
+      });
       return z.NEVER;
     }
   });
@@ -24,7 +28,11 @@ export const firstStartSettings = {
   ALTO_API_PORT: port.default(4000).describe('Port of the API and the console'),
   ALTO_APPS_PORT: port.default(8080).describe('Port at which apps are reached'),
   ALTO_S3_PORT: port.default(9000).describe('Port of the S3 endpoint'),
-  ALTO_LISTEN_HOST: z.string().default('127.0.0.1').describe('Address of the three public ports'),
+  ALTO_PUBLIC_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .refine((text) => text === '*' || isIP(text) !== 0, "must be an IP address, or '*' for all")
+    .describe("Address that the public ports are bound to; '*' for all"),
   ALTO_SERVICE_PORT_FIRST: port
     .default(14_100)
     .describe("First of the ports on loopback for NATS and Alto's services; kept from the first start on"),
@@ -35,7 +43,7 @@ export const firstStartSettings = {
     .optional()
     .describe('Folder whose bin/ holds postgres and initdb; unless given what is installed is used'),
   ALTO_NATS_SERVER: absolutePath.optional().describe('Path of nats-server; unless given what was used last'),
-  ALTO_HAPROXY: absolutePath.optional().describe('Path of haproxy; unless given what was used last'),
+  ALTO_HAPROXY_COMMAND: absolutePath.optional().describe('Path of haproxy; unless given what was used last'),
   PATH: z.string().default('').describe('Where nats-server and haproxy are looked for'),
   ALTO_SERVICE_ENV: serviceEnvironment.describe("Settings for all of Alto's services as a JSON object"),
   ALTO_GATEWAY_DATABASE_URL: ownDatabase('gateway'),

@@ -20,7 +20,8 @@ export async function ensurePostgresUser(): Promise<SystemUser | undefined> {
   if (present !== undefined) return present;
   await makeUser(postgresUserName);
   const made = await lookUp(postgresUserName);
-  if (made === undefined) throw new Error(`The system user ${postgresUserName} was made but is not listed in /etc/passwd.`);
+  if (made === undefined)
+    throw new Error(`The system user ${postgresUserName} was made but is not listed in /etc/passwd.`);
   return made;
 }
 
@@ -32,16 +33,26 @@ async function lookUp(name: string): Promise<SystemUser | undefined> {
 
 /** shadow's command, then busybox's. */
 async function makeUser(name: string): Promise<void> {
-  const system = ['--system', '--user-group', '--no-create-home', '--home-dir', '/nonexistent', '--shell', '/usr/sbin/nologin'];
+  const system = [
+    '--system',
+    '--user-group',
+    '--no-create-home',
+    '--home-dir',
+    '/nonexistent',
+    '--shell',
+    '/usr/sbin/nologin',
+  ];
   try {
     await execute('useradd', [...system, name]);
   } catch {
-    await execute('adduser', ['-S', '-D', '-H', '-h', '/nonexistent', '-s', '/sbin/nologin', name]).catch((error: Error) => {
-      throw new Error(
-        `PostgreSQL does not run as root, and the system user ${name} cannot be made (${error.message.trim()}): ` +
-          `make it with \`useradd --system ${name}\`, or start Alto as an ordinary user.`,
-      );
-    });
+    await execute('adduser', ['-S', '-D', '-H', '-h', '/nonexistent', '-s', '/sbin/nologin', name]).catch(
+      (error: Error) => {
+        throw new Error(
+          `PostgreSQL does not run as root, and the system user ${name} cannot be made (${error.message.trim()}): ` +
+            `make it with \`useradd --system ${name}\`, or start Alto as an ordinary user.`,
+        );
+      },
+    );
   }
 }
 
