@@ -1,4 +1,4 @@
-/** One service to one file: esbuild bundles, swc compiles what needs decorator metadata. */
+/** A program to one file: esbuild bundles, swc compiles what needs decorator metadata. */
 import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
@@ -11,16 +11,17 @@ export const nativePackages: readonly string[] = ['@node-rs/crc32'];
 export interface BundleRequest {
   /** Root of the repository. */
   root: string;
-  service: string;
+  /** TypeScript file to begin with, relative to the root. */
+  entry: string;
   /** Folder that receives `main.mjs` and its source map. */
   outputDirectory: string;
 }
 
 /** @returns esbuild's account of what went into the bundle. */
-export async function bundle({ root, service, outputDirectory }: BundleRequest): Promise<Metafile> {
+export async function bundle({ root, entry, outputDirectory }: BundleRequest): Promise<Metafile> {
   const result = await build({
     absWorkingDir: root,
-    entryPoints: { main: join('apps', service, 'src', 'main.ts') },
+    entryPoints: { main: entry },
     outdir: outputDirectory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -68,7 +69,7 @@ function decorators(root: string): Plugin {
   return {
     name: 'decorators',
     setup(setup) {
-      setup.onLoad({ filter: /[\\/](apps|libs)[\\/].*\.ts$/ }, async ({ path }) => {
+      setup.onLoad({ filter: /[\\/](apps|libs|tests)[\\/].*\.ts$/ }, async ({ path }) => {
         if (!path.startsWith(root) || path.includes('node_modules')) return undefined;
         const source = await readFile(path, 'utf8');
         if (!/^\s*@[A-Za-z]+\(|[(,]\s*@[A-Z][A-Za-z]*\(/m.test(source)) return { contents: source, loader: 'ts' };

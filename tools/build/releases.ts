@@ -66,7 +66,7 @@ async function buildRelease(root: string, service: string, shared: string): Prom
   await mkdir(building, { recursive: true });
   try {
     const { version: packageVersion } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
-    const metafile = await bundle({ root, service, outputDirectory: building });
+    const metafile = await bundle({ root, entry: join('apps', service, 'src', 'main.ts'), outputDirectory: building });
     await copyNativePackages(root, metafile, building);
     if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
     const version = await sealRelease(service, packageVersion, building);

@@ -1,0 +1,37 @@
+/**
+ * Runs the benchmarks of tests/bench, each in a process of its own, built as the services are.
+ *
+ *   npm run bench                 all
+ *   npm run bench -- transport    those whose name holds the word
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { bundle } from './build/bundle.ts';
+import { ensureServers } from './servers/ensure.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+// Inside node_modules, so that what the bundle leaves outside is found from there.
+const output = join(root, 'node_modules', '.cache', 'alto', 'bench');
+
+const word = process.argv[2] ?? '';
+const names = readdirSync(join(root, 'tests', 'bench')).filter((name) => name.endsWith('.bench.ts') && name.includes(word));
+if (names.length === 0) {
+  console.error(`No benchmark's name holds '${word}'. There are: ${readdirSync(join(root, 'tests', 'bench')).join(', ')}`);
+  process.exit(1);
+}
+const servers = await ensureServers({ report: (line) => console.error(line) });
+const path = [...servers.map((server) => dirname(server.path)), process.env['PATH']].join(delimiter);
+for (const name of names) {
+  const outputDirectory = join(output, name.replace('.bench.ts', ''));
+  mkdirSync(outputDirectory, { recursive: true });
+  await bundle({ root, entry: join('tests', 'bench', name), outputDirectory });
+  console.log(`\n── ${name} ──`);
+  const { status } = spawnSync(process.execPath, [join(outputDirectory, 'main.mjs')], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, PATH: path },
+  });
+  if (status !== 0) process.exitCode = 1;
+}
