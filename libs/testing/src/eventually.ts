@@ -1,22 +1,36 @@
-/** Waiting in tests: for something to become true, never for time to pass. */
+/** Waiting in tests: for a fact, within a bound, never for a time. */
 
 export interface EventuallyOptions {
-  /** How long it may take; 10 s unless given. */
   readonly withinMs?: number;
-  /** Pause between tries. */
   readonly everyMs?: number;
 }
 
-/** Calls `attempt` until it does not throw, and returns its value. @throws its last error when time is up. */
-export async function eventually<T>(attempt: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<T> {
+/**
+ * Calls `probe` until it neither throws nor returns false, and returns what it returned.
+ * @throws the last error of the probe when the time is over, with the time in its message
+ */
+export async function eventually<T>(probe: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<Exclude<T, false>> {
   const { withinMs = 10_000, everyMs = 20 } = options;
   const deadline = performance.now() + withinMs;
   for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (performance.now() >= deadline) throw error;
-    }
+    const attempt = await outcome(probe);
+    if ('value' in attempt && attempt.value !== false) return attempt.value as Exclude<T, false>;
+    if (performance.now() >= deadline) throw overdue(attempt, withinMs);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
+}
+
+type Outcome<T> = { value: T } | { error: unknown };
+
+async function outcome<T>(probe: () => T | Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { value: await probe() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function overdue(attempt: Outcome<unknown>, withinMs: number): Error {
+  const reason = 'error' in attempt ? String((attempt.error as Error)?.message ?? attempt.error) : 'the probe returned false';
+  return new Error(`Not within ${withinMs} ms: ${reason}`, 'error' in attempt ? { cause: attempt.error } : undefined);
 }

@@ -1,0 +1,223 @@
+/**
+ * The service's database. It is connected to in the background, and migrated before it is used: a service starts and
+ * stays up without PostgreSQL, is not ready meanwhile, and goes on by itself when PostgreSQL is there (again).
+ */
+import type { EntityManager, QueryRunner } from 'typeorm';
+import type { Log } from '../service/log';
+import { ControlConnection, type ConnectionSettings, ServiceDataSource } from './connection';
+import { driverError, explainFailure, isConnectionGone, isSerializationConflict, unavailable } from './failure';
+import { type MigrationClass, runMigrations } from './migrations';
+import { backoffMs, Bell, pause } from './pause';
+import { type Query, queryOn } from './rows';
+
+export interface DatabaseSettings extends ConnectionSettings {
+  readonly migrations: readonly MigrationClass[];
+}
+
+export interface TransactionOptions {
+  readonly isolation?: 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
+}
+
+type State = 'connecting' | 'ready' | 'lost' | 'stopped';
+type Listener = () => void;
+
+const conflictAttemptsMax = 8;
+const conflictBackoffFirstMs = 5;
+const conflictBackoffMaxMs = 250;
+const reconnectFirstMs = 100;
+const reconnectMaxMs = 5_000;
+/** How often a database that answers is asked whether it still does; a failing query asks at once. */
+const probeEveryMs = 2_000;
+const probeTimeoutMs = 3_000;
+const probeBackoffMaxMs = 1_000;
+const openTransactionsWaitMs = 5_000;
+
+export class Database {
+  private state: State = 'connecting';
+  private reason = 'not connected yet';
+  private source: ServiceDataSource | undefined;
+  private readonly controlConnection: ControlConnection;
+  private readonly stopping = new AbortController();
+  private readonly doubt = new Bell();
+  private readonly readyListeners = new Set<Listener>();
+  private readonly afterCommitOf = new WeakMap<QueryRunner, Listener[]>();
+  private readonly open = new Set<Promise<unknown>>();
+  private running: Promise<void> | undefined;
+
+  constructor(
+    private readonly settings: DatabaseSettings,
+    private readonly log: Log,
+  ) {
+    this.controlConnection = new ControlConnection(settings, probeTimeoutMs);
+  }
+
+  /** Begins to connect and returns at once. */
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  /** For reads and single statements. @throws AltoError service_unavailable while there is no database */
+  get manager(): EntityManager {
+    if (this.source === undefined || this.state !== 'ready') throw unavailable(this.settings.service, this.reason);
+    return this.source.manager;
+  }
+
+  /**
+   * Runs the body in a transaction. It is run again when PostgreSQL undid it because of a concurrent one, so the body
+   * changes nothing but the database. What must follow the commit goes through {@link afterCommit}.
+   * @throws AltoError service_unavailable (also when the connection broke at the commit: the outcome is unknown then)
+   */
+  async transaction<T>(body: (transaction: EntityManager) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.track(this.runOnce(body, options));
+      } catch (error) {
+        if (isConnectionGone(error)) throw unavailable(this.settings.service, 'the connection broke', error);
+        if (!isSerializationConflict(error) || attempt === conflictAttemptsMax) throw explainFailure(error, this.settings.service);
+        await pause(backoffMs(attempt, conflictBackoffFirstMs, conflictBackoffMaxMs), this.stopping.signal);
+      }
+    }
+  }
+
+  /** Calls the listener once the transaction has committed; never when it is rolled back. */
+  afterCommit(transaction: EntityManager, listener: Listener): void {
+    const listeners = transaction.queryRunner && this.afterCommitOf.get(transaction.queryRunner);
+    if (listeners === undefined) throw new Error('afterCommit needs the manager that Database.transaction hands out');
+    listeners.push(listener);
+  }
+
+  /** One statement on a connection of the pool. */
+  readonly query: Query = async <Row>(sql: string, parameters?: readonly unknown[]) => {
+    const runner = this.manager.dataSource.createQueryRunner();
+    try {
+      return await queryOn(runner)<Row>(sql, parameters);
+    } finally {
+      await runner.release();
+    }
+  };
+
+  /** The connection set apart for heartbeats: one short statement at a time, no transactions. */
+  readonly control: Query = (sql, parameters) => this.controlConnection.query(sql, parameters);
+
+  /** Undefined when ready, else why not, in words. */
+  notReady(): string | undefined {
+    return this.state === 'ready' ? undefined : `the database of ${this.settings.service} is not available: ${this.reason}`;
+  }
+
+  /** Waits until the database is ready or the signal aborts. */
+  whenReady(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = () => {
+        signal.removeEventListener('abort', finish);
+        this.readyListeners.delete(finish);
+        resolve();
+      };
+      if (signal.aborted || this.state === 'ready') return resolve();
+      signal.addEventListener('abort', finish, { once: true });
+      this.readyListeners.add(finish);
+    });
+  }
+
+  /** Waits for open transactions, within bounds, and closes all connections. */
+  async stop(): Promise<void> {
+    if (this.stopping.signal.aborted) return this.running;
+    this.stopping.abort();
+    const limit = new AbortController();
+    await Promise.race([Promise.allSettled(this.open), pause(openTransactionsWaitMs, limit.signal)]);
+    limit.abort();
+    await this.running;
+    this.become('stopped', 'the service is stopping');
+    await Promise.all([this.source?.destroy(), this.controlConnection.close()]);
+  }
+
+  private async runOnce<T>(body: (transaction: EntityManager) => Promise<T>, options: TransactionOptions): Promise<T> {
+    const listeners: Listener[] = [];
+    const isolation = options.isolation ?? 'READ COMMITTED';
+    const result = await this.manager.transaction(isolation, (transaction) => {
+      this.afterCommitOf.set(transaction.queryRunner!, listeners);
+      return body(transaction);
+    });
+    for (const listener of listeners) listener();
+    return result;
+  }
+
+  private async track<T>(work: Promise<T>): Promise<T> {
+    this.open.add(work);
+    try {
+      return await work;
+    } finally {
+      this.open.delete(work);
+    }
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await this.connect();
+        break;
+      } catch (error) {
+        this.reason = reasonOf(error);
+        if (attempt % 20 === 0) this.log.warn('The database is not usable yet; trying on', { error });
+        await pause(backoffMs(attempt, reconnectFirstMs, reconnectMaxMs), signal);
+      }
+    }
+    while (!signal.aborted) await this.watch();
+  }
+
+  private async connect(): Promise<void> {
+    const source = new ServiceDataSource(this.settings, () => this.doubt.ring());
+    try {
+      await source.initialize();
+      await this.migrate(source);
+    } catch (error) {
+      if (source.isInitialized) await source.destroy();
+      throw explainFailure(error, this.settings.service);
+    }
+    this.source = source;
+    this.become('ready', '');
+    this.log.info('The database is ready');
+  }
+
+  private async migrate(source: ServiceDataSource): Promise<void> {
+    const ran = await runMigrations(source, this.settings.migrations);
+    if (ran.length > 0) this.log.info('Migrated the database', { migrations: ran });
+  }
+
+  /** Waits for the next probe or a doubt, and asks the database whether it answers. */
+  private async watch(): Promise<void> {
+    const { signal } = this.stopping;
+    await this.doubt.wait(probeEveryMs, signal);
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await this.control('SELECT 1');
+        if (this.state === 'lost') await this.recover();
+        return;
+      } catch (error) {
+        if (this.state === 'ready') this.log.warn('The database was lost; trying on', { error });
+        this.become('lost', reasonOf(error));
+        await pause(backoffMs(attempt, reconnectFirstMs, probeBackoffMaxMs), signal);
+      }
+    }
+  }
+
+  /** What came back may be an older copy, so it is migrated like at the first connection. */
+  private async recover(): Promise<void> {
+    await this.migrate(this.source!);
+    this.become('ready', '');
+    this.log.info('The database is back');
+  }
+
+  private become(state: State, reason: string): void {
+    const wasReady = this.state === 'ready';
+    this.state = state;
+    this.reason = reason;
+    if (state === 'ready' && !wasReady) for (const listener of [...this.readyListeners]) listener();
+  }
+}
+
+/** What the client library said, without the sentence that {@link unavailable} puts around it. */
+function reasonOf(error: unknown): string {
+  const cause = driverError((error as { cause?: unknown } | undefined)?.cause);
+  return cause?.message ?? String(error);
+}

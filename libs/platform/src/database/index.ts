@@ -1,0 +1,12 @@
+export * from './clock';
+export { connectionDefaults, type EntityClass } from './connection';
+export * from './database';
+export * from './database.module';
+export * from './events-stream';
+export { isConnectionFailure, isUniqueViolation } from './failure';
+export * from './leases';
+export * from './migrations';
+export * from './naming';
+export * from './outbox';
+export * from './relay';
+export { type Query, queryIn } from './rows';
