@@ -7,7 +7,7 @@ export class KeyEntity {
   id!: string;
 
   /** Null for a key of the whole cluster. */
-  @Column('text', { name: 'project_id', nullable: true })
+  @Column('text', { nullable: true })
   projectId!: string | null;
 
   @Column('text')
@@ -23,13 +23,13 @@ export class KeyEntity {
   @Column('integer')
   version!: number;
 
-  @Column('timestamptz', { name: 'created_at' })
+  @Column('timestamptz')
   createdAt!: Date;
 
   /** Coarse: written at most once a minute for each key, outside the version. */
-  @Column('timestamptz', { name: 'last_used_at', nullable: true })
+  @Column('timestamptz', { nullable: true })
   lastUsedAt!: Date | null;
 
-  @Column('timestamptz', { name: 'revoked_at', nullable: true })
+  @Column('timestamptz', { nullable: true })
   revokedAt!: Date | null;
 }

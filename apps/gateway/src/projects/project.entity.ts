@@ -9,15 +9,15 @@ export class ProjectEntity {
   @Column('text')
   name!: string;
 
-  @Column('text', { name: 'display_name' })
+  @Column('text')
   displayName!: string;
 
   @Column('integer')
   version!: number;
 
-  @Column('timestamptz', { name: 'created_at' })
+  @Column('timestamptz')
   createdAt!: Date;
 
-  @Column('timestamptz', { name: 'updated_at' })
+  @Column('timestamptz')
   updatedAt!: Date;
 }

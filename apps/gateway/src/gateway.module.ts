@@ -1,0 +1,62 @@
+import { Module } from '@nestjs/common';
+import type { ServiceDefinition } from '@alto/platform';
+import { gatewayConfig } from './config';
+import { ServicesController } from './directory/services.controller';
+import { EventStreams } from './events/event-streams';
+import { JsonCalls } from './http/json-calls';
+import { PublicApi } from './http/public-api';
+import { RequestLog } from './http/request-log';
+import { ServiceStreams } from './http/service-streams';
+import { Access } from './identity/access';
+import { Authenticator } from './identity/authenticator';
+import { FirstIdentity } from './identity/first-identity';
+import { IdentityController } from './identity/identity.controller';
+import { KeyUses } from './identity/key-uses';
+import { KeyEntity } from './keys/key.entity';
+import { KeysController } from './keys/keys.controller';
+import { KeysService } from './keys/keys.service';
+import { KeysStore } from './keys/keys.store';
+import { Identity1763700000001 } from './migrations/1763700000001-identity';
+import { OpenApiController } from './openapi/openapi.controller';
+import { ReferenceController } from './openapi/reference.controller';
+import { ProjectEntity } from './projects/project.entity';
+import { ProjectsController } from './projects/projects.controller';
+import { ProjectsService } from './projects/projects.service';
+import { ProjectsStore } from './projects/projects.store';
+import { Routes } from './routing/routes.service';
+
+@Module({
+  controllers: [
+    IdentityController,
+    ProjectsController,
+    KeysController,
+    ServicesController,
+    OpenApiController,
+    ReferenceController,
+  ],
+  providers: [
+    ProjectsStore,
+    ProjectsService,
+    KeysStore,
+    KeysService,
+    KeyUses,
+    Authenticator,
+    Access,
+    FirstIdentity,
+    Routes,
+    JsonCalls,
+    ServiceStreams,
+    EventStreams,
+    RequestLog,
+    PublicApi,
+  ],
+})
+export class GatewayModule {}
+
+export const gatewayService: ServiceDefinition = {
+  name: 'gateway',
+  module: GatewayModule,
+  config: gatewayConfig,
+  database: { entities: [ProjectEntity, KeyEntity], migrations: [Identity1763700000001] },
+  fronted: true,
+};

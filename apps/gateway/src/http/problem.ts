@@ -1,0 +1,51 @@
+/** Answers of failed requests: `application/problem+json` (RFC 9457) with the headers that go with each status. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type AltoError, toProblem } from '@alto/contracts';
+
+const retryAfterSeconds = 1;
+
+export interface Answer {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+
+export function problemAnswer(error: AltoError, traceId: string): Answer {
+  const problem = toProblem(error, error.traceId ?? traceId);
+  return {
+    status: problem.status,
+    headers: { 'content-type': 'application/problem+json', ...securityHeaders, ...headersFor(error) },
+    body: JSON.stringify(problem),
+  };
+}
+
+/** For answers of the API, which no page is meant to embed or run. */
+export const securityHeaders = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Answers on the raw response, where nothing else was sent yet; else ends the connection, which is all that is left. */
+export function sendProblem(response: ServerResponse, { status, headers, body }: Answer): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  response.end(body);
+}
+
+/** The rest of a body that nobody will read is not worth the connection: such an answer closes it. */
+export function hasUnreadBody(request: IncomingMessage): boolean {
+  const announced = request.headers['content-length'] ?? '0';
+  return !request.complete && (announced !== '0' || request.headers['transfer-encoding'] !== undefined);
+}
+
+function headersFor(error: AltoError): Record<string, string> {
+  if (error.status === 401) return { 'www-authenticate': 'Bearer realm="alto"' };
+  if (error.status === 405) return { allow: String(error.details?.['allowed'] ?? '') };
+  return error.retryable ? { 'retry-after': String(retryAfterSeconds) } : {};
+}

@@ -1,0 +1,175 @@
+import { readFileSync } from 'node:fs';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { AltoError } from '@alto/contracts';
+import { acceptTraceparent, CallerTokenSigner, CONFIG, Log, toAltoError, traceIdOf } from '@alto/platform';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { GatewayConfig } from '../config';
+import { EventStreams } from '../events/event-streams';
+import { Access } from '../identity/access';
+import { Authenticator } from '../identity/authenticator';
+import { kindOf } from '../routing/learned-operation';
+import { type OperationRoute, Routes } from '../routing/routes.service';
+import type { Exchange } from './exchange';
+import { JsonCalls } from './json-calls';
+import { hasUnreadBody, problemAnswer, sendProblem } from './problem';
+import { RequestLog } from './request-log';
+import { ServiceStreams } from './service-streams';
+
+interface Trace {
+  requestId: string;
+  traceparent: string;
+}
+
+/**
+ * Every request to the API, whichever service it is for: route → key → project and permission → the operation.
+ * What comes in as a header is never passed on to a service, other than the few that each kind of operation names.
+ */
+@Injectable()
+export class PublicApi implements OnModuleInit {
+  private readonly signer: CallerTokenSigner;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: GatewayConfig,
+    private readonly host: HttpAdapterHost,
+    private readonly routes: Routes,
+    private readonly authenticator: Authenticator,
+    private readonly access: Access,
+    private readonly calls: JsonCalls,
+    private readonly streams: ServiceStreams,
+    private readonly events: EventStreams,
+    private readonly requests: RequestLog,
+    private readonly log: Log,
+  ) {
+    this.signer = new CallerTokenSigner(readFileSync(config.ALTO_CALLER_SIGNING_KEY_FILE, 'utf8'));
+  }
+
+  onModuleInit(): void {
+    const fastify = this.host.httpAdapter.getInstance<FastifyInstance>();
+    fastify.register(async (scope) => {
+      // Bodies are left on the socket: what may be read of them, and how, depends on the operation.
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
+      scope.setErrorHandler((error, request, reply) => this.fail(request, reply, error, newTrace(request)));
+      scope.all('/*', (request, reply) => this.handle(request, reply));
+    });
+    answerBrokenRequests(fastify);
+  }
+
+  private async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const trace = newTrace(request);
+    const startedAt = performance.now();
+    let operation = 'none';
+    reply.hijack();
+    reply.raw.setHeader('alto-request-id', trace.requestId);
+    reply.raw.once('close', () => {
+      this.requests.answered(operation, reply.raw.statusCode, performance.now() - startedAt, { ...trace });
+    });
+    try {
+      const url = this.parseUrl(request);
+      const { route, parameters } = this.route(request, url.pathname);
+      operation = route.operation.name;
+      await this.serve(await this.admit(request, reply, route, parameters, url.query, trace));
+    } catch (error) {
+      this.fail(request, reply, error, trace);
+    }
+  }
+
+  private parseUrl(request: FastifyRequest): { pathname: string; query: URLSearchParams } {
+    const url = request.raw.url ?? '/';
+    if (url.length > this.config.ALTO_URL_BYTES_MAX) {
+      throw new AltoError('too_large', `The URL is longer than ${this.config.ALTO_URL_BYTES_MAX} bytes.`);
+    }
+    const end = url.indexOf('?');
+    if (end < 0) return { pathname: url, query: new URLSearchParams() };
+    return { pathname: url.slice(0, end), query: new URLSearchParams(url.slice(end + 1)) };
+  }
+
+  private route(request: FastifyRequest, pathname: string): { route: OperationRoute; parameters: Record<string, string> } {
+    const match = matchRoute(this.routes, request.method === 'HEAD' ? 'GET' : request.method, pathname);
+    if (match.found === 'route') return match;
+    if (match.found === 'other-methods') {
+      const allowed = match.allowed.join(', ');
+      throw new AltoError('method_not_allowed', {
+        message: `${request.method} is not known here.`,
+        nextStep: `Use ${allowed}.`,
+        details: { allowed },
+      });
+    }
+    throw new AltoError('not_found', {
+      message: 'There is no such path.',
+      nextStep: 'GET /v1/openapi.json describes every path; /docs shows them.',
+    });
+  }
+
+  private async admit(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { operation }: OperationRoute,
+    parameters: Record<string, string>,
+    query: URLSearchParams,
+    trace: Trace,
+  ): Promise<Exchange> {
+    const principal = await this.authenticator.authenticate(request.headers.authorization);
+    const caller = await this.access.grant(principal, operation.permission, parameters['project']);
+    const path = parameters['project'] === undefined ? parameters : { ...parameters, project: caller.project ?? '' };
+    return { request, reply, operation, path, query, caller, callerToken: this.signer.sign(caller), ...trace };
+  }
+
+  private serve(exchange: Exchange): Promise<void> {
+    switch (kindOf(exchange.operation)) {
+      case 'json':
+        return this.calls.serve(exchange);
+      case 'events':
+        return this.events.serve(exchange);
+      case 'upload':
+      case 'download':
+        return this.streams.serve(exchange);
+    }
+  }
+
+  private fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown, { requestId, traceparent }: Trace): void {
+    const error = toAltoError(thrown);
+    const traceId = traceIdOf(traceparent);
+    if (error.code === 'internal' && error !== thrown) {
+      this.log.error('A request failed in an undeclared way', { error: thrown, requestId, traceId });
+    }
+    const answer = problemAnswer(error, traceId);
+    if (hasUnreadBody(request.raw)) answer.headers['connection'] = 'close';
+    if (!reply.sent) reply.hijack();
+    sendProblem(reply.raw, answer);
+  }
+}
+
+function newTrace(request: FastifyRequest): Trace {
+  const given = request.headers['traceparent'];
+  const traceparent = acceptTraceparent(typeof given === 'string' ? given : undefined);
+  return { requestId: globalThis.crypto.randomUUID(), traceparent };
+}
+
+function matchRoute(routes: Routes, method: string, pathname: string): ReturnType<Routes['match']> {
+  try {
+    return routes.match(method, pathname);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    throw new AltoError('invalid_request', 'The path is not valid percent-encoded UTF-8.');
+  }
+}
+
+/** What is not HTTP, or too much of it, never becomes a request: Node tells of it on the socket. */
+function answerBrokenRequests(fastify: FastifyInstance): void {
+  fastify.server.removeAllListeners('clientError');
+  fastify.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    const { status, headers, body } = problemAnswer(brokenRequest(error.code), traceIdOf(acceptTraceparent(undefined)));
+    const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' });
+    const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+    socket.end(`HTTP/1.1 ${status} Refused\r\n${head}\r\n${body}`);
+  });
+}
+
+function brokenRequest(code: string | undefined): AltoError {
+  if (code === 'HPE_HEADER_OVERFLOW') return new AltoError('headers_too_large', 'The request has too many or too long headers.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new AltoError('timeout', 'The request did not arrive in time.');
+  return new AltoError('invalid_request', 'This is not a valid HTTP request.');
+}

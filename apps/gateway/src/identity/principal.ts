@@ -1,0 +1,52 @@
+/** Who an API key belongs to, and what that lets it do: pure. */
+import { type Caller, type RequiredPermission, type Role, AltoError, roleGrants } from '@alto/contracts';
+
+export interface ProjectName {
+  id: string;
+  name: string;
+}
+
+export interface Principal {
+  keyId: string;
+  role: Role;
+  /** Null for an operator: it belongs to the whole cluster. */
+  project: ProjectName | null;
+}
+
+/**
+ * The project that a key of one project means by a name or id: its own or none. Decided without looking anything up,
+ * so that neither the answer nor its time tells whether another project exists.
+ */
+export function ownProject(principal: Principal, nameOrId: string): ProjectName {
+  const own = principal.project;
+  if (own && (own.id === nameOrId || own.name === nameOrId)) return own;
+  throw unknownProject();
+}
+
+/** One answer for a project that is not there and for one that the key may not enter. */
+export function unknownProject(): AltoError {
+  return new AltoError('not_found', {
+    message: 'There is no such project.',
+    field: 'project',
+    nextStep: 'GET /v1/projects lists the projects that this key can see.',
+  });
+}
+
+/** @throws AltoError forbidden. A permission that this gateway does not know is granted to nobody. */
+export function requirePermission(principal: Principal, permission: string): void {
+  if (roleGrants(principal.role, permission as RequiredPermission)) return;
+  throw new AltoError('forbidden', {
+    message: `The key may not do this: its role ${principal.role} lacks ${permission}.`,
+    nextStep: `Use a key whose role has ${permission}.`,
+  });
+}
+
+/** What the services are told of the request. */
+export function callerOf(principal: Principal, project: ProjectName | null): Caller {
+  return {
+    id: principal.keyId,
+    role: principal.role,
+    project: project?.id ?? null,
+    projectName: project?.name ?? null,
+  };
+}

@@ -1,0 +1,4 @@
+import { bootstrap } from '@alto/platform';
+import { gatewayService } from './gateway.module';
+
+await bootstrap(gatewayService);
