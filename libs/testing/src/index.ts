@@ -1,3 +1,6 @@
+export * from './child';
+export * from './haproxy';
+export * from './load-client';
 export * from './eventually';
 export * from './faults';
 export * from './kept-log';
