@@ -1,0 +1,104 @@
+import type { App, Instance } from '@alto/contracts';
+import { computeOperations } from '@alto/contracts';
+import { Command } from 'commander';
+import { examples } from '../examples';
+import type { Output } from '../output';
+import type { Session } from '../session';
+import { age } from '../table';
+import { collect } from './collect';
+
+export function appCommands(session: Session, output: Output): Command {
+  const command = new Command('apps').description('List, show, scale and delete apps').addHelpText(
+    'after',
+    examples([
+      ['alto apps list', 'list them'],
+      ['alto apps show hello', 'see its instances and why each is as it is'],
+      ['alto apps scale hello 5', 'run five instances'],
+    ]),
+  );
+
+  command
+    .command('list', { isDefault: true })
+    .description('List the apps of the project')
+    .action(async () => {
+      const client = await session.client();
+      const items = await collect(client.listAll(computeOperations.apps.list, { project: session.project }));
+      output.result({ items }, () => appTable(output, items));
+    });
+
+  command
+    .command('show <app>')
+    .description('Show an app and its instances')
+    .action(async (name: string) => {
+      const client = await session.client();
+      const address = { project: session.project, app: name };
+      const app = await client.apps.get(address);
+      const instances = await collect(client.listAll(computeOperations.instances.list, address));
+      output.result({ app, instances }, () => `${appTable(output, [app])}\n\n${instanceTable(output, instances)}`);
+    });
+
+  command
+    .command('revisions <app>')
+    .description('List the revisions of an app, newest first')
+    .action(async (name: string) => {
+      const client = await session.client();
+      const items = await collect(
+        client.listAll(computeOperations.revisions.list, { project: session.project, app: name }),
+      );
+      output.result({ items }, () => {
+        const rows = items.map(({ number, current, bundle, command: argv, createdAt }) => [
+          `${number}${current ? ' *' : ''}`,
+          bundle,
+          argv.join(' '),
+          age(createdAt),
+        ]);
+        return output.table(['REVISION', 'BUNDLE', 'COMMAND', 'AGE'], rows);
+      });
+    });
+
+  command
+    .command('scale <app> <replicas>')
+    .description('Run this many instances')
+    .action(async (name: string, replicas: string) => {
+      const client = await session.client();
+      const address = { project: session.project, app: name };
+      const { spec } = await client.apps.get(address);
+      const app = await client.apps.put({ ...address, ...spec, replicas: Number(replicas) });
+      output.result(app, () => `${app.name}: ${app.status.reason}`);
+    });
+
+  command
+    .command('delete <app>')
+    .description('Drain and stop its instances, then remove it')
+    .action(async (name: string) => {
+      const client = await session.client();
+      const app = await client.apps.delete({ project: session.project, app: name });
+      output.result(app, () => `${app.name} is being deleted: ${app.status.reason}`);
+    });
+  return command;
+}
+
+export function appTable(output: Output, apps: readonly App[]): string {
+  const rows = apps.map(({ name, status, revision, createdAt }) => [
+    name,
+    status.state,
+    `${status.ready}/${status.desired}`,
+    revision,
+    age(createdAt),
+    status.reason,
+  ]);
+  return output.table(['APP', 'STATE', 'READY', 'REVISION', 'AGE', 'REASON'], rows);
+}
+
+export function instanceTable(output: Output, instances: readonly Instance[]): string {
+  const rows = instances.map((instance) => [
+    instance.id,
+    instance.state,
+    instance.revision,
+    instance.address === null ? null : `${instance.address.ip}:${instance.address.port}`,
+    instance.restarts,
+    age(instance.createdAt),
+    instance.reason,
+  ]);
+  return output.table(['INSTANCE', 'STATE', 'REVISION', 'ADDRESS', 'RESTARTS', 'AGE', 'REASON'], rows);
+}

@@ -1,0 +1,49 @@
+import { resolve } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import { deploy } from '../deploy/deploy';
+import { examples } from '../examples';
+import type { Output } from '../output';
+import type { Session } from '../session';
+import { appTable } from './apps';
+
+interface DeployOptions {
+  name?: string;
+  replicas?: number;
+  host?: string[];
+  timeout: number;
+}
+
+export function deployCommand(session: Session, output: Output): Command {
+  return new Command('deploy')
+    .description('Upload a folder with an alto.yaml, run it, and wait until it is ready')
+    .argument('[folder]', 'folder of the app', '.')
+    .option('--name <name>', 'name of the app, in place of the one in alto.yaml')
+    .option('--replicas <count>', 'how many instances, in place of what alto.yaml says', wholeNumber)
+    .option('--host <host...>', "host names that lead to it; '*' for any")
+    .option('--timeout <seconds>', 'how long to wait until it is ready', wholeNumber, 300)
+    .addHelpText(
+      'after',
+      examples([
+        ['alto deploy ./hello', 'run the app in this folder'],
+        ['alto deploy ./hello --replicas 5 --host hello.example.com', 'five instances, behind a host name'],
+      ]),
+    )
+    .action(async (folder: string, options: DeployOptions) => {
+      const app = await deploy(await session.client(), {
+        directory: resolve(folder),
+        project: session.project,
+        name: options.name,
+        replicas: options.replicas,
+        hosts: options.host,
+        timeoutMs: options.timeout * 1000,
+        progress: (message) => output.note(output.paint('dim', message)),
+      });
+      output.result(app, () => appTable(output, [app]));
+    });
+}
+
+export function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('must be a whole number');
+  return value;
+}

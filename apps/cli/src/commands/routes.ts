@@ -1,0 +1,66 @@
+import { loadBalancerOperations } from '@alto/contracts';
+import { Command } from 'commander';
+import { examples } from '../examples';
+import type { Output } from '../output';
+import type { Session } from '../session';
+import { collect } from './collect';
+
+export function routeCommands(session: Session, output: Output): Command {
+  const command = new Command('routes').description('Lead host names to apps').addHelpText(
+    'after',
+    examples([
+      ['alto routes put shop --host shop.example.com --app shop', 'lead a host name to an app'],
+      ['alto routes show shop', 'see each of its targets'],
+    ]),
+  );
+
+  command
+    .command('list', { isDefault: true })
+    .description('List the routes of the project')
+    .action(async () => {
+      const client = await session.client();
+      const items = await collect(client.listAll(loadBalancerOperations.routes.list, { project: session.project }));
+      output.result({ items }, () => {
+        const rows = items.map(({ name, host, app, status }) => [name, host, app, status.state, status.reason]);
+        return output.table(['ROUTE', 'HOST', 'APP', 'STATE', 'REASON'], rows);
+      });
+    });
+
+  command
+    .command('show <route>')
+    .description('Show a route and why each of its targets serves or does not')
+    .action(async (name: string) => {
+      const client = await session.client();
+      const route = await client.routes.get({ project: session.project, route: name });
+      output.result(route, () => {
+        const rows = route.status.targets.map(({ instance, address, state, reason }) => [
+          instance,
+          address,
+          state,
+          reason,
+        ]);
+        return `${route.host} → ${route.app}: ${route.status.reason}\n\n${output.table(['INSTANCE', 'ADDRESS', 'STATE', 'REASON'], rows)}`;
+      });
+    });
+
+  command
+    .command('put <route>')
+    .description('Lead a host name to an app')
+    .requiredOption('--host <host>', "host name; '*' for every host that nothing else matches")
+    .requiredOption('--app <app>', 'app that answers')
+    .action(async (name: string, options: { host: string; app: string }) => {
+      const client = await session.client();
+      const route = await client.routes.put({ project: session.project, route: name, ...options });
+      output.result(route, () => `${route.host} → ${route.app}: ${route.status.reason}`);
+    });
+
+  command
+    .command('delete <route>')
+    .description('Delete a route; its host leads nowhere at once')
+    .action(async (name: string) => {
+      const client = await session.client();
+      const route = await client.routes.delete({ project: session.project, route: name });
+      output.result(route, () => `${route.host} no longer leads to ${route.app}.`);
+    });
+  return command;
+}

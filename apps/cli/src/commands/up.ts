@@ -1,0 +1,87 @@
+import { resolve } from 'node:path';
+import { Command } from 'commander';
+import { deploy } from '../deploy/deploy';
+import { examples } from '../examples';
+import type { AgentStatus } from '../local/agent';
+import { startAgent } from '../local/start';
+import { stayInForeground } from '../local/foreground';
+import type { Output } from '../output';
+import type { Session } from '../session';
+import { describeStatus } from './status';
+
+interface UpOptions {
+  detach?: boolean;
+  deploy?: string;
+  host?: string[];
+}
+
+export function upCommand(session: Session, output: Output): Command {
+  return new Command('up')
+    .description('Start Alto on this machine; Ctrl-C stops it')
+    .option('-d, --detach', 'leave it running and return')
+    .option('--deploy <folder>', 'deploy this app as soon as Alto runs')
+    .option('--host <host...>', 'host names that lead to that app')
+    .addHelpText(
+      'after',
+      examples([
+        ['alto up --detach', 'start it and return'],
+        ['ALTO_API_PORT=4100 alto up', 'with the API on another port'],
+        ['ALTO_DATABASE_URL=postgresql://… alto up', 'with its databases on a PostgreSQL of yours'],
+      ]),
+    )
+    .action(async (options: UpOptions) => {
+      const status = await startAgent(session, output);
+      await deployFirstApp(session, output, options);
+      const addresses = addressesOf(session, status, options);
+      output.result({ status, ...addresses }, () => welcome(output, status, addresses));
+      if (options.detach !== true) await stayInForeground(session.agent, output);
+    });
+}
+
+interface Addresses {
+  api: string;
+  reference: string;
+  apps: string;
+  adminKeyFile: string;
+}
+
+function addressesOf(session: Session, { workloads }: AgentStatus, { host }: UpOptions): Addresses {
+  const { api = 4000, apps = 8080 } = workloads.find(({ name }) => name === 'haproxy')?.ports ?? {};
+  const named = host?.find((each) => each !== '*');
+  return {
+    api: `http://127.0.0.1:${api}`,
+    reference: `http://127.0.0.1:${api}/docs`,
+    apps: named === undefined ? `http://127.0.0.1:${apps}/` : `http://${named}:${apps}/`,
+    adminKeyFile: `${session.dataDirectory}/keys/admin.key`,
+  };
+}
+
+async function deployFirstApp(session: Session, output: Output, options: UpOptions): Promise<void> {
+  if (options.deploy === undefined) return;
+  output.note(`Deploying ${options.deploy} …`);
+  await deploy(await session.client(), {
+    directory: resolve(options.deploy),
+    project: session.project,
+    hosts: options.host,
+    timeoutMs: 300_000,
+    progress: (message) => output.note(output.paint('dim', `  ${message}`)),
+  });
+}
+
+function welcome(output: Output, status: AgentStatus, { api, reference, apps, adminKeyFile }: Addresses): string {
+  const bold = (text: string) => output.paint('bold', text);
+  return [
+    '',
+    describeStatus(output, status),
+    '',
+    `  ${bold('Apps')}        ${apps}`,
+    `  ${bold('API')}         ${api}   (reference: ${reference})`,
+    `  ${bold('Admin key')}   ${adminKeyFile}`,
+    '',
+    'Try:',
+    `  curl ${apps}`,
+    '  ./alto apps show hello',
+    '  ./alto events -f',
+    '',
+  ].join('\n');
+}

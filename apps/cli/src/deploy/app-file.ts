@@ -1,0 +1,35 @@
+/** `alto.yaml`: an app as its folder describes it. The schema is that of the API, and what belongs to the folder. */
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { appSpecSchema, nameField } from '@alto/contracts';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { CommandError } from '../failure';
+
+export const appFileSchema = appSpecSchema.omit({ bundle: true }).extend({
+  name: nameField.optional().describe("Name of the app; the folder's name unless given"),
+  hosts: z.array(z.string()).max(20).default([]).describe('Host names that lead to the app'),
+});
+
+export type AppFile = z.output<typeof appFileSchema> & { name: string };
+
+export function readAppFile(directory: string): AppFile {
+  const file = join(directory, 'alto.yaml');
+  if (!existsSync(file)) {
+    throw new CommandError(
+      `There is no ${file}.`,
+      'Write one: `command: [node, server.mjs]` and `replicas: 3` are enough.',
+    );
+  }
+  const parsed = appFileSchema.safeParse(parseYaml(file));
+  if (!parsed.success) throw new CommandError(`${file} is not valid:\n${z.prettifyError(parsed.error)}`);
+  return { ...parsed.data, name: parsed.data.name ?? basename(resolve(directory)) };
+}
+
+function parseYaml(file: string): unknown {
+  try {
+    return parse(readFileSync(file, 'utf8'));
+  } catch (error) {
+    throw new CommandError(`${file} is not YAML: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,82 @@
+/** Starts the node-agent as a process of its own, which goes on when the command ends. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, closeSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CommandError } from '../failure';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export interface LaunchedAgent {
+  process: ChildProcess;
+  /** What it has written since it was started. */
+  said(): string;
+}
+
+/** Settings of the agent, the command or one machine: everything else that begins with ALTO_ is meant for services. */
+const notForServices = [
+  'ALTO_DATA_DIR',
+  'ALTO_URL',
+  'ALTO_API_KEY',
+  'ALTO_PROJECT',
+  'ALTO_API_PORT',
+  'ALTO_APPS_PORT',
+  'ALTO_S3_PORT',
+  'ALTO_PUBLIC_HOST',
+  'ALTO_SERVICE_PORT_FIRST',
+  'ALTO_RELEASES_SOURCE',
+  'ALTO_POSTGRES_SOURCE',
+  'ALTO_NATS_SERVER',
+  'ALTO_HAPROXY_COMMAND',
+  'ALTO_SERVICE_ENV',
+  'ALTO_DATABASE_URL',
+  'ALTO_SERVERS_PATH',
+];
+
+/** @param releases folder with `<service>/current`, from which the services are installed. */
+export function launchAgent(dataDirectory: string, releases: string, environment: Environment): LaunchedAgent {
+  const main = agentProgram(releases);
+  const logs = join(dataDirectory, 'logs');
+  mkdirSync(logs, { recursive: true, mode: 0o700 });
+  const logFile = join(logs, 'agent.log');
+  const from = existsSync(logFile) ? statSync(logFile).size : 0;
+  const log = openSync(logFile, 'a', 0o600);
+  try {
+    const agent = spawn(process.execPath, ['--enable-source-maps', '--max-semi-space-size=2', main], {
+      cwd: dataDirectory,
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: agentEnvironment(dataDirectory, releases, environment),
+    });
+    agent.unref();
+    return { process: agent, said: () => readFileSync(logFile).subarray(from).toString('utf8') };
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** This command's own release lies beside the others: `<releases>/cli/<version>/main.mjs`. */
+export function releasesFolder(): string {
+  return dirname(dirname(import.meta.dirname));
+}
+
+function agentProgram(releases: string): string {
+  const pointer = join(releases, 'node-agent', 'current');
+  if (!existsSync(pointer))
+    throw new CommandError(`There is no release of node-agent in ${releases}.`, 'Build it with `npm run build`.');
+  return join(releases, 'node-agent', readFileSync(pointer, 'utf8').trim(), 'main.mjs');
+}
+
+function agentEnvironment(dataDirectory: string, releases: string, environment: Environment): Record<string, string> {
+  const given = Object.entries(environment).filter((entry): entry is [string, string] => Boolean(entry[1]));
+  const settings = given.filter(([name]) => /^(ALTO|OTEL)_/.test(name));
+  const forServices = settings.filter(([name]) => !notForServices.includes(name) && !name.endsWith('_DATABASE_URL'));
+  const ownReleases = releases === join(dataDirectory, 'releases');
+  return {
+    ...Object.fromEntries(given.filter(([name]) => ['PATH', 'HOME', 'TMPDIR', 'LANG'].includes(name))),
+    ...Object.fromEntries(settings),
+    NODE_ENV: 'production',
+    ALTO_DATA_DIR: dataDirectory,
+    ...(!ownReleases && { ALTO_RELEASES_SOURCE: environment.ALTO_RELEASES_SOURCE ?? releases }),
+    ALTO_SERVICE_ENV: environment.ALTO_SERVICE_ENV ?? JSON.stringify(Object.fromEntries(forServices)),
+  };
+}

@@ -1,0 +1,89 @@
+/** Brings this machine's Alto up and waits until everything in it is ready. */
+import { mkdirSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { CommandError } from '../failure';
+import type { Output } from '../output';
+import type { Session } from '../session';
+import type { AgentStatus, LocalAgent } from './agent';
+import { launchAgent, type LaunchedAgent, releasesFolder } from './launch';
+
+const pollMs = 100;
+const readyWithinMs = 180_000;
+
+/** @throws CommandError with what is wrong, when the agent gives up or something in it does not become ready. */
+export async function startAgent(session: Session, output: Output): Promise<AgentStatus> {
+  const { agent, dataDirectory } = session;
+  const running = await agent.status();
+  if (running !== undefined) {
+    output.note(`Alto runs already, as process ${running.agent.pid}.`);
+    return await untilRunning(agent, undefined, output);
+  }
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o711 });
+  output.note(`Starting Alto in ${dataDirectory} …`);
+  const launched = launchAgent(dataDirectory, releasesFolder(), session.environment);
+  return await untilRunning(agent, launched, output);
+}
+
+async function untilRunning(
+  agent: LocalAgent,
+  launched: LaunchedAgent | undefined,
+  output: Output,
+): Promise<AgentStatus> {
+  const progress = new Progress(output);
+  const deadline = Date.now() + readyWithinMs;
+  for (;;) {
+    const status = await agent.status();
+    if (status !== undefined) {
+      progress.show(status);
+      if (status.failure) throw new CommandError(status.failure);
+      if (status.phase === 'running' && status.workloads.every(({ state }) => state === 'ready')) return status;
+    }
+    if (launched?.process.exitCode != null || launched?.process.signalCode != null)
+      throw new CommandError(lastWords(launched));
+    if (Date.now() > deadline)
+      throw new CommandError(overdue(status), '`alto status` and `alto doctor` say more; `alto down` stops it.');
+    await setTimeout(pollMs);
+  }
+}
+
+/** Each step once, when it begins. */
+class Progress {
+  private readonly shown = new Set<string>();
+
+  constructor(private readonly output: Output) {}
+
+  show({ steps, workloads }: AgentStatus): void {
+    for (const { step, message } of steps) this.once(`${step}: ${message}`);
+    for (const { id, state } of workloads) {
+      if (state === 'ready') this.once(`${id} is ready`);
+    }
+  }
+
+  private once(line: string): void {
+    if (this.shown.has(line)) return;
+    this.shown.add(line);
+    this.output.note(this.output.paint('dim', `  ${line}`));
+  }
+}
+
+/** The agent logs JSON lines; what it says last before it gives up is why. */
+function lastWords(launched: LaunchedAgent): string {
+  const lines = launched.said().trim().split('\n').slice(-20);
+  const messages = lines.map((line) => {
+    if (!line.startsWith('{')) return line;
+    try {
+      const { msg, message, error, err } = JSON.parse(line) as Record<string, unknown>;
+      const cause = (error ?? err) as { message?: string } | undefined;
+      return [msg ?? message, cause?.message].filter(Boolean).join(': ');
+    } catch {
+      return line;
+    }
+  });
+  return `The node-agent has ended. It said:\n${messages.map((line) => `  ${line}`).join('\n')}`;
+}
+
+function overdue(status: AgentStatus | undefined): string {
+  const waiting = status?.workloads.filter(({ state }) => state !== 'ready') ?? [];
+  const reasons = waiting.map(({ id, state, reason }) => `  ${id} is ${state}${reason === '' ? '' : `: ${reason}`}`);
+  return [`Alto is not ready after ${readyWithinMs / 1000} s.`, ...reasons].join('\n');
+}

@@ -1,0 +1,88 @@
+/** What the command prints: text for people, or with --json one document for programs. */
+import { styleText } from 'node:util';
+import { formatTable, type Cell } from './table';
+
+export interface OutputStream {
+  write(text: string): unknown;
+  isTTY?: boolean;
+  columns?: number;
+}
+
+type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan';
+
+export class Output {
+  /** Set by commands that print an answer and yet did not find things well. */
+  exitCode = 0;
+  private statusLine = '';
+
+  constructor(
+    private readonly out: OutputStream,
+    private readonly err: OutputStream,
+    readonly json: boolean,
+  ) {}
+
+  get isTerminal(): boolean {
+    return this.out.isTTY === true && !this.json;
+  }
+
+  /** The command's answer: `value` for programs, `text` for people. */
+  result(value: unknown, text: () => string | undefined): void {
+    const printed = this.json ? JSON.stringify(value, null, 2) : text();
+    if (printed !== undefined) this.print(printed);
+  }
+
+  /** One of an endless row of answers: JSON on one line each. */
+  item(value: unknown, text: () => string): void {
+    this.print(this.json ? JSON.stringify(value) : text());
+  }
+
+  table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
+    const width = this.out.isTTY === true ? (this.out.columns ?? 100) : Infinity;
+    return formatTable(header, rows, width, (text) => this.paint('bold', text));
+  }
+
+  /** For people only: progress, hints. With --json it goes nowhere. */
+  note(text: string): void {
+    if (!this.json) this.print(text);
+  }
+
+  warning(text: string): void {
+    this.clearStatus();
+    this.err.write(`${text}\n`);
+  }
+
+  /** Shows one line that the next call replaces. Where there is no terminal only changes of `stable` are printed. */
+  status(text: string): void {
+    if (this.json || text === this.statusLine) return;
+    if (this.out.isTTY !== true) return;
+    this.out.write(`\r\x1b[2K${clip(text, (this.out.columns ?? 80) - 1)}`);
+    this.statusLine = text;
+  }
+
+  failure(value: object, lines: readonly (string | undefined)[]): void {
+    this.clearStatus();
+    if (this.json) this.err.write(`${JSON.stringify({ error: value }, null, 2)}\n`);
+    else this.err.write(`${lines.filter((line) => line !== undefined).join('\n')}\n`);
+  }
+
+  paint(style: Style, text: string): string {
+    return this.out.isTTY === true && process.env.NO_COLOR === undefined
+      ? styleText(style, text, { validateStream: false })
+      : text;
+  }
+
+  private print(text: string): void {
+    this.clearStatus();
+    this.out.write(`${text}\n`);
+  }
+
+  private clearStatus(): void {
+    if (this.statusLine === '') return;
+    this.out.write('\r\x1b[2K');
+    this.statusLine = '';
+  }
+}
+
+function clip(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`;
+}

@@ -1,0 +1,79 @@
+/** The command line as a whole: options that every command has, and what becomes of errors. */
+import { Command, CommanderError } from 'commander';
+import { appCommands } from './commands/apps';
+import { deployCommand } from './commands/deploy';
+import { doctorCommand } from './commands/doctor';
+import { downCommand } from './commands/down';
+import { eventsCommand } from './commands/events';
+import { keyCommands } from './commands/keys';
+import { loginCommand } from './commands/login';
+import { logsCommand } from './commands/logs';
+import { nodesCommand } from './commands/nodes';
+import { projectCommands } from './commands/projects';
+import { routeCommands } from './commands/routes';
+import { serviceCommands } from './commands/services';
+import { statusCommand } from './commands/status';
+import { upCommand } from './commands/up';
+import { examples } from './examples';
+import { exitCodes, explain } from './failure';
+import { Output } from './output';
+import { Session } from './session';
+
+/** Runs one command. @returns the exit code; nothing is thrown. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const output = new Output(process.stdout, process.stderr, argv.includes('--json'));
+  const program = makeProgram(new Session(process.env), output);
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return output.exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+    return explain(error, output);
+  }
+}
+
+export function makeProgram(session: Session, output: Output): Command {
+  const program = new Command('alto')
+    .description("Alto: a cloud operating system for a team's own machines")
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
+    .option('--json', 'print JSON for programs instead of text for people')
+    .option('--url <url>', 'API to talk to (ALTO_URL)')
+    .option('--project <name>', 'project to work in (ALTO_PROJECT; `default` unless chosen)')
+    .option('--data-dir <folder>', "folder of this machine's Alto (ALTO_DATA_DIR)")
+    .showHelpAfterError('Run the command with --help for its options and examples.')
+    .exitOverride()
+    .addHelpText(
+      'after',
+      examples([
+        ['alto up --detach', 'start Alto on this machine'],
+        ['alto deploy ./my-app', 'run an app'],
+        ['alto status', 'see what runs'],
+      ]),
+    )
+    .hook('preAction', (_, action) => session.choose(action.optsWithGlobals()));
+  const makers = [
+    upCommand,
+    downCommand,
+    statusCommand,
+    doctorCommand,
+    loginCommand,
+    projectCommands,
+    keyCommands,
+    deployCommand,
+    appCommands,
+    logsCommand,
+    routeCommands,
+    nodesCommand,
+    serviceCommands,
+    eventsCommand,
+  ];
+  for (const make of makers) program.addCommand(inherit(make(session, output)));
+  return program;
+}
+
+/** Errors of subcommands are thrown too, instead of ending the process. */
+function inherit(command: Command): Command {
+  command.exitOverride().showHelpAfterError('Run the command with --help for its options and examples.');
+  for (const child of command.commands) inherit(child);
+  return command;
+}
