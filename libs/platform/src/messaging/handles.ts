@@ -6,11 +6,13 @@ import {
   type RpcExceptionFilter,
   SetMetadata,
   UseFilters,
+  UseInterceptors,
 } from '@nestjs/common';
 import type { InputOf, Operation, OutputOf } from '@alto/contracts';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { type Observable, throwError } from 'rxjs';
 import type { CallContext } from './call-context';
+import { HttpCallInterceptor } from './http-call.interceptor';
 
 /** Nest hands handlers to transports with the same id only. */
 export const altoTransport = Symbol('alto-nats');
@@ -51,7 +53,10 @@ export function Handles<O extends Operation>(operation: O): HandlerDecorator<O> 
 
 export const operatesKey = 'alto:operates';
 
-/** The HTTP route serves an upload or a download: {@link HttpCallerGuard} checks the caller and the input for it. */
+/**
+ * The HTTP route serves an upload or a download. Use it with `@UseGuards(HttpCallerGuard)`, which checks the caller and
+ * the input; the route reads `request.call` and `request.operationInput` (see `OperationRequest`).
+ */
 export function Operates(operation: Operation): MethodDecorator {
-  return SetMetadata(operatesKey, operation);
+  return applyDecorators(SetMetadata(operatesKey, operation), UseInterceptors(HttpCallInterceptor));
 }

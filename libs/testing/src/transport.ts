@@ -1,0 +1,88 @@
+/** The NATS transport alone: a server with given controllers, or a client, each on a connection of its own. */
+import { generateKeyPairSync } from 'node:crypto';
+import { Module, type Type } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { inboxPrefix, type ServiceName } from '@alto/contracts';
+import {
+  AltoClient,
+  AltoNatsServer,
+  type AltoServerOptions,
+  CallerTokenSigner,
+  CallerTokenVerifier,
+  createLog,
+  Log,
+  NatsBus,
+  NestLog,
+} from '@alto/platform';
+
+const keys = generateKeyPairSync('ed25519');
+
+/** Signs the tokens that every {@link startTransport} believes. */
+export const transportSigner = new CallerTokenSigner(
+  keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+);
+const verifier = new CallerTokenVerifier(keys.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+
+export interface TransportOptions extends Partial<AltoServerOptions> {
+  readonly url: string;
+  readonly service: ServiceName;
+  readonly controllers: readonly Type[];
+  readonly credsFile?: string;
+  readonly log?: Log;
+}
+
+export interface RunningTransport {
+  readonly bus: NatsBus;
+  readonly server: AltoNatsServer;
+  stop(): Promise<void>;
+}
+
+/** Starts a server of its own connection; ready when it is connected and NATS has its subscriptions. */
+export async function startTransport(options: TransportOptions): Promise<RunningTransport> {
+  const { service, controllers, instance = Math.random().toString(36).slice(2, 10), log = silentLog() } = options;
+  const bus = startBus(options.url, service, options.credsFile, log);
+  const server = new AltoNatsServer(bus, verifier, log, { ...options, service, instance });
+  const root = class {};
+  Module({ controllers: [...controllers], providers: controllers.map(() => ({ provide: Log, useValue: log })) })(root);
+  const app = await NestFactory.createMicroservice(root, { strategy: server, logger: new NestLog(log) });
+  try {
+    await app.listen();
+  } catch (error) {
+    await bus.close();
+    throw error;
+  }
+  await bus.connected(10_000).then((connection) => connection?.flush());
+  const stop = async () => {
+    await app.close();
+    await bus.close();
+  };
+  return { bus, server, stop };
+}
+
+export interface RunningClient {
+  readonly bus: NatsBus;
+  readonly client: AltoClient;
+  stop(): Promise<void>;
+}
+
+/** A client as a service has one. */
+export async function startClient(
+  url: string,
+  service: string = 'gateway',
+  credsFile?: string,
+): Promise<RunningClient> {
+  const bus = startBus(url, service, credsFile, silentLog());
+  const client = new AltoClient(bus, silentLog());
+  await bus.connected(10_000);
+  return { bus, client, stop: () => bus.close() };
+}
+
+export function startBus(url: string, service: string, credsFile: string | undefined, log: Log = silentLog()): NatsBus {
+  const bus = new NatsBus({ url, credsFile, name: service, inboxPrefix: inboxPrefix(service) }, log);
+  bus.start();
+  return bus;
+}
+
+export function silentLog(): Log {
+  return createLog({ level: 'silent', service: 'test', instance: 'test', version: '0' });
+}
