@@ -2,16 +2,18 @@
  * The HTTP host that every service has: health, readiness, metrics, streams and, in the gateway, the public API.
  * It stops as a lame duck: not ready first, so that a load balancer turns away, then no new connections, then no requests.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
+import { toProblem } from '@alto/contracts';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import type { ServiceConfig } from './config';
 import { Health } from './health';
 import { Lifecycle } from './lifecycle';
 import { Metrics } from './metrics';
+import { toAltoError } from './problem.filter';
 
 /** Longer than the load balancer keeps an idle connection, so that it is never this side that closes one just as it is used. */
 const keepAliveMs = 75_000;
@@ -27,6 +29,11 @@ export function createHttpAdapter(): FastifyAdapter {
     forceCloseConnections: false,
     routerOptions: { maxParamLength: 500 },
     http: { headersTimeout: requestHeadMs, maxHeaderSize: 32_768 },
+    // Before any route is found, e.g. for a path that is no text.
+    frameworkErrors: (error: Error, _request: unknown, { raw }: { raw: ServerResponse }) => {
+      const problem = toProblem(toAltoError(error));
+      raw.writeHead(problem.status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+    },
   });
 }
 
@@ -94,8 +101,9 @@ export class HttpHost {
   private async listenOnSocket(path: string): Promise<void> {
     const { fastify } = this;
     await rm(path, { force: true });
-    const server = createServer({ keepAliveTimeout: keepAliveMs, headersTimeout: requestHeadMs }, (request, response) =>
-      fastify.routing(request, response),
+    const server = createServer(
+      { keepAliveTimeout: keepAliveMs, headersTimeout: requestHeadMs, requestTimeout: 0 },
+      (request, response) => fastify.routing(request, response),
     );
     this.socketServer = server;
     await new Promise<void>((resolve, reject) => {
