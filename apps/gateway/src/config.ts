@@ -33,17 +33,24 @@ export const gatewayConfig = defineConfig({
     .min(1)
     .default(5 * 2 ** 30)
     .describe('Largest body of an upload'),
-  ALTO_STREAM_IDLE_MS: milliseconds.default(60_000).describe('An upload or download that moves no byte for this long is cut'),
+  ALTO_STREAM_IDLE_MS: milliseconds
+    .default(60_000)
+    .describe('An upload or download that moves no byte for this long is cut'),
   ALTO_KEY_CACHE_MS: milliseconds
     .max(1_000)
     .default(800)
-    .describe('How long an API key or project is believed without asking PostgreSQL: the longest that a revoked key may still work'),
+    .describe(
+      'How long an API key or project is believed without asking PostgreSQL: the longest that a revoked key may still work',
+    ),
   ALTO_KEY_STALE_MS: milliseconds
     .default(900_000)
     .describe('While PostgreSQL is away: how long keys and projects last seen go on working'),
   ALTO_EVENT_STREAMS_MAX: count.default(500).describe('Event streams (SSE) open at this gateway at a time'),
   ALTO_EVENT_STREAMS_PER_KEY_MAX: count.default(20).describe('Event streams of one API key at this gateway at a time'),
-  ALTO_EVENT_HEARTBEAT_MS: milliseconds.min(100).default(15_000).describe('Pause between heartbeats of an event stream'),
+  ALTO_EVENT_HEARTBEAT_MS: milliseconds
+    .min(100)
+    .default(15_000)
+    .describe('Pause between heartbeats of an event stream'),
 });
 
 export type GatewayConfig = ConfigOf<typeof gatewayConfig>;

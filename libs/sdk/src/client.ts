@@ -2,13 +2,7 @@
  * The typed client of Alto's API, for browsers and Node. Every method derives from the contracts: a new operation is
  * callable as soon as it is declared.
  */
-import {
-  type Operation,
-  type OutputOf,
-  type RequestOf,
-  AltoError,
-  operations,
-} from '@alto/contracts';
+import { type Operation, type OutputOf, type RequestOf, AltoError, operations } from '@alto/contracts';
 import { type FollowOptions, type ReceivedEvent, followEvents } from './events';
 import { connectionFailure, failureOf } from './failure';
 import { type RequestShape, shapeRequest } from './request';
@@ -50,7 +44,10 @@ class Client {
   constructor(private readonly options: AltoClientOptions) {
     this.baseUrl = options.baseUrl.replace(/\/+$/, '');
     this.policy = { retriesMax: 3, pauseMs: 100, pauseMaxMs: 2_000, ...options.retry };
-    Object.assign(this, methodsOf((operation, input, more) => this.call(operation, input as never, more)));
+    Object.assign(
+      this,
+      methodsOf((operation, input, more) => this.call(operation, input as never, more)),
+    );
   }
 
   /** @throws AltoError with the code, field and next step that the API gave; the signal's reason when it aborts. */
@@ -88,7 +85,8 @@ class Client {
     const repeatable = body instanceof Blob || body instanceof Uint8Array;
     const policy = operation.idempotent && repeatable ? this.policy : { ...this.policy, retriesMax: 0 };
     return retrying(policy, signal, async () => {
-      const payload = Symbol.asyncIterator in body && !(body instanceof ReadableStream) ? ReadableStream.from(body) : body;
+      const payload =
+        Symbol.asyncIterator in body && !(body instanceof ReadableStream) ? ReadableStream.from(body) : body;
       const response = await this.send(shape, { headers, body: payload, duplex: 'half', signal });
       return (await this.read(response, signal)) as OutputOf<T>;
     });
@@ -175,7 +173,9 @@ function methodsOf(call: Call): Record<string, Record<string, unknown>> {
 }
 
 type PublicServices = Omit<typeof operations, 'nodeAgent'>;
-type UnionToIntersection<U> = (U extends unknown ? (value: U) => void : never) extends (value: infer I) => void ? I : never;
+type UnionToIntersection<U> = (U extends unknown ? (value: U) => void : never) extends (value: infer I) => void
+  ? I
+  : never;
 type Nouns = UnionToIntersection<PublicServices[keyof PublicServices]>;
 type Methods = {
   [N in keyof Nouns]: {

@@ -59,11 +59,16 @@ async function* connection(
 ): AsyncGenerator<ReceivedEvent | 'connected', void, undefined> {
   const { follow, followAll } = gatewayOperations.events;
   const shape =
-    options.project === undefined ? shapeRequest(followAll as Operation, {}) : shapeRequest(follow as Operation, { project: options.project });
+    options.project === undefined
+      ? shapeRequest(followAll as Operation, {})
+      : shapeRequest(follow as Operation, { project: options.project });
   const silence = new AbortController();
   const silent = () => silence.abort(new AltoError('service_unavailable', 'The event stream fell silent.'));
   const silenceMaxMs = options.silenceMaxMs ?? 45_000;
-  const headers = { accept: 'text/event-stream', ...(options.after !== undefined && { 'last-event-id': options.after }) };
+  const headers = {
+    accept: 'text/event-stream',
+    ...(options.after !== undefined && { 'last-event-id': options.after }),
+  };
   let timer = setTimeout(silent, silenceMaxMs);
   try {
     const response = await send(shape, { headers, signal: AbortSignal.any([stop, silence.signal]) });

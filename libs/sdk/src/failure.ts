@@ -9,7 +9,12 @@ export async function failureOf(response: Response): Promise<AltoError> {
   const seconds = Number(response.headers.get('retry-after'));
   if (!(seconds > 0)) return error;
   const { code, message, field, nextStep, details, traceId } = error;
-  const withPause = new AltoError(code, { message, field, nextStep, details: { ...details, retryAfterMs: seconds * 1000 } });
+  const withPause = new AltoError(code, {
+    message,
+    field,
+    nextStep,
+    details: { ...details, retryAfterMs: seconds * 1000 },
+  });
   if (traceId !== undefined) withPause.traceId = traceId;
   return withPause;
 }

@@ -12,7 +12,8 @@ export interface RequestShape {
 /** @throws AltoError invalid_request when a path parameter is missing, or the operation is not open to users. */
 export function shapeRequest(operation: Operation, input: Readonly<Record<string, unknown>>): RequestShape {
   const { http } = operation;
-  if (!http) throw new AltoError('invalid_request', `${operation.name} is for Alto's own services; users cannot call it.`);
+  if (!http)
+    throw new AltoError('invalid_request', `${operation.name} is for Alto's own services; users cannot call it.`);
   const inPath = new Set(pathParameters(http.path));
   const path = http.path.replace(/\{([a-zA-Z]+)\}/g, (_, field: string) => encodeURIComponent(pathValue(input, field)));
   const rest = Object.entries(input).filter(([field, value]) => !inPath.has(field) && value !== undefined);

@@ -51,7 +51,8 @@ export class EventStreams {
     const slot = this.takeSlot(caller.id);
     try {
       const { connection } = this.bus;
-      if (!connection) throw new AltoError('service_unavailable', 'The stream of events cannot be reached: NATS is away.');
+      if (!connection)
+        throw new AltoError('service_unavailable', 'The stream of events cannot be reached: NATS is away.');
       const source = await openEventSource(connection, subject, after);
       slot.stream = new EventStream(reply.raw, source, {
         heartbeatMs: this.config.ALTO_EVENT_HEARTBEAT_MS,
@@ -71,7 +72,8 @@ export class EventStreams {
 
   private takeSlot(keyId: string): OpenStream {
     const { ALTO_EVENT_STREAMS_MAX: max, ALTO_EVENT_STREAMS_PER_KEY_MAX: perKeyMax } = this.config;
-    if (this.open.size >= max) throw new AltoError('overloaded', `This gateway has ${max} event streams open and takes no more.`);
+    if (this.open.size >= max)
+      throw new AltoError('overloaded', `This gateway has ${max} event streams open and takes no more.`);
     const own = [...this.open].filter((slot) => slot.keyId === keyId).length;
     if (own >= perKeyMax) {
       throw new AltoError('rate_limited', {

@@ -9,7 +9,16 @@ describe('positions', () => {
   });
 
   it('are refused when nobody has given them', () => {
-    for (const wrong of ['', '42', '42.', '42.key_01k3', `-1.${newId('event')}`, `1.${newId('event')} `, '1.tx', 'x.t1']) {
+    for (const wrong of [
+      '',
+      '42',
+      '42.',
+      '42.key_01k3',
+      `-1.${newId('event')}`,
+      `1.${newId('event')} `,
+      '1.tx',
+      'x.t1',
+    ]) {
       expect(() => parsePosition(wrong)).toThrow(expect.objectContaining({ field: 'Last-Event-ID' }));
     }
   });

@@ -6,8 +6,7 @@
 import { AltoError } from '@alto/contracts';
 
 export type Position =
-  | { sequence: number; eventId: string; atMs: number }
-  | { sequence: number; eventId?: undefined; atMs: number };
+  { sequence: number; eventId: string; atMs: number } | { sequence: number; eventId?: undefined; atMs: number };
 
 const POSITION = /^(\d{1,15})\.(?:(evt_[0-9a-hjkmnp-tv-z]{26})|t(\d{1,15}))$/;
 const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
@@ -27,7 +26,8 @@ export function parsePosition(text: string): Position {
     throw new AltoError('invalid_request', {
       message: 'Last-Event-ID: is not a position in this stream',
       field: 'Last-Event-ID',
-      nextStep: 'Send the id of the last event that was received, or leave the header out to begin with what comes next.',
+      nextStep:
+        'Send the id of the last event that was received, or leave the header out to begin with what comes next.',
     });
   }
   if (eventId === undefined) return { sequence: Number(sequence), atMs: Number(atMs) };

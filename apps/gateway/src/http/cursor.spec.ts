@@ -14,7 +14,13 @@ describe('cursors', () => {
 
   it('are left out of the last page', () => {
     const page = (count: number) =>
-      pageFrom('l', Array.from({ length: count }, (_, index) => `${index}`), 2, (row) => row, Number);
+      pageFrom(
+        'l',
+        Array.from({ length: count }, (_, index) => `${index}`),
+        2,
+        (row) => row,
+        Number,
+      );
     expect(page(2)).toEqual({ items: [0, 1] });
     expect(page(3)).toEqual({ items: [0, 1], nextCursor: encodeCursor('l', '1') });
     expect(page(0)).toEqual({ items: [] });

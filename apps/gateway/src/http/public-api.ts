@@ -85,7 +85,10 @@ export class PublicApi implements OnModuleInit {
     return { pathname: url.slice(0, end), query: new URLSearchParams(url.slice(end + 1)) };
   }
 
-  private route(request: FastifyRequest, pathname: string): { route: OperationRoute; parameters: Record<string, string> } {
+  private route(
+    request: FastifyRequest,
+    pathname: string,
+  ): { route: OperationRoute; parameters: Record<string, string> } {
     const match = matchRoute(this.routes, request.method === 'HEAD' ? 'GET' : request.method, pathname);
     if (match.found === 'route') return match;
     if (match.found === 'other-methods') {
@@ -169,7 +172,8 @@ function answerBrokenRequests(fastify: FastifyInstance): void {
 }
 
 function brokenRequest(code: string | undefined): AltoError {
-  if (code === 'HPE_HEADER_OVERFLOW') return new AltoError('headers_too_large', 'The request has too many or too long headers.');
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new AltoError('headers_too_large', 'The request has too many or too long headers.');
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new AltoError('timeout', 'The request did not arrive in time.');
   return new AltoError('invalid_request', 'This is not a valid HTTP request.');
 }

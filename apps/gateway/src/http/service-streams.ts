@@ -72,7 +72,11 @@ export class ServiceStreams implements OnApplicationShutdown {
     return new UploadBody(request, bytesMax, idleMs, (bytes) => this.requests.passed('upload', bytes));
   }
 
-  private async send(exchange: Exchange, body: UploadBody | undefined, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  private async send(
+    exchange: Exchange,
+    body: UploadBody | undefined,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
     const target = targetOf(exchange);
     const headers = headersOf(exchange);
     let failure: unknown;
@@ -195,7 +199,9 @@ async function pump(
 function targetOf(exchange: Exchange): string {
   const { operation, path, query } = exchange;
   const input = buildInput(operation, { path, query });
-  const filled = operation.http.path.replace(/\{([a-zA-Z]+)\}/g, (_, field: string) => encodeURIComponent(path[field] ?? ''));
+  const filled = operation.http.path.replace(/\{([a-zA-Z]+)\}/g, (_, field: string) =>
+    encodeURIComponent(path[field] ?? ''),
+  );
   const inPath = new Set(pathFieldsOf(operation));
   const rest = new URLSearchParams();
   for (const [field, value] of Object.entries(input)) {

@@ -2,8 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Caller } from '@alto/contracts';
 import { CONFIG } from '@alto/platform';
 import type { GatewayConfig } from '../config';
-import type { ProjectEntity } from '../projects/project.entity';
-import { ProjectsStore } from '../projects/projects.store';
+import { ProjectsService } from '../projects/projects.service';
 import { patienceMs } from './authenticator';
 import { FreshCache } from './fresh-cache';
 import { callerOf, ownProject, type Principal, type ProjectName, requirePermission, unknownProject } from './principal';
@@ -13,11 +12,11 @@ const projectsMax = 10_000;
 /** Decides whether a caller may do what it asks, and in which project. */
 @Injectable()
 export class Access {
-  private readonly projects: FreshCache<ProjectEntity>;
+  private readonly projects: FreshCache<ProjectName>;
 
-  constructor(@Inject(CONFIG) config: GatewayConfig, store: ProjectsStore) {
+  constructor(@Inject(CONFIG) config: GatewayConfig, projects: ProjectsService) {
     this.projects = new FreshCache({
-      load: (nameOrId) => store.find(nameOrId),
+      load: (nameOrId) => projects.find(nameOrId),
       freshMs: config.ALTO_KEY_CACHE_MS,
       staleMs: config.ALTO_KEY_STALE_MS,
       patienceMs,

@@ -3,8 +3,7 @@ import { AltoError } from '@alto/contracts';
 import { AltoClient, CONFIG } from '@alto/platform';
 import type { GatewayConfig } from '../config';
 import { claimedKeyId, hashesMatch, hashOf } from '../keys/api-key';
-import { keyChangedSubject } from '../keys/keys.service';
-import { type KeyWithProject, KeysStore } from '../keys/keys.store';
+import { keyChangedSubject, KeysService } from '../keys/keys.service';
 import { FreshCache } from './fresh-cache';
 import { KeyUses } from './key-uses';
 import type { Principal } from './principal';
@@ -13,22 +12,24 @@ import type { Principal } from './principal';
 export const patienceMs = 500;
 const keysMax = 10_000;
 
+type KnownKey = NonNullable<Awaited<ReturnType<KeysService['find']>>>;
+
 /**
  * Knows callers by their API key. A revoked key is refused here at once, by every other gateway as soon as the nudge
  * reaches it, and without the nudge once what is known of the key is no longer fresh (ALTO_KEY_CACHE_MS, at most 1 s).
  */
 @Injectable()
 export class Authenticator {
-  private readonly known: FreshCache<KeyWithProject>;
+  private readonly known: FreshCache<KnownKey>;
 
   constructor(
     @Inject(CONFIG) config: GatewayConfig,
-    store: KeysStore,
+    keys: KeysService,
     client: AltoClient,
     private readonly uses: KeyUses,
   ) {
     this.known = new FreshCache({
-      load: (id) => store.find(id),
+      load: (id) => keys.find(id),
       freshMs: config.ALTO_KEY_CACHE_MS,
       staleMs: config.ALTO_KEY_STALE_MS,
       patienceMs,

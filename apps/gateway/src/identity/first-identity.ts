@@ -1,12 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { AltoError } from '@alto/contracts';
-import { CONFIG, Database, Health, isUniqueViolation, Lifecycle, Log } from '@alto/platform';
+import { CONFIG, Database, Health, Lifecycle, Log } from '@alto/platform';
 import type { GatewayConfig } from '../config';
 import { parseHashLine } from '../keys/api-key';
 import { KeysService } from '../keys/keys.service';
 import { ProjectsService } from '../projects/projects.service';
-import { ProjectsStore } from '../projects/projects.store';
 
 /**
  * Makes the first operator key known and the default project exist. Every gateway does so at each start, and any
@@ -22,12 +20,13 @@ export class FirstIdentity implements OnApplicationBootstrap {
     private readonly database: Database,
     private readonly keys: KeysService,
     private readonly projects: ProjectsService,
-    private readonly projectsStore: ProjectsStore,
     private readonly log: Log,
-    health: Health,
+    private readonly health: Health,
     lifecycle: Lifecycle,
   ) {
-    health.register('first-identity', () => (this.done ? undefined : 'the first key and project are not made yet'));
+    this.health.register('first-identity', () =>
+      this.done ? undefined : 'the first key and project are not made yet',
+    );
     lifecycle.onDrain(() => this.stopping.abort());
   }
 
@@ -44,11 +43,20 @@ export class FirstIdentity implements OnApplicationBootstrap {
         await this.adoptOperatorKey();
         await this.makeDefaultProject();
         this.done = true;
+        this.standOnItsOwn();
       } catch (error) {
         this.log.error('The first key and project could not be made; trying again', { error });
         await pause(1_000, signal);
       }
     }
+  }
+
+  /**
+   * From now on the gateway is of use without PostgreSQL or NATS: it knows keys and routes, and says in words what is
+   * away. Out of the load balancer it could not even do that.
+   */
+  private standOnItsOwn(): void {
+    for (const dependency of ['database', 'nats']) this.health.register(dependency, () => undefined);
   }
 
   private async adoptOperatorKey(): Promise<void> {
@@ -58,25 +66,12 @@ export class FirstIdentity implements OnApplicationBootstrap {
     if (!key) {
       throw new Error(`ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: ${file} is not one line "<id> <sha256 of the key in hex>"`);
     }
-    await unlessAnotherWasFirst(
-      this.database.transaction((transaction) => this.keys.adopt(transaction, key.id, key.hash)),
-    );
+    await this.keys.adoptOperator(key.id, key.hash);
   }
 
   private async makeDefaultProject(): Promise<void> {
     const name = this.config.ALTO_DEFAULT_PROJECT;
-    if (await this.projectsStore.any()) return;
-    await unlessAnotherWasFirst(this.projects.create({ name }));
-    this.log.info('Made the default project', { project: name });
-  }
-}
-
-async function unlessAnotherWasFirst(work: Promise<unknown>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    const taken = isUniqueViolation(error) || (error instanceof AltoError && error.code === 'already_exists');
-    if (!taken) throw error;
+    if (await this.projects.ensureAny(name)) this.log.info('Made the default project', { project: name });
   }
 }
 

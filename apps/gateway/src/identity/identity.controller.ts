@@ -9,8 +9,7 @@ export class IdentityController {
   @Handles(get)
   get(_input: InputOf<typeof get>, { caller }: CallContext): OutputOf<typeof get> {
     if (caller.kind !== 'key') throw new AltoError('unauthenticated', 'Only users have an identity to ask for.');
-    const project =
-      caller.project === null ? null : { id: caller.project, name: caller.projectName ?? caller.project };
+    const project = caller.project === null ? null : { id: caller.project, name: caller.projectName ?? caller.project };
     return { key: caller.id, role: caller.role, project, permissions: [...rolePermissions[caller.role]] };
   }
 }

@@ -1,6 +1,6 @@
 import { Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { Clock, Lifecycle, Log } from '@alto/platform';
-import { KeysStore } from '../keys/keys.store';
+import { KeysService } from '../keys/keys.service';
 
 const writeEveryMs = 60_000;
 const flushEveryMs = 5_000;
@@ -14,7 +14,7 @@ export class KeyUses implements OnModuleDestroy {
   private readonly timer: NodeJS.Timeout;
 
   constructor(
-    private readonly store: KeysStore,
+    private readonly keys: KeysService,
     private readonly clock: Clock,
     private readonly log: Log,
     lifecycle: Lifecycle,
@@ -35,7 +35,7 @@ export class KeyUses implements OnModuleDestroy {
     this.pending.clear();
     try {
       for (const [keyId, usedAt] of uses) {
-        await this.store.recordUse(keyId, usedAt);
+        await this.keys.recordUse(keyId, usedAt);
         this.remember(keyId, usedAt.getTime());
       }
     } catch (error) {

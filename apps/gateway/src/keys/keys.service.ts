@@ -1,11 +1,10 @@
 import { Injectable } from '@nestjs/common';
 import { type ApiKey, type InputOf, AltoError, gatewayEvents, gatewayOperations } from '@alto/contracts';
 import { AltoClient, Clock, Database, Outbox } from '@alto/platform';
-import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageFrom } from '../http/cursor';
 import { mintApiKey } from './api-key';
 import { KeyEntity } from './key.entity';
-import { KeysStore } from './keys.store';
+import { KeysStore, type KeyWithProject } from './keys.store';
 
 /** Tells every gateway to forget what it knows of a key. Lost nudges cost a delay within the cache's freshness only. */
 export const keyChangedSubject = 'alto.nudge.gateway.keys';
@@ -23,7 +22,13 @@ export class KeysService {
   /** The answer is the only place where the key itself ever stands. `input.project` is the id. */
   async create(input: InputOf<typeof gatewayOperations.keys.create>): Promise<ApiKey & { key: string }> {
     const minted = mintApiKey();
-    const entity = this.newKey({ id: minted.id, hash: minted.hash, projectId: input.project, name: input.name, role: input.role });
+    const entity = this.newKey({
+      id: minted.id,
+      hash: minted.hash,
+      projectId: input.project,
+      name: input.name,
+      role: input.role,
+    });
     await this.database.transaction(async (transaction) => {
       await this.store.insert(transaction, entity);
       await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(entity));
@@ -31,9 +36,7 @@ export class KeysService {
     return { ...toApiKey(entity), key: minted.text };
   }
 
-  async list(
-    input: InputOf<typeof gatewayOperations.keys.list>,
-  ): Promise<{ items: ApiKey[]; nextCursor?: string }> {
+  async list(input: InputOf<typeof gatewayOperations.keys.list>): Promise<{ items: ApiKey[]; nextCursor?: string }> {
     const list = `keys:${input.project}`;
     const rows = await this.store.page(input.project, decodeCursor(list, input.cursor), input.limit + 1);
     return pageFrom(list, rows, input.limit, (row) => row.id, toApiKey);
@@ -57,12 +60,22 @@ export class KeysService {
     return toApiKey(revoked);
   }
 
+  /** What authentication needs: the hash and where the key belongs. */
+  find(id: string): Promise<KeyWithProject | undefined> {
+    return this.store.find(id);
+  }
+
+  recordUse(id: string, usedAt: Date): Promise<void> {
+    return this.store.recordUse(id, usedAt);
+  }
+
   /** Makes an operator's key known whose text is elsewhere. A key that is known already is left as it is. */
-  async adopt(transaction: EntityManager, id: string, hash: string): Promise<void> {
-    if (await this.store.exists(transaction, id)) return;
+  async adoptOperator(id: string, hash: string): Promise<void> {
     const key = this.newKey({ id, hash, projectId: null, name: 'first operator', role: 'operator' });
-    await this.store.insert(transaction, key);
-    await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(key));
+    await this.database.transaction(async (transaction) => {
+      if (!(await this.store.insertIfAbsent(transaction, key))) return;
+      await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(key));
+    });
   }
 
   private newKey(facts: Pick<KeyEntity, 'id' | 'hash' | 'projectId' | 'name' | 'role'>): KeyEntity {

@@ -35,8 +35,17 @@ export class KeysStore {
     return (await transaction.findOne(KeyEntity, options)) ?? undefined;
   }
 
-  exists(transaction: EntityManager, id: string): Promise<boolean> {
-    return transaction.existsBy(KeyEntity, { id });
+  /** @returns whether it was absent. Two who insert the same key at once both succeed, and one of them gets true. */
+  async insertIfAbsent(transaction: EntityManager, key: KeyEntity): Promise<boolean> {
+    const { raw } = await transaction
+      .createQueryBuilder()
+      .insert()
+      .into(KeyEntity)
+      .values(key)
+      .orIgnore()
+      .returning('id')
+      .execute();
+    return (raw as unknown[]).length > 0;
   }
 
   async save(transaction: EntityManager, key: KeyEntity): Promise<void> {

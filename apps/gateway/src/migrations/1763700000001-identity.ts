@@ -1,6 +1,8 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 export class Identity1763700000001 implements MigrationInterface {
+  readonly name = 'Identity1763700000001';
+
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       CREATE TABLE projects (

@@ -30,7 +30,7 @@ export function buildDocument(operations: readonly LearnedOperation[], version: 
     info: {
       title: 'Alto',
       version,
-      summary: 'A cloud operating system for a team\'s own machines',
+      summary: "A cloud operating system for a team's own machines",
       description: 'Assembled from the operations that the services announce. Errors are problem details (RFC 9457).',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
@@ -98,7 +98,8 @@ function requestBody(operation: LearnedOperation): Json | undefined {
 function success(operation: LearnedOperation, schemas: Record<string, unknown>): Json {
   const status = String(operation.http.status ?? 200);
   const kind = kindOf(operation);
-  if (kind === 'download') return { [status]: { description: 'The content', content: { 'application/octet-stream': {} } } };
+  if (kind === 'download')
+    return { [status]: { description: 'The content', content: { 'application/octet-stream': {} } } };
   if (kind === 'events') {
     const content = { 'text/event-stream': { schema: { type: 'string' } } };
     return { [status]: { description: 'Server-sent events; the data of each is a CloudEvent in JSON', content } };
@@ -108,7 +109,9 @@ function success(operation: LearnedOperation, schemas: Record<string, unknown>):
 }
 
 function failures(operation: LearnedOperation): Json {
-  const codes = [...new Set([...ambientErrorCodes, ...operation.errors])].filter((code) => Object.hasOwn(errorCatalogue, code));
+  const codes = [...new Set([...ambientErrorCodes, ...operation.errors])].filter((code) =>
+    Object.hasOwn(errorCatalogue, code),
+  );
   const byStatus = Map.groupBy(codes as ErrorCode[], (code) => errorCatalogue[code].status);
   const content = { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } };
   return Object.fromEntries(
@@ -123,7 +126,8 @@ function failures(operation: LearnedOperation): Json {
 function hoist(schema: JsonSchema, name: string, schemas: Record<string, unknown>): JsonSchema {
   const { $defs = {}, ...rest } = withoutDialect(schema);
   const prefix = `#/components/schemas/${name}.`;
-  for (const [key, definition] of Object.entries($defs as Json)) schemas[`${name}.${safe(key)}`] = relink(definition, prefix);
+  for (const [key, definition] of Object.entries($defs as Json))
+    schemas[`${name}.${safe(key)}`] = relink(definition, prefix);
   return relink(rest, prefix) as JsonSchema;
 }
 

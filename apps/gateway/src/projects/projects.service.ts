@@ -1,9 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { type InputOf, type Project, gatewayEvents, gatewayOperations, newId } from '@alto/contracts';
+import { type InputOf, type Project, AltoError, gatewayEvents, gatewayOperations, newId } from '@alto/contracts';
 import { type CallContext, Clock, Database, Outbox } from '@alto/platform';
-import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageFrom } from '../http/cursor';
-import { unknownProject } from '../identity/principal';
+import { type ProjectName, unknownProject } from '../identity/principal';
 import { ProjectEntity } from './project.entity';
 import { ProjectsStore } from './projects.store';
 
@@ -18,15 +17,7 @@ export class ProjectsService {
     private readonly clock: Clock,
   ) {}
 
-  create(input: InputOf<typeof gatewayOperations.projects.create>): Promise<Project> {
-    return this.database.transaction((transaction) => this.createIn(transaction, input));
-  }
-
-  /** As part of a larger change. */
-  async createIn(
-    transaction: EntityManager,
-    input: InputOf<typeof gatewayOperations.projects.create>,
-  ): Promise<Project> {
+  async create(input: InputOf<typeof gatewayOperations.projects.create>): Promise<Project> {
     const now = this.clock.now();
     const entity = Object.assign(new ProjectEntity(), {
       id: newId('project', now.getTime()),
@@ -36,15 +27,34 @@ export class ProjectsService {
       createdAt: now,
       updatedAt: now,
     });
-    await this.store.insert(transaction, entity);
     const project = toProject(entity);
-    await this.outbox.append(transaction, gatewayEvents.projectCreated, {
-      project: project.id,
-      resource: project.id,
-      resourceVersion: project.version,
-      data: project,
+    await this.database.transaction(async (transaction) => {
+      await this.store.insert(transaction, entity);
+      await this.outbox.append(transaction, gatewayEvents.projectCreated, {
+        project: project.id,
+        resource: project.id,
+        resourceVersion: project.version,
+        data: project,
+      });
     });
     return project;
+  }
+
+  /** Makes a first project where there is none. @returns whether it did; another gateway may have been first. */
+  async ensureAny(name: string): Promise<boolean> {
+    if (await this.store.any()) return false;
+    try {
+      await this.create({ name });
+      return true;
+    } catch (error) {
+      if (error instanceof AltoError && error.code === 'already_exists') return false;
+      throw error;
+    }
+  }
+
+  /** @returns id and name, undefined for an unknown one */
+  find(nameOrId: string): Promise<ProjectName | undefined> {
+    return this.store.find(nameOrId);
   }
 
   async get(nameOrId: string): Promise<Project> {

@@ -32,7 +32,10 @@ export const learnedOperationSchema = z
     idempotent: z.boolean(),
   })
   .refine(({ service, name }) => name.startsWith(`${service}.`), "is not in the service's own namespace")
-  .refine(({ service, subject }) => subject.startsWith(`alto.rpc.${service}.`), "is not in the service's own namespace");
+  .refine(
+    ({ service, subject }) => subject.startsWith(`alto.rpc.${service}.`),
+    "is not in the service's own namespace",
+  );
 
 export type LearnedOperation = z.infer<typeof learnedOperationSchema>;
 

@@ -22,7 +22,11 @@ const verbs = (table: RouteTable, service: ServiceName) =>
 const nothing: RouteTable = new Map();
 
 describe('learn', () => {
-  const old = { service: 'compute', version: '0.9.0', operations: [operation('compute', 'list', '/v1/a', 'old')] } as const;
+  const old = {
+    service: 'compute',
+    version: '0.9.0',
+    operations: [operation('compute', 'list', '/v1/a', 'old')],
+  } as const;
   const next = {
     service: 'compute',
     version: '0.10.0',
@@ -65,6 +69,11 @@ describe('settleRoutes', () => {
 
 describe('compareVersions', () => {
   it('compares numbers as numbers', () => {
-    expect(['0.10.0', '0.9.1', '0.9.1-rc.2', '1.0'].sort(compareVersions)).toEqual(['0.9.1', '0.9.1-rc.2', '0.10.0', '1.0']);
+    expect(['0.10.0', '0.9.1', '0.9.1-rc.2', '1.0'].sort(compareVersions)).toEqual([
+      '0.9.1',
+      '0.9.1-rc.2',
+      '0.10.0',
+      '1.0',
+    ]);
   });
 });

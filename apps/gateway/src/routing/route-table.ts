@@ -26,7 +26,10 @@ export function learn(known: RouteTable, live: readonly Contract[]): RouteTable 
       const key = `${operation.name} v${operation.version}`;
       if (!operations.has(key)) operations.set(key, operation);
     }
-    table.set(service, [...operations.values()].sort((a, b) => order(a.name, b.name) || b.version - a.version));
+    table.set(
+      service,
+      [...operations.values()].sort((a, b) => order(a.name, b.name) || b.version - a.version),
+    );
   }
   return table;
 }
@@ -50,7 +53,9 @@ export function settleRoutes(
   const refused: Claim[] = [];
   const rank = (operation: LearnedOperation) =>
     operation.service === 'gateway' ? 0 : owners.get(routeKey(operation)) === operation.service ? 1 : 2;
-  const operations = [...table.values()].flat().sort((a, b) => rank(a) - rank(b) || order(a.name, b.name) || b.version - a.version);
+  const operations = [...table.values()]
+    .flat()
+    .sort((a, b) => rank(a) - rank(b) || order(a.name, b.name) || b.version - a.version);
   for (const operation of operations) {
     const holder = routes.get(routeKey(operation));
     if (!holder) routes.set(routeKey(operation), operation);

@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { type ServiceName, serviceNames } from '@alto/contracts';
-import { CONFIG, Log, ServiceDirectory } from '@alto/platform';
+import { CONFIG, contractText, Log, type ServiceContract, ServiceDirectory } from '@alto/platform';
 import { z } from 'zod';
 import type { GatewayConfig } from '../config';
 import { type LearnedOperation, learnedOperationSchema } from './learned-operation';
@@ -85,8 +85,11 @@ export class Routes implements OnModuleInit {
     this.log.info('Routes changed', { routes: routes.length, generation: this.generation });
   }
 
+  /** Its own operations this gateway knows by itself: it serves them, whatever newer gateways announce. */
   private liveContracts(): Contract[] {
-    return this.directory.instances().map(({ service, version, operations }) => ({
+    const others = this.directory.instances().filter(({ service }) => service !== 'gateway');
+    const own = { service: 'gateway', version: '', operations: contractOf('gateway').operations } as const;
+    return [own, ...others].map(({ service, version, operations }) => ({
       service,
       version,
       operations: operations.flatMap((operation) => this.readOperation(service, operation)),
@@ -128,6 +131,10 @@ export class Routes implements OnModuleInit {
       this.log.error('The routes could not be kept on disk', { file: this.file, error });
     }
   }
+}
+
+function contractOf(service: ServiceName): ServiceContract {
+  return JSON.parse(contractText(service)) as ServiceContract;
 }
 
 function serialise(table: RouteTable): string {
