@@ -62,7 +62,9 @@ export class Child {
   private errors = '';
 
   constructor(file: string, input: unknown) {
-    this.process = spawn(process.execPath, [file, JSON.stringify(input)], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    this.process = spawn(process.execPath, [file, JSON.stringify(input)], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    });
     this.process.stderr?.on('data', (chunk: Buffer) => (this.errors += chunk.toString()));
     this.process.on('message', (message) => this.messages.push(message as Record<string, unknown>));
   }
@@ -82,7 +84,9 @@ export class Child {
   /** The first message that has these fields, once it has come. */
   said(fields: Record<string, unknown>, options?: EventuallyOptions): Promise<Record<string, unknown>> {
     return eventually(() => {
-      const found = this.messages.find((message) => Object.entries(fields).every(([key, value]) => message[key] === value));
+      const found = this.messages.find((message) =>
+        Object.entries(fields).every(([key, value]) => message[key] === value),
+      );
       if (found !== undefined) return found;
       throw new Error(`The process has not said ${JSON.stringify(fields)}. ${this.errors}`);
     }, options);

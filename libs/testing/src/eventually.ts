@@ -9,7 +9,10 @@ export interface EventuallyOptions {
  * Calls `probe` until it neither throws nor returns false, and returns what it returned.
  * @throws the last error of the probe when the time is over, with the time in its message
  */
-export async function eventually<T>(probe: () => T | Promise<T>, options: EventuallyOptions = {}): Promise<Exclude<T, false>> {
+export async function eventually<T>(
+  probe: () => T | Promise<T>,
+  options: EventuallyOptions = {},
+): Promise<Exclude<T, false>> {
   const { withinMs = 10_000, everyMs = 20 } = options;
   const deadline = performance.now() + withinMs;
   for (;;) {
@@ -31,6 +34,7 @@ async function outcome<T>(probe: () => T | Promise<T>): Promise<Outcome<T>> {
 }
 
 function overdue(attempt: Outcome<unknown>, withinMs: number): Error {
-  const reason = 'error' in attempt ? String((attempt.error as Error)?.message ?? attempt.error) : 'the probe returned false';
+  const reason =
+    'error' in attempt ? String((attempt.error as Error)?.message ?? attempt.error) : 'the probe returned false';
   return new Error(`Not within ${withinMs} ms: ${reason}`, 'error' in attempt ? { cause: attempt.error } : undefined);
 }

@@ -1,3 +1,4 @@
+export * from './alto';
 export * from './child';
 export * from './haproxy';
 export * from './load-client';

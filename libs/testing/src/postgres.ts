@@ -4,7 +4,18 @@
  * and removes its folder when its owner has gone, however that happened.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, cpSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -87,7 +98,16 @@ export class PostgresServer {
     if (this.user !== undefined) chownSync(this.folder, this.user.uid, this.user.gid);
     this.guard();
     this.binaries = usableBinaries(this.user, this.folder);
-    const initdb = ['-D', this.dataFolder, '-U', superuser, '--auth=trust', '--no-sync', '--locale=C', '--encoding=UTF8'];
+    const initdb = [
+      '-D',
+      this.dataFolder,
+      '-U',
+      superuser,
+      '--auth=trust',
+      '--no-sync',
+      '--locale=C',
+      '--encoding=UTF8',
+    ];
     const result = spawnSync(join(this.binaries, 'initdb'), initdb, { ...this.as(), encoding: 'utf8' });
     if (result.status !== 0) throw new Error(`initdb failed: ${result.stderr ?? String(result.error)}`);
   }
@@ -248,7 +268,9 @@ function unprivilegedUser(): SystemUser | undefined {
     const entry = entries.find(([login]) => login === name);
     if (entry !== undefined) return { uid: Number(entry[2]), gid: Number(entry[3]) };
   }
-  throw new Error('PostgreSQL does not run as root, and there is none of the users alto-postgres, postgres and nobody.');
+  throw new Error(
+    'PostgreSQL does not run as root, and there is none of the users alto-postgres, postgres and nobody.',
+  );
 }
 
 /** A folder that the server's user can reach, with a path short enough for a socket. */

@@ -140,7 +140,8 @@ export class ControlConnection {
 /** The database's name, for messages; the client library knows all forms of the URL. */
 export function databaseName(url: string): string {
   const { database } = new pg.Client({ connectionString: url });
-  if (database === undefined || database === '') throw new Error('ALTO_DATABASE_URL names no database: end it in /name');
+  if (database === undefined || database === '')
+    throw new Error('ALTO_DATABASE_URL names no database: end it in /name');
   return database;
 }
 

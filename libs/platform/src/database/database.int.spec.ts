@@ -8,7 +8,15 @@ const log = createLog({ level: 'silent', service: 'test', instance: 'a', version
 const running: Database[] = [];
 
 function open(url: string, more: Partial<DatabaseSettings> = {}): Database {
-  const settings = { ...connectionDefaults, service: 'test', instance: 'a', url, entities: [], migrations: [Counters], ...more };
+  const settings = {
+    ...connectionDefaults,
+    service: 'test',
+    instance: 'a',
+    url,
+    entities: [],
+    migrations: [Counters],
+    ...more,
+  };
   const database = new Database(settings, log);
   running.push(database);
   database.start();
@@ -86,7 +94,10 @@ describe('Database on a sound server', () => {
         { isolation: 'SERIALIZABLE' },
       );
     await Promise.all([1, 2, 3, 4].map(readThenWrite));
-    expect((await database.query('SELECT value FROM counter ORDER BY name')).rows).toEqual([{ value: 6 }, { value: 2 }]);
+    expect((await database.query('SELECT value FROM counter ORDER BY name')).rows).toEqual([
+      { value: 6 },
+      { value: 2 },
+    ]);
   });
 
   it('answers overloaded when the pool stays busy, and goes on', async () => {

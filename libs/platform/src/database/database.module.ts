@@ -1,7 +1,12 @@
 /** Wires the database's parts into a service; the order in which they start and stop is here. */
 import { readFileSync } from 'node:fs';
-import { type BeforeApplicationShutdown, type OnApplicationBootstrap, type OnApplicationShutdown, type Provider } from '@nestjs/common';
-import type { ServiceName } from '@alto/contracts';
+import {
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type Provider,
+} from '@nestjs/common';
+import { inboxPrefix, type ServiceName } from '@alto/contracts';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { CONFIG, type ServiceConfig } from '../service/config';
 import { Health } from '../service/health';
@@ -25,7 +30,11 @@ export interface DatabaseDefinition {
 
 export function clockProviders(): Provider[] {
   return [
-    { provide: Clock, useFactory: (config: ServiceConfig) => new SystemClock(config.ALTO_CLOCK_OFFSET_FILE), inject: [CONFIG] },
+    {
+      provide: Clock,
+      useFactory: (config: ServiceConfig) => new SystemClock(config.ALTO_CLOCK_OFFSET_FILE),
+      inject: [CONFIG],
+    },
   ];
 }
 
@@ -37,10 +46,15 @@ export function databaseProviders(service: ServiceName, definition: DatabaseDefi
       useFactory: (config: ServiceConfig, log: Log) => createDatabase(service, definition, config, log),
       inject: [CONFIG, Log],
     },
-    { provide: Outbox, useFactory: (database: Database, clock: Clock) => new Outbox(database, clock), inject: [Database, Clock] },
+    {
+      provide: Outbox,
+      useFactory: (database: Database, clock: Clock) => new Outbox(database, clock),
+      inject: [Database, Clock],
+    },
     {
       provide: Leases,
-      useFactory: (database: Database, config: ServiceConfig, log: Log) => new Leases(database, holderName(service, config), log),
+      useFactory: (database: Database, config: ServiceConfig, log: Log) =>
+        new Leases(database, holderName(service, config), log),
       inject: [Database, CONFIG, Log],
     },
     {
@@ -95,7 +109,12 @@ export class DatabaseLifecycle implements OnApplicationBootstrap, BeforeApplicat
   }
 }
 
-function createDatabase(service: ServiceName, definition: DatabaseDefinition, config: ServiceConfig, log: Log): Database {
+function createDatabase(
+  service: ServiceName,
+  definition: DatabaseDefinition,
+  config: ServiceConfig,
+  log: Log,
+): Database {
   const url = config.ALTO_DATABASE_URL;
   if (url === undefined) throw new Error(`ALTO_DATABASE_URL: ${service} keeps its state in PostgreSQL and needs this`);
   const settings = {
@@ -118,8 +137,8 @@ function eventsConnector(service: ServiceName, config: ServiceConfig): EventsCon
   return () =>
     connect({
       servers: config.ALTO_NATS_URL.split(',').map((url) => url.trim()),
-      name: `${service}/${config.ALTO_SERVICE_INSTANCE}/relay`,
-      inboxPrefix: `_INBOX_${service}`,
+      name: `${holderName(service, config)}/relay`,
+      inboxPrefix: inboxPrefix(service),
       reconnect: false,
       timeout: 5_000,
       pingInterval: 5_000,

@@ -30,6 +30,7 @@ const reconnectMaxMs = 5_000;
 const probeEveryMs = 2_000;
 const probeTimeoutMs = 3_000;
 const probeBackoffMaxMs = 1_000;
+const migrationLimits = { poolMax: 1, statementTimeoutMs: 30 * 60_000, idleInTransactionTimeoutMs: 60_000 };
 const openTransactionsWaitMs = 5_000;
 
 export class Database {
@@ -73,7 +74,8 @@ export class Database {
         return await this.track(this.runOnce(body, options));
       } catch (error) {
         if (isConnectionGone(error)) throw unavailable(this.settings.service, 'the connection broke', error);
-        if (!isSerializationConflict(error) || attempt === conflictAttemptsMax) throw explainFailure(error, this.settings.service);
+        if (!isSerializationConflict(error) || attempt === conflictAttemptsMax)
+          throw explainFailure(error, this.settings.service);
         await pause(backoffMs(attempt, conflictBackoffFirstMs, conflictBackoffMaxMs), this.stopping.signal);
       }
     }
@@ -101,7 +103,9 @@ export class Database {
 
   /** Undefined when ready, else why not, in words. */
   notReady(): string | undefined {
-    return this.state === 'ready' ? undefined : `the database of ${this.settings.service} is not available: ${this.reason}`;
+    return this.state === 'ready'
+      ? undefined
+      : `the database of ${this.settings.service} is not available: ${this.reason}`;
   }
 
   /** Waits until the database is ready or the signal aborts. */
@@ -166,22 +170,24 @@ export class Database {
   }
 
   private async connect(): Promise<void> {
+    await this.migrate();
     const source = new ServiceDataSource(this.settings, () => this.doubt.ring());
-    try {
-      await source.initialize();
-      await this.migrate(source);
-    } catch (error) {
-      if (source.isInitialized) await source.destroy();
-      throw explainFailure(error, this.settings.service);
-    }
+    await source.initialize();
     this.source = source;
     this.become('ready', '');
     this.log.info('The database is ready');
   }
 
-  private async migrate(source: ServiceDataSource): Promise<void> {
-    const ran = await runMigrations(source, this.settings.migrations);
-    if (ran.length > 0) this.log.info('Migrated the database', { migrations: ran });
+  /** On connections of its own: migrations, and the wait for those of another instance, may take long. */
+  private async migrate(): Promise<void> {
+    const source = new ServiceDataSource({ ...this.settings, ...migrationLimits, entities: [] }, () => {});
+    await source.initialize();
+    try {
+      const ran = await runMigrations(source, this.settings.migrations);
+      if (ran.length > 0) this.log.info('Migrated the database', { migrations: ran });
+    } finally {
+      await source.destroy();
+    }
   }
 
   /** Waits for the next probe or a doubt, and asks the database whether it answers. */
@@ -203,7 +209,7 @@ export class Database {
 
   /** What came back may be an older copy, so it is migrated like at the first connection. */
   private async recover(): Promise<void> {
-    await this.migrate(this.source!);
+    await this.migrate();
     this.become('ready', '');
     this.log.info('The database is back');
   }

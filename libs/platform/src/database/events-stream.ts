@@ -40,6 +40,8 @@ export interface EventsStream {
   /** Tells this stream from another of the same name: when it was created. */
   readonly incarnation: string;
   readonly closed: Promise<unknown>;
+  /** Whether it is still the stream that it was when it was opened. */
+  unchanged(): Promise<boolean>;
   /** Whether the event still lies where it was acknowledged. One that the stream's limits have removed counts as there. */
   holds(event: PublishedEvent): Promise<boolean>;
   /** @returns the sequence at which it lies. @throws when it was not acknowledged; it may lie there nonetheless */
@@ -61,9 +63,6 @@ export async function openEventsStream(connect: EventsConnector, limits: StreamL
   }
 }
 
-/** Subjects that a relay publishes to, beyond its events, for the permissions of its NATS user. */
-export const relaySubjects = ['STREAM.INFO', 'STREAM.CREATE', 'STREAM.MSG.GET'].map((verb) => `$JS.API.${verb}.${eventsStream}`);
-
 class NatsEventsStream implements EventsStream {
   private readonly client: JetStreamClient;
 
@@ -78,6 +77,10 @@ class NatsEventsStream implements EventsStream {
 
   get closed(): Promise<unknown> {
     return this.connection.closed();
+  }
+
+  async unchanged(): Promise<boolean> {
+    return String((await this.manager.streams.info(eventsStream)).created) === this.incarnation;
   }
 
   async holds({ id, sequence }: PublishedEvent): Promise<boolean> {

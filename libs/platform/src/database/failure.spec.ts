@@ -6,11 +6,14 @@ const withCode = (code: string, message = 'x', more = {}) => Object.assign(new E
 const failed = (code: string, more = {}) => new QueryFailedError('SELECT 1', [], withCode(code, 'x', more));
 
 describe('explainFailure', () => {
-  it.each(['ECONNREFUSED', 'ENOENT', '57P01', '57P03', '08006', '53300'])('%s: the database is away, and is named', (code) => {
-    const explained = explainFailure(failed(code), 'compute');
-    expect(explained).toMatchObject({ code: 'service_unavailable', details: { service: 'compute' } });
-    expect((explained as AltoError).message).toContain('database of compute');
-  });
+  it.each(['ECONNREFUSED', 'ENOENT', '57P01', '57P03', '08006', '53300'])(
+    '%s: the database is away, and is named',
+    (code) => {
+      const explained = explainFailure(failed(code), 'compute');
+      expect(explained).toMatchObject({ code: 'service_unavailable', details: { service: 'compute' } });
+      expect((explained as AltoError).message).toContain('database of compute');
+    },
+  );
 
   it('knows failures that carry a message alone, and those of several addresses', () => {
     expect(isConnectionFailure(new Error('Connection terminated unexpectedly'))).toBe(true);

@@ -83,7 +83,10 @@ export function explainFailure(error: unknown, service: string): unknown {
   if (poolIsBusy(error)) {
     return new AltoError(
       'overloaded',
-      { message: `All connections to the database of ${service} are busy.`, nextStep: 'Send the request again in a moment.' },
+      {
+        message: `All connections to the database of ${service} are busy.`,
+        nextStep: 'Send the request again in a moment.',
+      },
       { cause: error },
     );
   }
@@ -100,7 +103,9 @@ export function explainFailure(error: unknown, service: string): unknown {
         { cause: error },
       );
     case diskFull:
-      return new AltoError('insufficient_storage', `The database of ${service} has no space left on its disk.`, { cause: error });
+      return new AltoError('insufficient_storage', `The database of ${service} has no space left on its disk.`, {
+        cause: error,
+      });
     default:
       return error;
   }

@@ -156,7 +156,9 @@ beforeAll(async () => {
   test = await createDatabase({ name: 'interleavings', migrations: [] });
   clients = Array.from({ length: 4 }, () => new pg.Client({ connectionString: test.url }));
   await Promise.all(clients.map((client) => client.connect()));
-  await clients[0]!.query('CREATE TABLE written (id bigint GENERATED ALWAYS AS IDENTITY, lease text NOT NULL, token bigint NOT NULL)');
+  await clients[0]!.query(
+    'CREATE TABLE written (id bigint GENERATED ALWAYS AS IDENTITY, lease text NOT NULL, token bigint NOT NULL)',
+  );
 });
 afterAll(async () => {
   await Promise.all(clients.map((client) => client.end()));
@@ -189,7 +191,10 @@ async function interleave(seed: number, fence: Fence): Promise<Observed> {
 
 /** Rows get their numbers under the lock: an older token after a newer one was written after the take-over. */
 async function expectOrder(lease: string, observed: Observed): Promise<void> {
-  const { rows } = await clients[0]!.query<{ token: string }>('SELECT token FROM written WHERE lease = $1 ORDER BY id', [lease]);
+  const { rows } = await clients[0]!.query<{ token: string }>(
+    'SELECT token FROM written WHERE lease = $1 ORDER BY id',
+    [lease],
+  );
   rows.forEach(({ token }, at) => {
     const before = Number(rows[at - 1]?.token ?? 0);
     if (Number(token) < before) observed.stale.push(`number ${token} wrote after number ${before}`);

@@ -28,7 +28,12 @@ export async function leaseState(query: Query, name: string): Promise<LeaseState
  * Takes the lease when it has expired; the caller commits.
  * @returns the new fencing number, or undefined when someone else holds it
  */
-export async function takeLease(query: Query, name: string, holder: string, ttlMs: number): Promise<number | undefined> {
+export async function takeLease(
+  query: Query,
+  name: string,
+  holder: string,
+  ttlMs: number,
+): Promise<number | undefined> {
   // A candidate must not wait for ever behind a frozen holder's open write.
   await query("SELECT set_config('lock_timeout', $1, true)", [String(ttlMs)]);
   await query("INSERT INTO alto_lease_token (name, holder, fencing) VALUES ($1, '', 0) ON CONFLICT DO NOTHING", [name]);
@@ -64,7 +69,10 @@ export async function renewLease(query: Query, name: string, fencing: number, tt
 
 /** Lets the next candidate in at once; does nothing when someone else has taken over. */
 export async function releaseLease(query: Query, name: string, fencing: number): Promise<void> {
-  await query('UPDATE alto_lease_heartbeat SET expires_at = clock_timestamp() WHERE name = $1 AND fencing = $2', [name, fencing]);
+  await query('UPDATE alto_lease_heartbeat SET expires_at = clock_timestamp() WHERE name = $1 AND fencing = $2', [
+    name,
+    fencing,
+  ]);
 }
 
 /**

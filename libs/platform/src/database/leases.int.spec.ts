@@ -11,7 +11,9 @@ const times = { ttlMs: 1_000, renewEveryMs: 250, lookEveryMs: 50 };
 class Written {
   readonly name = 'Test0001Written';
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE written (id bigint GENERATED ALWAYS AS IDENTITY, token bigint NOT NULL, holder text NOT NULL)');
+    await runner.query(
+      'CREATE TABLE written (id bigint GENERATED ALWAYS AS IDENTITY, token bigint NOT NULL, holder text NOT NULL)',
+    );
   }
 }
 
@@ -20,7 +22,14 @@ let database: Database;
 const running: Leases[] = [];
 
 function openDatabase(): Database {
-  const settings = { ...connectionDefaults, service: 'test', instance: 'a', url: test.url, entities: [], migrations: [] };
+  const settings = {
+    ...connectionDefaults,
+    service: 'test',
+    instance: 'a',
+    url: test.url,
+    entities: [],
+    migrations: [],
+  };
   const opened = new Database(settings, log);
   opened.start();
   return opened;
@@ -34,10 +43,14 @@ function leasesOf(holder: string): Leases {
 
 /** Holds the lease until told to stop. */
 const untilStopped = (lease: Lease) =>
-  new Promise<void>((resolve) => (lease.signal.aborted ? resolve() : lease.signal.addEventListener('abort', () => resolve())));
+  new Promise<void>((resolve) =>
+    lease.signal.aborted ? resolve() : lease.signal.addEventListener('abort', () => resolve()),
+  );
 
 const write = (lease: Lease) =>
-  lease.transaction((transaction) => transaction.query('INSERT INTO written (token, holder) VALUES ($1, $2)', [lease.token, 'here']));
+  lease.transaction((transaction) =>
+    transaction.query('INSERT INTO written (token, holder) VALUES ($1, $2)', [lease.token, 'here']),
+  );
 
 beforeEach(async () => {
   test = await createDatabase({ name: 'leases-spec', migrations: [Written] });

@@ -97,7 +97,7 @@ class Holding implements LeaseHolding {
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
-    for (let failures = 0; !signal.aborted; ) {
+    for (let failures = 0; !signal.aborted;) {
       const lease = await this.acquire();
       if (lease === undefined) break;
       const heldWell = await this.work(lease);
@@ -131,10 +131,13 @@ class Holding implements LeaseHolding {
     try {
       const { remainingMs } = await leaseState(this.database.control, this.name);
       if (remainingMs > 0) return undefined;
-      return await this.database.transaction((transaction) => takeLease(queryIn(transaction), this.name, this.holder, ttlMs));
+      return await this.database.transaction((transaction) =>
+        takeLease(queryIn(transaction), this.name, this.holder, ttlMs),
+      );
     } catch (error) {
       // An outage of the database is reported by the database itself.
-      if (!(error instanceof AltoError)) this.log.warn('Could not take the lease; trying on', { lease: this.name, error });
+      if (!(error instanceof AltoError))
+        this.log.warn('Could not take the lease; trying on', { lease: this.name, error });
       return undefined;
     }
   }

@@ -19,11 +19,9 @@ export interface Migration {
 
 export type MigrationClass = new () => Migration;
 
-/** Statements of a migration may take long, and waiting for another instance's too. */
-const migrationLimits = `SET LOCAL statement_timeout = '30min'; SET LOCAL idle_in_transaction_session_timeout = '1min'`;
-
 /**
  * Runs what the database has not seen yet: the platform's own migrations, then the service's.
+ * @param dataSource without limits of time that a long migration, or the wait for that of another instance, would hit
  * @returns the names of those that this call ran
  */
 export async function runMigrations(dataSource: DataSource, classes: readonly MigrationClass[]): Promise<string[]> {
@@ -44,9 +42,12 @@ function named(classes: readonly MigrationClass[]): Map<string, Migration> {
     const migration = new migrationClass();
     const { name } = migration;
     if (name === undefined || name === '') {
-      throw new Error(`Migration ${migrationClass.name} has no name: give it "readonly name = '…'" (a bundler may rename its class).`);
+      throw new Error(
+        `Migration ${migrationClass.name} has no name: give it "readonly name = '…'" (a bundler may rename its class).`,
+      );
     }
-    if (migrations.has(name)) throw new Error(`Two migrations are named ${name}: names are what the database remembers.`);
+    if (migrations.has(name))
+      throw new Error(`Two migrations are named ${name}: names are what the database remembers.`);
     migrations.set(name, migration);
   }
   return migrations;
@@ -54,13 +55,15 @@ function named(classes: readonly MigrationClass[]): Map<string, Migration> {
 
 async function runOne(transaction: EntityManager, name: string, migration: Migration): Promise<boolean> {
   const query = queryIn(transaction);
-  await query(migrationLimits);
   await query('SELECT 1 FROM alto_migration_lock FOR UPDATE');
   const { rows } = await query('SELECT 1 FROM alto_migration WHERE name = $1', [name]);
   if (rows.length > 0) return false;
   const startedAtMs = performance.now();
   await migration.up(transaction.queryRunner!);
-  await query('INSERT INTO alto_migration (name, took_ms) VALUES ($1, $2)', [name, Math.round(performance.now() - startedAtMs)]);
+  await query('INSERT INTO alto_migration (name, took_ms) VALUES ($1, $2)', [
+    name,
+    Math.round(performance.now() - startedAtMs),
+  ]);
   return true;
 }
 

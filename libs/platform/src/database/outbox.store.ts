@@ -45,7 +45,12 @@ export async function waitingEvents(query: Query, max: number): Promise<WaitingE
   return rows;
 }
 
-export async function recordPublished(query: Query, events: readonly PublishedEvent[], stream: string, at: Date): Promise<void> {
+export async function recordPublished(
+  query: Query,
+  events: readonly PublishedEvent[],
+  stream: string,
+  at: Date,
+): Promise<void> {
   await query(
     `UPDATE alto_outbox SET published_sequence = done.sequence, published_stream = $3, published_at = $4
      FROM unnest($1::text[], $2::bigint[]) AS done(id, sequence) WHERE alto_outbox.id = done.id`,
@@ -54,7 +59,12 @@ export async function recordPublished(query: Query, events: readonly PublishedEv
 }
 
 /** Published events of the given stream, from the last one back. */
-export async function lastPublished(query: Query, stream: string, offset: number, max: number): Promise<PublishedEvent[]> {
+export async function lastPublished(
+  query: Query,
+  stream: string,
+  offset: number,
+  max: number,
+): Promise<PublishedEvent[]> {
   const { rows } = await query<PublishedEvent>(
     `SELECT id, published_sequence::float8 AS sequence FROM alto_outbox WHERE published_sequence IS NOT NULL AND published_stream = $1
      ORDER BY published_sequence DESC OFFSET $2 LIMIT $3`,

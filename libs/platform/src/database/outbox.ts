@@ -1,7 +1,14 @@
 /**
  * Events, written in the transaction that makes the change they tell of. The relay (relay.ts) publishes them.
  */
-import { type CloudEvent, clusterProject, type EventDataOf, eventSubject, type EventType, newId } from '@alto/contracts';
+import {
+  type CloudEvent,
+  clusterProject,
+  type EventDataOf,
+  eventSubject,
+  type EventType,
+  newId,
+} from '@alto/contracts';
 import type { EntityManager } from 'typeorm';
 import type { Clock } from './clock';
 import type { Database } from './database';
@@ -58,7 +65,13 @@ export class Outbox {
     }
     const { id, subject: resource, resourceversion: resourceVersion } = cloudEvent;
     this.database.afterCommit(transaction, () => this.announce());
-    await insertEvent(queryIn(transaction), { id, resource, resourceVersion, subject: eventSubject(event.type, project), body });
+    await insertEvent(queryIn(transaction), {
+      id,
+      resource,
+      resourceVersion,
+      subject: eventSubject(event.type, project),
+      body,
+    });
     return id;
   }
 

@@ -41,7 +41,9 @@ class Outbox implements Migration {
     await runner.query(
       'CREATE INDEX alto_outbox_waiting_of_resource ON alto_outbox (resource, resource_version, position) WHERE published_sequence IS NULL',
     );
-    await runner.query('CREATE INDEX alto_outbox_published ON alto_outbox (published_sequence) WHERE published_sequence IS NOT NULL');
+    await runner.query(
+      'CREATE INDEX alto_outbox_published ON alto_outbox (published_sequence) WHERE published_sequence IS NOT NULL',
+    );
   }
 }
 

@@ -128,8 +128,10 @@ export class Relay {
     const { incarnation } = stream;
     let lost = await this.inBatches(lease, (query) => unpublishOtherStreams(query, incarnation, batchMax));
     const from = await this.lossBegins(stream);
-    if (from !== undefined) lost += await this.inBatches(lease, (query) => unpublishFrom(query, incarnation, from, batchMax));
-    if (lost > 0) this.parts.log.warn('NATS lost events that it had acknowledged; publishing them again', { events: lost });
+    if (from !== undefined)
+      lost += await this.inBatches(lease, (query) => unpublishFrom(query, incarnation, from, batchMax));
+    if (lost > 0)
+      this.parts.log.warn('NATS lost events that it had acknowledged; publishing them again', { events: lost });
   }
 
   /** The lowest sequence that was lost. What a stream loses is always its tail, so the place can be searched by halving. */
@@ -151,7 +153,7 @@ export class Relay {
   }
 
   private async inBatches(lease: Lease, step: (query: ReturnType<typeof queryIn>) => Promise<number>): Promise<number> {
-    for (let total = 0; ; ) {
+    for (let total = 0; ;) {
       const touched = await lease.transaction((transaction) => step(queryIn(transaction)));
       total += touched;
       if (touched < batchMax) return total;
@@ -162,6 +164,8 @@ export class Relay {
   private async publishWaiting(lease: Lease, stream: EventsStream, signal: AbortSignal): Promise<boolean> {
     const waiting = await waitingEvents(this.parts.database.query, batchMax);
     if (waiting.length === 0) return false;
+    // A stream that a person made anew does not end the connection.
+    if (!(await stream.unchanged())) throw new Error('The stream of events was made anew.');
     const published: PublishedEvent[] = [];
     const failures = await eachResource(waiting, async (event) => {
       if (signal.aborted) throw new Error('The connection to NATS ended.');
@@ -169,7 +173,9 @@ export class Relay {
     });
     if (published.length > 0) {
       const at = this.parts.clock.now();
-      await lease.transaction((transaction) => recordPublished(queryIn(transaction), published, stream.incarnation, at));
+      await lease.transaction((transaction) =>
+        recordPublished(queryIn(transaction), published, stream.incarnation, at),
+      );
     }
     if (failures.length > 0) throw failures[0];
     return true;
@@ -190,7 +196,10 @@ export class Relay {
  * Visits each resource's events one after the other, and some resources at a time. A failure ends the visits to its
  * resource: what comes after must not overtake it. @returns the failures
  */
-async function eachResource(events: readonly WaitingEvent[], visit: (event: WaitingEvent) => Promise<void>): Promise<unknown[]> {
+async function eachResource(
+  events: readonly WaitingEvent[],
+  visit: (event: WaitingEvent) => Promise<void>,
+): Promise<unknown[]> {
   const resources = Map.groupBy(events, ({ resource }) => resource).values();
   const failures: unknown[] = [];
   const visitor = async () => {

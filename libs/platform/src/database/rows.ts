@@ -7,7 +7,10 @@ export interface QueryOutcome<Row> {
   readonly affected: number;
 }
 
-export type Query = <Row = Record<string, unknown>>(sql: string, parameters?: readonly unknown[]) => Promise<QueryOutcome<Row>>;
+export type Query = <Row = Record<string, unknown>>(
+  sql: string,
+  parameters?: readonly unknown[],
+) => Promise<QueryOutcome<Row>>;
 
 /** Runs in the transaction. (TypeORM's own `query` returns a different shape for each kind of statement.) */
 export function queryIn(transaction: EntityManager): Query {

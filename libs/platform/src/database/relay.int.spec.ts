@@ -1,0 +1,416 @@
+import { event, eventsStream } from '@alto/contracts';
+import {
+  buildChild,
+  type ChildProgram,
+  createDatabase,
+  eventually,
+  failing,
+  type NatsServer,
+  startNats,
+  type TestDatabase,
+} from '@alto/testing';
+import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { connect, headers } from '@nats-io/transport-node';
+import { cpSync, rmSync } from 'node:fs';
+import type { EntityManager, QueryRunner } from 'typeorm';
+import { z } from 'zod';
+import { createLog } from '../service/log';
+import { FakeClock } from './clock';
+import { connectionDefaults } from './connection';
+import { Database } from './database';
+import { type EventsStream, openEventsStream, streamDefaults } from './events-stream';
+import { Leases } from './leases';
+import { Outbox } from './outbox';
+import { Relay, relayDefaults, type RelaySettings } from './relay';
+
+const log = createLog({ level: 'silent', service: 'test', instance: 'a', version: '0' });
+const times = { ttlMs: 1_000, renewEveryMs: 250, lookEveryMs: 50 };
+const limits = { ...streamDefaults, maxBytes: 64 * 1024 ** 2 };
+
+const appUpdated = event({
+  service: 'compute',
+  noun: 'apps',
+  verb: 'updated',
+  version: 1,
+  summary: 'An app was updated',
+  data: z.object({ note: z.string() }),
+});
+
+class Apps {
+  readonly name = 'Test0001Apps';
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query('CREATE TABLE app (id text PRIMARY KEY, version bigint NOT NULL)');
+  }
+}
+
+let nats: NatsServer;
+let test: TestDatabase;
+let database: Database;
+let outbox: Outbox;
+let leases: Leases;
+const clock = new FakeClock();
+const relays: Relay[] = [];
+
+const connectOnce = () => connect({ servers: nats.url, reconnect: false, pingInterval: 500, maxPingOut: 2 });
+const open = () => openEventsStream(connectOnce, limits);
+
+function startRelay(more: { open?: () => Promise<EventsStream>; settings?: Partial<RelaySettings> } = {}): Relay {
+  const parts = { database, outbox, leases, clock, log, open: more.open ?? open };
+  const relay = new Relay(parts, { ...relayDefaults, pollEveryMs: 50, ...more.settings });
+  relay.start();
+  relays.push(relay);
+  return relay;
+}
+
+async function appendTo(transaction: EntityManager, app: string): Promise<string> {
+  await transaction.query('INSERT INTO app VALUES ($1, 0) ON CONFLICT DO NOTHING', [app]);
+  const [{ version }] = await transaction.query('SELECT version + 1 AS version FROM app WHERE id = $1 FOR UPDATE', [
+    app,
+  ]);
+  await transaction.query('UPDATE app SET version = $2 WHERE id = $1', [app, version]);
+  const facts = {
+    project: 'prj_1',
+    resource: app,
+    resourceVersion: Number(version),
+    data: { note: `${app} ${version}` },
+  };
+  return outbox.append(transaction, appUpdated, facts);
+}
+
+const change = (app: string) => database.transaction((transaction) => appendTo(transaction, app));
+
+/** So many changes, spread over some apps, all at once. */
+const changes = (count: number, apps = 5) =>
+  Promise.all(Array.from({ length: count }, (_, index) => change(`app-${index % apps}`)));
+
+interface Seen {
+  readonly id: string;
+  readonly app: string;
+  readonly version: number;
+}
+
+/** The stream from its first message to its last, as a subscriber that reads it from the beginning sees it. */
+async function stream(): Promise<Seen[]> {
+  const connection = await connect({ servers: nats.url });
+  try {
+    const manager = await jetstreamManager(connection);
+    const { state } = await manager.streams.info(eventsStream);
+    const seen: Seen[] = [];
+    for (let sequence = state.first_seq; sequence <= state.last_seq; sequence++) {
+      const message = await manager.streams.getMessage(eventsStream, { seq: sequence });
+      if (message === null || !message.subject.includes('.compute.')) continue;
+      const body = message.json<{ id: string; subject: string; resourceversion: number }>();
+      expect(message.header.get('Nats-Msg-Id')).toBe(body.id);
+      seen.push({ id: body.id, app: body.subject, version: body.resourceversion });
+    }
+    return seen;
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Every event of an app is there, their first occurrences in order; repetitions carry the id of the first. */
+function expectInOrder(seen: readonly Seen[], expected: number): void {
+  const first = new Map<string, Seen>();
+  const newest = new Map<string, number>();
+  for (const one of seen) {
+    const key = `${one.app} ${one.version}`;
+    const before = first.get(key);
+    if (before !== undefined) {
+      expect(one.id).toBe(before.id);
+      continue;
+    }
+    first.set(key, one);
+    expect({ app: one.app, version: one.version }).toEqual({ app: one.app, version: (newest.get(one.app) ?? 0) + 1 });
+    newest.set(one.app, one.version);
+  }
+  expect(first.size).toBe(expected);
+}
+
+/** A durable consumer that is there all the time and comes back after every outage. */
+class Subscriber {
+  readonly seen: Seen[] = [];
+  private stopping = false;
+  private running: Promise<void> | undefined;
+
+  async start(): Promise<void> {
+    await (await open()).close();
+    const connection = await connect({ servers: nats.url });
+    const manager = await jetstreamManager(connection);
+    await manager.consumers.add(eventsStream, {
+      durable_name: 'live',
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: 1_000_000_000,
+    });
+    await connection.close();
+    this.running = this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.stopping) {
+      try {
+        await this.read();
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  private async read(): Promise<void> {
+    const connection = await connect({ servers: nats.url, reconnect: false });
+    try {
+      const consumer = await jetstream(connection).consumers.get(eventsStream, 'live');
+      while (!this.stopping && !connection.isClosed()) {
+        // One at a time, so that what is delivered again comes in the order of the stream.
+        const message = await consumer.next({ expires: 1_000 });
+        if (message === null) continue;
+        const body = message.json<{ id: string; subject: string; resourceversion: number }>();
+        this.seen.push({ id: body.id, app: body.subject, version: body.resourceversion });
+        await message.ackAck();
+      }
+    } finally {
+      await connection.close();
+    }
+  }
+}
+
+async function relayed(withinMs = 20_000): Promise<void> {
+  await eventually(
+    async () =>
+      expect((await database.query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL LIMIT 1')).rows).toEqual(
+        [],
+      ),
+    { withinMs },
+  );
+}
+
+beforeEach(async () => {
+  nats = await startNats();
+  test = await createDatabase({ name: 'relay-spec', migrations: [Apps] });
+  database = new Database(
+    { ...connectionDefaults, service: 'test', instance: 'a', url: test.url, entities: [], migrations: [Apps] },
+    log,
+  );
+  database.start();
+  outbox = new Outbox(database, clock);
+  leases = new Leases(database, 'here', log, times);
+  await eventually(() => database.notReady() === undefined);
+});
+afterEach(async () => {
+  await Promise.all(relays.splice(0).map((relay) => relay.stop()));
+  await database.stop();
+  await test.drop();
+  await nats.stop();
+});
+
+describe('Relay', () => {
+  it('publishes CloudEvents under their ids, in order per resource', async () => {
+    startRelay();
+    await changes(200, 20);
+    await relayed();
+    const seen = await stream();
+    expectInOrder(seen, 200);
+    expect(seen.length).toBe(200);
+  });
+
+  it('writes nothing for a transaction that is rolled back, and refuses data that breaks the contract', async () => {
+    const undone = database.transaction(async (transaction) => {
+      await appendTo(transaction, 'app-1');
+      throw new Error('undone');
+    });
+    await expect(undone).rejects.toThrow('undone');
+    const wrong = database.transaction((transaction) =>
+      outbox.append(transaction, appUpdated, {
+        project: null,
+        resource: 'app-1',
+        resourceVersion: 1,
+        data: { note: 1 as never },
+      }),
+    );
+    await expect(wrong).rejects.toThrow(/note/);
+    expect((await database.query('SELECT 1 FROM alto_outbox')).rows).toEqual([]);
+  });
+
+  it('publishes at once after a commit of its own process', async () => {
+    startRelay({ settings: { pollEveryMs: 3_600_000 } });
+    await change('app-1');
+    await relayed(5_000);
+    await change('app-1');
+    await relayed(5_000);
+  });
+
+  it('publishes a commit that comes late, after higher positions have gone out', async () => {
+    startRelay();
+    let commit: (() => void) | undefined;
+    const late = database.transaction(async (transaction) => {
+      await appendTo(transaction, 'app-late');
+      await new Promise<void>((resolve) => (commit = resolve));
+    });
+    await eventually(() => expect(commit).toBeDefined());
+    await changes(20);
+    await relayed();
+    expectInOrder(await stream(), 20);
+    commit?.();
+    await late;
+    await relayed();
+    expectInOrder(await stream(), 21);
+  });
+
+  it('waits for a NATS that is away, and is not slowed by one that comes and goes', async () => {
+    await nats.shutDown();
+    startRelay();
+    await changes(20);
+    for (let turn = 0; turn < 3; turn++) {
+      await nats.start();
+      await changes(20);
+      await nats.kill();
+    }
+    await nats.start();
+    await relayed();
+    expectInOrder(await stream(), 80);
+  });
+
+  it('publishes again what NATS lost when its store is set back to an older copy', async () => {
+    const subscriber = new Subscriber();
+    await subscriber.start();
+    startRelay();
+    await changes(20);
+    await relayed();
+    await nats.shutDown();
+    const copy = `${nats.folder}/copy`;
+    cpSync(nats.storeFolder, copy, { recursive: true });
+    await nats.start();
+    await changes(30);
+    await relayed();
+    await nats.shutDown();
+    rmSync(nats.storeFolder, { recursive: true });
+    cpSync(copy, nats.storeFolder, { recursive: true });
+    await changes(10);
+    await nats.start();
+    await relayed();
+    await eventually(async () => expectInOrder(await stream(), 60), { withinMs: 20_000 });
+    await eventually(() => expectInOrder(subscriber.seen, 60), { withinMs: 20_000 });
+    await subscriber.stop();
+  });
+
+  it('notices the loss even when others have written past the place since', async () => {
+    const first = startRelay();
+    await changes(5);
+    await relayed();
+    await nats.shutDown();
+    const copy = `${nats.folder}/copy`;
+    cpSync(nats.storeFolder, copy, { recursive: true });
+    await nats.start();
+    await changes(600);
+    await relayed();
+    await first.stop();
+    await nats.shutDown();
+    rmSync(nats.storeFolder, { recursive: true });
+    cpSync(copy, nats.storeFolder, { recursive: true });
+    await nats.start();
+    const others = await connect({ servers: nats.url });
+    for (let count = 0; count < 1_000; count++) {
+      const header = headers();
+      header.set('Nats-Msg-Id', `other-${count}`);
+      others.publish('alto.events.cluster.search.indexes.created', '{}', { headers: header });
+    }
+    await others.drain();
+    startRelay();
+    await eventually(async () => expectInOrder(await stream(), 605), { withinMs: 20_000 });
+  });
+
+  it('publishes all it has kept when the stream was made anew, even under its feet', async () => {
+    startRelay();
+    await changes(20);
+    await relayed();
+    const connection = await connect({ servers: nats.url });
+    const manager = await jetstreamManager(connection);
+    await manager.streams.delete(eventsStream);
+    await (await open()).close();
+    await connection.close();
+    await changes(5);
+    await eventually(async () => expectInOrder(await stream(), 25), { withinMs: 20_000 });
+  });
+
+  it.each(['before', 'after'] as const)(
+    'keeps the order when any one publication fails %s it takes effect',
+    async (when) => {
+      let total = 0;
+      for (let call = 1; call <= 6; call++) {
+        let faulty = true;
+        const openFaulty = async () => {
+          const port = await open();
+          if (!faulty) return port;
+          faulty = false;
+          return failing(port, { call, when, methods: ['publish'] });
+        };
+        const relay = startRelay({ open: openFaulty });
+        total += (await changes(6, 2)).length;
+        await relayed();
+        expectInOrder(await stream(), total);
+        await relay.stop();
+      }
+    },
+  );
+
+  it('forgets published events after a while, and beyond a number, but never what waits', async () => {
+    const first = startRelay();
+    await changes(20);
+    await relayed();
+    await first.stop();
+    clock.advance(relayDefaults.keepMs + 1);
+    const second = startRelay({ settings: { keepMax: 5 } });
+    await changes(1);
+    await relayed();
+    await second.stop();
+    startRelay({ settings: { keepMax: 5 } });
+    await eventually(async () =>
+      expect((await database.query('SELECT 1 FROM alto_outbox')).rows.length).toBeLessThanOrEqual(5),
+    );
+    expectInOrder(await stream(), 21);
+  });
+});
+
+describe('Relays in other processes', () => {
+  let program: ChildProgram;
+  beforeAll(async () => {
+    program = await buildChild(new URL('./fixtures/relay.ts', import.meta.url));
+  });
+  afterAll(() => program.remove());
+
+  const input = (holder: string, more = {}) => ({ url: test.url, natsUrl: nats.url, holder, times, ...more });
+
+  it('killed between publication and record: the next one goes on, in order', async () => {
+    await changes(50);
+    for (const dieAfter of [1, 7, 20]) {
+      const killed = program.start(input(`killed-${dieAfter}`, { dieAfter }));
+      await eventually(() => killed.exited, { withinMs: 20_000 });
+    }
+    const unrecorded = await database.query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL');
+    expect(unrecorded.rows.length).toBe(50);
+    expect((await stream()).length).toBeGreaterThanOrEqual(20);
+    const last = program.start(input('last'));
+    await relayed();
+    expectInOrder(await stream(), 50);
+    await last.kill();
+  });
+
+  it('frozen in the middle of its work and replaced: when it wakes up it spoils nothing', async () => {
+    await changes(400, 3);
+    const frozen = program.start(input('frozen'));
+    await frozen.said({ said: 'acknowledged', count: 30 }, { withinMs: 20_000, everyMs: 1 });
+    frozen.pause();
+    const successor = program.start(input('successor'));
+    await successor.said({ said: 'acknowledged', count: 10 }, { withinMs: 20_000, everyMs: 1 });
+    frozen.resume();
+    await changes(100, 3);
+    await relayed();
+    expectInOrder(await stream(), 500);
+    await Promise.all([frozen.kill(), successor.kill()]);
+  });
+});
