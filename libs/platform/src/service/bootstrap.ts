@@ -9,7 +9,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { ServiceName } from '@alto/contracts';
 import { clockProviders, databaseProviders, type DatabaseDefinition } from '../database';
 import { AltoNatsServer, Announcer, logContext, messagingProviders, traceIdOfCall } from '../messaging';
-import { CONFIG, ConfigError, type ConfigSchema, loadConfig, type ServiceConfig } from './config';
+import { CONFIG, ConfigError, type ConfigOf, type ConfigSchema, loadConfig, type ServiceConfig } from './config';
 import { Health } from './health';
 import { createHttpAdapter, HttpHost } from './http-host';
 import { Lifecycle } from './lifecycle';
@@ -20,7 +20,7 @@ import { startTracing } from './trace';
 
 export interface ServiceDefinition {
   readonly name: ServiceName;
-  readonly module: Type;
+  readonly module: Type | DynamicModule;
   readonly config: ConfigSchema;
   /** Left out by a service that keeps nothing in PostgreSQL. */
   readonly database?: DatabaseDefinition;
@@ -107,7 +107,10 @@ export async function startService(
   return { app, url: http.url, stop: () => (stopping ??= stop()) };
 }
 
-function configOrExit(definition: ServiceDefinition): ServiceConfig {
+/** The configuration from the environment. One that is not valid is told on standard error, and ends the process. */
+export function configOrExit<C extends ConfigSchema>(
+  definition: Pick<ServiceDefinition, 'name' | 'database'> & { readonly config: C },
+): ConfigOf<C> {
   try {
     const config = loadConfig(definition.config, process.env);
     if (definition.database !== undefined && config.ALTO_DATABASE_URL === undefined) {
@@ -123,7 +126,8 @@ function configOrExit(definition: ServiceDefinition): ServiceConfig {
   }
 }
 
-function logOf(definition: ServiceDefinition, config: ServiceConfig): Log {
+/** The log of a service, as `bootstrap` makes it. */
+export function logOf(definition: Pick<ServiceDefinition, 'name'>, config: ServiceConfig): Log {
   return createLog({
     level: config.ALTO_LOG_LEVEL,
     service: definition.name,
