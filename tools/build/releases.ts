@@ -71,7 +71,10 @@ async function buildRelease(root: string, service: string, shared: string): Prom
     if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
     const version = await sealRelease(service, packageVersion, building);
     const directory = join(releases, version);
-    if (!existsSync(directory)) await rename(building, directory);
+    await rename(building, directory).catch((error: unknown) => {
+      // The same release is there already: from an earlier build, or from one that runs beside this.
+      if (!existsSync(join(directory, 'manifest.json'))) throw error;
+    });
     await writeAtomically(join(releases, 'current'), `${version}\n`);
     await writeAtomically(join(releases, 'inputs.json'), JSON.stringify({ inputDigest, version }));
     return { service, version, directory, cached: false };

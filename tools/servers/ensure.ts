@@ -32,7 +32,7 @@ export async function ensureServers(options: EnsureOptions = {}): Promise<Server
 
 async function ensureServer(server: ServerPackage, options: EnsureOptions): Promise<ServerProgram> {
   const { searchPath = systemPath(), cacheDirectory = defaultCache(), report = () => undefined } = options;
-  const kept = join(cacheDirectory, server.name, 'program');
+  const kept = join(cacheDirectory, 'bin', server.name);
   const problems: string[] = [];
   for (const candidate of [...searchPath.map((folder) => join(folder, server.name)), kept]) {
     if (!existsSync(candidate)) continue;
@@ -73,13 +73,14 @@ async function checkVersion(server: ServerPackage, path: string): Promise<{ vers
 
 /** Moves what was fetched to its lasting place: one folder for each version, and a link to the newest. */
 async function keep(staging: string, program: string, link: string, version: string): Promise<string> {
-  const lasting = join(dirname(link), version);
+  const lasting = join(dirname(staging), version);
   await rm(lasting, { recursive: true, force: true });
   await rename(staging, lasting);
   const path = join(lasting, program.slice(staging.length + 1));
+  await mkdir(dirname(link), { recursive: true });
   await rm(link, { force: true });
   await symlink(path, link);
-  return path;
+  return link;
 }
 
 function missingMessage(server: ServerPackage, problems: readonly string[]): string {

@@ -31,8 +31,8 @@ export function logsCommand(session: Session, output: Output): Command {
     )
     .action(async (app: string | undefined, options: LogOptions & { workload?: string }) => {
       if (options.workload !== undefined) {
-        const text = await session.agent.logs(options.workload, Number(options.lines));
-        output.result({ lines: text.split('\n') }, () => text.trimEnd());
+        const logs = await session.agent.logs(options.workload, Number(options.lines));
+        output.result(logs, () => logs.lines.map(({ text }) => text).join('\n'));
         return;
       }
       if (app === undefined) throw new CommandError('Say which app.', '`alto apps` lists them.', exitCodes.usage);

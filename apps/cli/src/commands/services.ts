@@ -36,8 +36,8 @@ export function serviceCommands(session: Session, output: Output): Command {
     .command('restart <service>')
     .description('Replace the instances of a service one by one')
     .action(async (service: string) => {
-      const answer = await session.agent.restart(service);
-      output.result(answer, () => `${service} is restarted.`);
+      await session.agent.restart(service, (message) => output.note(output.paint('dim', message)));
+      output.result({ service, state: 'restarted' }, () => `${service} is restarted.`);
     });
   return command;
 }

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { examples } from '../examples';
-import type { AgentStatus, WorkloadStatus } from '../local/agent';
+import { type AgentStatus, appInstances, isWell, ownWorkloads, type WorkloadStatus } from '../local/agent';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
@@ -18,28 +18,34 @@ export function statusCommand(session: Session, output: Output): Command {
     .action(async () => {
       const status = await session.agent.requireStatus();
       output.result(status, () => describeStatus(output, status));
-      if (status.workloads.some(({ state }) => state !== 'ready')) output.exitCode = 1;
+      if (!ownWorkloads(status).every(isWell)) output.exitCode = 1;
     });
 }
 
-export function describeStatus(output: Output, { phase, agent, workloads, instances, failure }: AgentStatus): string {
-  const lines = [`Alto is ${phase}: agent ${agent.version}, process ${agent.pid}, since ${age(agent.startedAt)}.`];
-  if (failure) lines.push(output.paint('red', failure));
-  lines.push('', workloadTable(output, workloads));
-  if (instances.length > 0) lines.push('', workloadTable(output, instances));
-  return lines.join('\n');
+export function describeStatus(output: Output, status: AgentStatus): string {
+  const { phase, version, pid, startedAt } = status;
+  const instances = appInstances(status);
+  return [
+    `Alto is ${phase}: agent ${version}, process ${pid}, since ${age(startedAt)}.`,
+    '',
+    workloadTable(
+      output,
+      ownWorkloads(status).filter(({ want, pid: process }) => want === 'running' || process !== null),
+    ),
+    ...(instances.length === 0 ? [] : ['', workloadTable(output, instances)]),
+  ].join('\n');
 }
 
-export function workloadTable(output: Output, workloads: readonly WorkloadStatus[]): string {
+function workloadTable(output: Output, workloads: readonly WorkloadStatus[]): string {
   const rows = workloads.map((workload) => [
-    workload.kind === 'instance' ? `${workload.name} (${workload.id.slice(-6)})` : workload.id,
-    workload.state,
+    workload.kind === 'instance' ? `${workload.name} …${workload.id.slice(-6)}` : workload.id,
+    workload.phase,
     workload.pid,
     Object.values(workload.ports).join(' '),
     workload.release?.version,
     workload.restarts,
-    workload.startedAt ? age(workload.startedAt) : null,
-    workload.state === 'ready' ? null : workload.reason,
+    workload.startedAtMs === null ? null : age(new Date(workload.startedAtMs).toISOString()),
+    isWell(workload) ? null : workload.reason,
   ]);
   return output.table(['WORKLOAD', 'STATE', 'PID', 'PORTS', 'VERSION', 'RESTARTS', 'SINCE', 'REASON'], rows);
 }

@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, readlinkSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
-import type { AgentStatus } from '../local/agent';
+import { type AgentStatus, isWell, ownWorkloads, type WorkloadStatus } from '../local/agent';
 import type { Session } from '../session';
 
 export interface CheckResult {
@@ -49,18 +49,15 @@ export async function runChecks(session: Session): Promise<CheckResult[]> {
       results.push({ name, state: 'failed', message: error instanceof Error ? error.message : String(error) });
     }
   }
-  for (const workload of facts.status?.workloads ?? []) {
-    const { id: name, state, reason } = workload;
-    if (state === 'ready') results.push({ name, state: 'ok', message: 'is ready' });
-    else
-      results.push({
-        name,
-        state: 'failed',
-        message: `is ${state}${reason === '' ? '' : `: ${reason}`}`,
-        nextStep: `\`alto logs --workload ${name}\` shows what it says.`,
-      });
-  }
+  if (facts.status !== undefined) results.push(...ownWorkloads(facts.status).map(checkWorkload));
   return results;
+}
+
+function checkWorkload(workload: WorkloadStatus): CheckResult {
+  const { id: name, phase, reason } = workload;
+  if (isWell(workload)) return { name, ...ok(`is ${phase}`) };
+  const message = `is ${phase}${reason === '' ? '' : `: ${reason}`}`;
+  return { name, ...failed(message, `\`alto logs --workload ${name}\` shows what it says.`) };
 }
 
 function checkNode(): Verdict {
@@ -116,8 +113,7 @@ function checkDisk({ dataDirectory }: Facts): Verdict {
 function checkAgent({ status, dataDirectory }: Facts): Verdict {
   if (status === undefined)
     return warning('does not run', `\`alto up\` starts it; its log is ${join(dataDirectory, 'logs', 'agent.log')}.`);
-  if (status.failure) return failed(status.failure, `Its log is ${join(dataDirectory, 'logs', 'agent.log')}.`);
-  return ok(`${status.phase}, process ${status.agent.pid}`);
+  return ok(`${status.phase}, process ${status.pid}`);
 }
 
 async function checkPort({ status, session }: Facts, name: string, usual: number, setting: string): Promise<Verdict> {

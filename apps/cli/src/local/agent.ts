@@ -3,33 +3,55 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
+import { fromProblem } from '@alto/contracts';
 import { z } from 'zod';
 import { CommandError, exitCodes } from '../failure';
 import { socketFetch } from './fetch';
 
-const workloadSchema = z.object({
+const workloadSchema = z.looseObject({
   id: z.string(),
-  name: z.string(),
   kind: z.string(),
-  state: z.string(),
-  reason: z.string().default(''),
-  pid: z.number().nullish(),
-  ports: z.record(z.string(), z.number()).default({}),
-  restarts: z.number().default(0),
-  release: z.object({ service: z.string(), version: z.string() }).nullish(),
-  startedAt: z.string().nullish(),
+  name: z.string(),
+  want: z.enum(['running', 'stopped']),
+  phase: z.string(),
+  reason: z.string(),
+  pid: z.number().nullable(),
+  startedAtMs: z.number().nullable(),
+  restarts: z.number(),
+  ports: z.record(z.string(), z.number()),
+  release: z.object({ service: z.string(), version: z.string() }).nullable(),
 });
 export type WorkloadStatus = z.output<typeof workloadSchema>;
 
-const statusSchema = z.object({
-  agent: z.object({ pid: z.number(), version: z.string(), startedAt: z.string() }),
-  phase: z.enum(['first-start', 'starting', 'running', 'stopping', 'failed']),
-  failure: z.string().nullish(),
-  steps: z.array(z.object({ step: z.string(), message: z.string() })).default([]),
+const statusSchema = z.looseObject({
+  version: z.string(),
+  pid: z.number(),
+  startedAt: z.string(),
+  phase: z.enum(['preparing', 'starting', 'running', 'stopping']),
+  progress: z.array(z.object({ step: z.string(), message: z.string() })),
   workloads: z.array(workloadSchema),
-  instances: z.array(workloadSchema).default([]),
 });
 export type AgentStatus = z.output<typeof statusSchema>;
+
+/** Alto's own processes. */
+export function ownWorkloads({ workloads }: AgentStatus): WorkloadStatus[] {
+  return workloads.filter(({ kind }) => kind !== 'instance');
+}
+
+/** Instances of apps on this machine. */
+export function appInstances({ workloads }: AgentStatus): WorkloadStatus[] {
+  return workloads.filter(({ kind }) => kind === 'instance');
+}
+
+/** It does what is asked of it: serves, has done its one task, or rests until it is needed. */
+export function isWell({ want, phase }: WorkloadStatus): boolean {
+  return want === 'running' ? phase === 'ready' || phase === 'completed' : phase === 'exited';
+}
+
+const logsSchema = z.object({ lines: z.array(z.looseObject({ text: z.string() })), cursor: z.string() });
+export type WorkloadLogs = z.output<typeof logsSchema>;
 
 export interface PublicPorts {
   api: number;
@@ -78,25 +100,33 @@ export class LocalAgent {
 
   /** Stops everything in order; `onProgress` gets what is being stopped. Resolves when all has ended. */
   async down(onProgress: (message: string) => void): Promise<void> {
-    const response = await this.require('POST', '/v1/down');
-    let rest = '';
-    for await (const chunk of response.body ?? []) {
-      rest += Buffer.from(chunk as Uint8Array).toString('utf8');
-      const lines = rest.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines.filter((text) => text !== '')) onProgress(messageOf(line));
-    }
+    await this.stream('/v1/down', onProgress);
   }
 
-  async restart(service: string): Promise<unknown> {
-    const response = await this.require('POST', `/v1/services/${encodeURIComponent(service)}/restart`);
-    const text = await response.text();
-    return text.startsWith('{') ? JSON.parse(text) : { service, message: text.trim() };
+  /** Replaces the instances of a service one by one. */
+  async restart(service: string, onProgress: (message: string) => void): Promise<void> {
+    await this.stream(`/v1/services/${encodeURIComponent(service)}/restart`, onProgress);
   }
 
-  async logs(workload: string, lines: number): Promise<string> {
+  async logs(workload: string, lines: number): Promise<WorkloadLogs> {
     const response = await this.require('GET', `/v1/workloads/${encodeURIComponent(workload)}/logs?lines=${lines}`);
-    return await response.text();
+    return logsSchema.parse(await response.json());
+  }
+
+  /** The agent reports in one JSON object a line; the last says `done`, or what went wrong. */
+  private async stream(path: string, onProgress: (message: string) => void): Promise<void> {
+    const response = await this.require('POST', path);
+    const lines = createInterface({ input: Readable.fromWeb(response.body as never), crlfDelay: Infinity });
+    for await (const line of lines) {
+      const { message, done, error } = JSON.parse(line) as { message?: string; done?: boolean; error?: unknown };
+      if (error !== undefined) throw fromProblem(error);
+      if (done === true) return;
+      if (message !== undefined) onProgress(message);
+    }
+    throw new CommandError(
+      'The agent has ended before it was done.',
+      '`alto status` and `alto doctor` say what is left.',
+    );
   }
 
   private async require(method: string, path: string): Promise<Response> {
@@ -107,18 +137,12 @@ export class LocalAgent {
       throw notRunning(this.dataDirectory);
     }
     if (response.ok) return response;
-    const problem = (await response.json().catch(() => ({}))) as { detail?: string; nextStep?: string };
-    throw new CommandError(problem.detail ?? `The agent answered ${response.status}.`, problem.nextStep);
+    throw fromProblem(await response.json().catch(() => undefined));
   }
 
   private async request(method: string, path: string, signal?: AbortSignal): Promise<Response> {
     return await socketFetch(this.socketPath('agent.sock'))(`http://agent${path}`, { method, signal });
   }
-}
-
-function messageOf(line: string): string {
-  if (!line.startsWith('{')) return line;
-  return (JSON.parse(line) as { message?: string }).message ?? line;
 }
 
 function notRunning(dataDirectory: string): CommandError {

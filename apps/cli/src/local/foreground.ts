@@ -1,7 +1,7 @@
 /** Alto in the foreground: one status line until Ctrl-C, then an orderly stop. */
 import { setTimeout } from 'node:timers/promises';
 import type { Output } from '../output';
-import type { AgentStatus, LocalAgent } from './agent';
+import { type AgentStatus, appInstances, isWell, type LocalAgent, ownWorkloads } from './agent';
 
 const refreshMs = 1_000;
 
@@ -39,15 +39,15 @@ async function watch(agent: LocalAgent, output: Output, signal: AbortSignal): Pr
   return false;
 }
 
-function statusLine(output: Output, { workloads, instances, phase }: AgentStatus): string {
-  const ready = (list: readonly { state: string }[]) =>
-    `${list.filter(({ state }) => state === 'ready').length}/${list.length}`;
-  const troubled = workloads.filter(({ state }) => state !== 'ready').map(({ id, state }) => `${id} ${state}`);
-  const well = troubled.length === 0 && phase === 'running';
+function statusLine(output: Output, status: AgentStatus): string {
+  const own = ownWorkloads(status);
+  const instances = appInstances(status);
+  const troubled = own.filter((workload) => !isWell(workload)).map(({ id, phase }) => `${id} ${phase}`);
+  const well = troubled.length === 0 && status.phase === 'running';
   const parts = [
-    well ? 'Alto runs' : `Alto is ${phase}`,
-    `services ${ready(workloads)}`,
-    `instances ${ready(instances)}`,
+    well ? 'Alto runs' : `Alto is ${status.phase}`,
+    `own processes ${own.filter(isWell).length}/${own.length}`,
+    `instances ${instances.filter(isWell).length}/${instances.length}`,
     ...troubled,
     'Ctrl-C stops it',
   ];

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { CommandError } from '../failure';
 import type { Output } from '../output';
 import type { Session } from '../session';
-import type { AgentStatus, LocalAgent } from './agent';
+import { type AgentStatus, isWell, type LocalAgent, ownWorkloads } from './agent';
 import { launchAgent, type LaunchedAgent, releasesFolder } from './launch';
 
 const pollMs = 100;
@@ -15,7 +15,7 @@ export async function startAgent(session: Session, output: Output): Promise<Agen
   const { agent, dataDirectory } = session;
   const running = await agent.status();
   if (running !== undefined) {
-    output.note(`Alto runs already, as process ${running.agent.pid}.`);
+    output.note(`Alto runs already, as process ${running.pid}.`);
     return await untilRunning(agent, undefined, output);
   }
   mkdirSync(dataDirectory, { recursive: true, mode: 0o711 });
@@ -35,8 +35,7 @@ async function untilRunning(
     const status = await agent.status();
     if (status !== undefined) {
       progress.show(status);
-      if (status.failure) throw new CommandError(status.failure);
-      if (status.phase === 'running' && status.workloads.every(({ state }) => state === 'ready')) return status;
+      if (status.phase === 'running' && ownWorkloads(status).every(isWell)) return status;
     }
     if (launched?.process.exitCode != null || launched?.process.signalCode != null)
       throw new CommandError(lastWords(launched));
@@ -52,10 +51,10 @@ class Progress {
 
   constructor(private readonly output: Output) {}
 
-  show({ steps, workloads }: AgentStatus): void {
-    for (const { step, message } of steps) this.once(`${step}: ${message}`);
-    for (const { id, state } of workloads) {
-      if (state === 'ready') this.once(`${id} is ready`);
+  show(status: AgentStatus): void {
+    for (const { step, message } of status.progress) this.once(`${step}: ${message}`);
+    for (const { id, phase } of ownWorkloads(status)) {
+      if (phase === 'ready') this.once(`${id} is ready`);
     }
   }
 
@@ -83,7 +82,7 @@ function lastWords(launched: LaunchedAgent): string {
 }
 
 function overdue(status: AgentStatus | undefined): string {
-  const waiting = status?.workloads.filter(({ state }) => state !== 'ready') ?? [];
-  const reasons = waiting.map(({ id, state, reason }) => `  ${id} is ${state}${reason === '' ? '' : `: ${reason}`}`);
+  const waiting = status === undefined ? [] : ownWorkloads(status).filter((workload) => !isWell(workload));
+  const reasons = waiting.map(({ id, phase, reason }) => `  ${id} is ${phase}${reason === '' ? '' : `: ${reason}`}`);
   return [`Alto is not ready after ${readyWithinMs / 1000} s.`, ...reasons].join('\n');
 }
