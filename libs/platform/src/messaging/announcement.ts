@@ -5,10 +5,10 @@
  */
 import { createHash } from 'node:crypto';
 import { announceSubject, type Operation, operationsOf, type ServiceName, serviceNames } from '@alto/contracts';
-import { decode, fromPublic } from '@nats-io/jwt';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { NatsCredentials } from './nats-credentials';
+import { isSignedBy, readUserJwt, signWithSeed, type UserClaims } from './nkey';
 
 const announcementSchema = z.object({
   service: z.enum(serviceNames),
@@ -103,8 +103,7 @@ function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): Record<string, u
 export function encodeAnnouncement(announcement: Announcement, credentials: NatsCredentials | undefined): string {
   const text = JSON.stringify(announcement);
   if (credentials === undefined) return JSON.stringify({ announcement: text });
-  const signature = Buffer.from(credentials.key.sign(Buffer.from(text))).toString('base64');
-  return JSON.stringify({ announcement: text, jwt: credentials.jwt, signature });
+  return JSON.stringify({ announcement: text, jwt: credentials.jwt, signature: signWithSeed(credentials.seed, text) });
 }
 
 export class AnnouncementReader {
@@ -180,18 +179,10 @@ function parseAnnouncement(text: string): Announcement {
 }
 
 /** Also checks that the JWT was signed by the issuer that it names. */
-function decodeUser(jwt: string): ReturnType<typeof decode> {
+function decodeUser(jwt: string): UserClaims {
   try {
-    return decode(jwt);
+    return readUserJwt(jwt);
   } catch {
     throw new Refused("its signer's JWT is not valid");
-  }
-}
-
-function isSignedBy(publicKey: string, text: string, signature: string): boolean {
-  try {
-    return fromPublic(publicKey).verify(Buffer.from(text), Buffer.from(signature, 'base64'));
-  } catch {
-    return false;
   }
 }

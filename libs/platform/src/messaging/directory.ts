@@ -1,4 +1,7 @@
-/** Which instances of which services are there, what they serve and where: learned from their announcements. */
+/**
+ * Which instances of which services are there, what they serve and where: learned from their announcements.
+ * It listens from its first use on, since most services have none for it.
+ */
 import { announceSubject, contractSubject, rollCallSubject, type ServiceName } from '@alto/contracts';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { LRUCache } from 'lru-cache';
@@ -45,6 +48,7 @@ export class ServiceDirectory {
   private readonly fetching = new Set<string>();
   private readonly listeners = new Set<ChangeListener>();
   private timer: NodeJS.Timeout | undefined;
+  private stopped = false;
   private stopListening: (() => void)[] = [];
 
   /** @param issuer account whose services are believed; undefined where NATS is used without credentials. */
@@ -56,8 +60,9 @@ export class ServiceDirectory {
     this.reader = new AnnouncementReader(issuer);
   }
 
-  /** Begins to listen and asks everyone to announce themselves. */
+  /** Begins to listen and asks everyone to announce themselves; what is there is known moments later. */
   start(): void {
+    if (this.timer !== undefined || this.stopped) return;
     this.stopListening.push(
       this.bus.onConnection((connection) => this.listen(connection)),
       // After an interruption nobody is taken for gone before there was time to be heard.
@@ -69,13 +74,16 @@ export class ServiceDirectory {
     this.timer.unref();
   }
 
+  /** For good. */
   stop(): void {
     clearInterval(this.timer);
+    this.stopped = true;
     for (const stop of this.stopListening.splice(0)) stop();
   }
 
   /** Live instances, of one service or of all, in a stable order. Draining ones take no new work. */
   instances(service?: ServiceName): ServiceInstance[] {
+    this.start();
     return Array.from(this.seen.values())
       .filter(({ announcement }) => service === undefined || announcement.service === service)
       .map(toInstance)
@@ -84,6 +92,7 @@ export class ServiceDirectory {
 
   /** Calls the listener after each change of `instances()`. @returns a function that ends that */
   onChange(listener: ChangeListener): () => void {
+    this.start();
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }

@@ -114,13 +114,7 @@ function createBus(service: ServiceName, config: ServiceConfig, log: Log, health
 /** Where the service has credentials of its own, it believes users of the same account only. */
 function createDirectory(bus: NatsBus, log: Log, config: ServiceConfig): ServiceDirectory {
   const credsFile = config.ALTO_NATS_CREDS_FILE;
-  const directory = new ServiceDirectory(
-    bus,
-    log,
-    credsFile === undefined ? undefined : readCredentials(credsFile).issuer,
-  );
-  directory.start();
-  return directory;
+  return new ServiceDirectory(bus, log, credsFile === undefined ? undefined : readCredentials(credsFile).issuer);
 }
 
 function isTracing(config: ServiceConfig): boolean {
