@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** A unix socket's path has at most 108 bytes on Linux and 104 on macOS, the ending NUL included. */
@@ -94,7 +93,7 @@ export class DataDirectory {
   /** Stays the same for the same data directory, so that processes started on their own find each other. */
   get shortRun(): string {
     const hash = createHash('sha256').update(this.root).digest('hex').slice(0, 12);
-    return join(tmpdir(), `alto-${hash}`);
+    return join('/tmp', `alto-${hash}`);
   }
 
   /** Makes all folders; those that others' processes must pass through can be entered but not listed. */

@@ -41,7 +41,7 @@ async function readLast(file: FileHandle, size: number, linesMax: number): Promi
   const start = from === 0 ? 0 : bytes.indexOf(0x0a) + 1;
   const end = bytes.lastIndexOf(0x0a) + 1;
   const lines = linesOf(bytes.subarray(start, Math.max(start, end)));
-  return { lines: lines.slice(-linesMax).map(toEntry), cursor: String(from + Math.max(start, end)) };
+  return { lines: lines.slice(-linesMax).map(toEntry), cursor: formatCursor(from + Math.max(start, end)) };
 }
 
 async function readAfter(file: FileHandle, size: number, from: number, linesMax: number): Promise<LogChunk> {
@@ -50,7 +50,7 @@ async function readAfter(file: FileHandle, size: number, from: number, linesMax:
   if (hole === bytes.length && hole > 0) return skipHole(file, size, from + hole, linesMax);
   const kept = bytes.subarray(hole);
   const end = endOfLines(kept, linesMax);
-  return { lines: linesOf(kept.subarray(0, end)).map(toEntry), cursor: String(from + hole + end) };
+  return { lines: linesOf(kept.subarray(0, end)).map(toEntry), cursor: formatCursor(from + hole + end) };
 }
 
 /** The cursor's lines were given back: goes on with the oldest that are kept, searching by halves. */
@@ -63,7 +63,7 @@ async function skipHole(file: FileHandle, size: number, from: number, linesMax: 
     if (leadingZeros(probe) === probe.length) low = middle;
     else high = middle;
   }
-  return low >= size ? { lines: [], cursor: String(size) } : readAfter(file, size, low, linesMax);
+  return low >= size ? { lines: [], cursor: formatCursor(size) } : readAfter(file, size, low, linesMax);
 }
 
 /** Length of the first `linesMax` whole lines. A line longer than a read counts as whole: nothing gets stuck. */
@@ -100,9 +100,14 @@ function leadingZeros(bytes: Buffer): number {
   return count;
 }
 
+/** A byte offset, short. */
+function formatCursor(offset: number): string {
+  return offset.toString(36);
+}
+
 /** A cursor beyond the end is of a file that was cut: its rest is read from the beginning. */
 function parseCursor(cursor: string, size: number): number {
-  const offset = Number(cursor);
+  const offset = Number.parseInt(cursor, 36);
   return Number.isSafeInteger(offset) && offset >= 0 && offset <= size ? offset : 0;
 }
 

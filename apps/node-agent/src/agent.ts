@@ -1,0 +1,329 @@
+/**
+ * The agent of one machine: everything it is made of, in the order in which it comes up and goes away.
+ *
+ * What runs does not depend on the agent running, and the agent depends on nothing that it starts: it looks after
+ * users' instances before Alto's own processes are prepared, and serves its socket before anything else.
+ */
+import { createHash } from 'node:crypto';
+import { cpus, hostname, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { storageOperations } from '@alto/contracts';
+import { AltoClient, type Log, type RunningService, startService, SystemClock } from '@alto/platform';
+import { BundleStore } from './bundles/bundle-store';
+import { dataDirectoryOf, nodeAgentConfig, type NodeAgentConfig } from './config';
+import { AgentLock } from './control/agent-lock';
+import { ControlServer, type AgentStatus, type Control } from './control/control-server';
+import { DataDirectory } from './data-directory';
+import type { FirstStart } from './first-start';
+import { ComputeSync } from './instances/compute-sync';
+import { InstancesService } from './instances/instances.service';
+import { InstanceLogs } from './logs/instance-logs';
+import { NodeAgentModule } from './node-agent.module';
+import { ProcessRuntime } from './runtime/process/process-runtime';
+import { AgentStateStore } from './state/agent-state';
+import { writeWhole } from './state/state-file';
+import { checkReadiness } from './workloads/readiness';
+import { StaticWorkloads, type Report } from './workloads/static-workloads';
+import { Supervisor } from './workloads/supervisor';
+import type { StaticManifest, Workload } from './workloads/workload';
+
+const COLLECT_EVERY_MS = 60_000;
+
+export interface AgentOptions {
+  config: NodeAgentConfig;
+  log: Log;
+  firstStart: FirstStart;
+  /** Called when all is stopped by `down`. */
+  onDown: () => void;
+}
+
+export class Agent implements Control {
+  private readonly startedAt: string;
+  private readonly progress: AgentStatus['progress'] = [];
+  /** First start may name the machine, where its credentials do. */
+  private manifestNodeId: string | undefined;
+  private phase: AgentStatus['phase'] = 'preparing';
+  private client: AltoClient | undefined;
+  private sync: ComputeSync | undefined;
+  private service: RunningService | undefined;
+  private collector: NodeJS.Timeout | undefined;
+  private stopping: Promise<void> | undefined;
+  private readonly supervisor: Supervisor;
+  private readonly statics: StaticWorkloads;
+  private readonly instances: InstancesService;
+  private readonly server: ControlServer;
+
+  private constructor(
+    private readonly options: AgentOptions,
+    private readonly directory: DataDirectory,
+    private readonly lock: AgentLock,
+    private readonly state: AgentStateStore,
+    private readonly runtime: ProcessRuntime,
+  ) {
+    const { config, log } = options;
+    const clock = new SystemClock(config.ALTO_CLOCK_OFFSET_FILE);
+    this.startedAt = clock.now().toISOString();
+    this.supervisor = new Supervisor({
+      runtime,
+      clock,
+      log,
+      memories: state,
+      check: checkReadiness,
+      prepare: async (workload, progress) => {
+        if (workload.kind === 'instance') await this.instances.prepare(workload, progress);
+      },
+    });
+    this.statics = new StaticWorkloads(this.supervisor, state, log);
+    const limits = { bytesMax: config.ALTO_BUNDLE_BYTES_MAX, entriesMax: config.ALTO_BUNDLE_ENTRIES_MAX };
+    this.instances = new InstancesService({
+      supervisor: this.supervisor,
+      runtime,
+      state,
+      bundles: new BundleStore(directory.bundles, (project, bundle) => this.locate(project, bundle.id), limits),
+      machine: {
+        instancesFolder: directory.instances,
+        nodeBinFolder: config.ALTO_NODE_BIN_DIR ?? dirname(process.execPath),
+        ip: config.ALTO_NODE_IP,
+      },
+      clock,
+      log,
+    });
+    this.server = new ControlServer(directory.socket('agent.sock'), this, log);
+  }
+
+  /** Takes the data directory. @throws AgentLockedError, StateFileError */
+  static async open(options: AgentOptions): Promise<Agent> {
+    const { config, log } = options;
+    const directory = new DataDirectory(dataDirectoryOf(config));
+    directory.create();
+    const lock = AgentLock.take(join(directory.run, 'agent.lock'));
+    try {
+      const onWriteFailed = (error: unknown) => log.error('The state of the agent could not be written', { error });
+      const state = new AgentStateStore(directory.stateFile, onWriteFailed);
+      const runtime = await ProcessRuntime.open({
+        folder: directory.workloads,
+        scripts: join(directory.runtime, 'shim'),
+        name: createHash('sha256').update(directory.root).digest('hex').slice(0, 12),
+        logBytesMax: config.ALTO_WORKLOAD_LOG_BYTES_MAX,
+      });
+      return new Agent(options, directory, lock, state, runtime);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  /** Resolves when Alto's own processes are told to run. @throws Error when first start cannot prepare them */
+  async start(): Promise<void> {
+    await this.server.listen();
+    await this.instances.resume();
+    this.supervisor.start();
+    const manifest = await this.prepareManifest();
+    await this.statics.apply(manifest);
+    await this.stopOrphans();
+    this.phase = 'starting';
+    this.watchReady();
+    await this.serve(manifest);
+    this.collector = setInterval(() => void this.collect(), COLLECT_EVERY_MS);
+  }
+
+  /** Ends the agent alone: what it runs goes on, and the next agent adopts it. */
+  stop(): Promise<void> {
+    this.stopping ??= this.leave();
+    return this.stopping;
+  }
+
+  status(): AgentStatus {
+    return {
+      version: this.options.config.ALTO_SERVICE_VERSION,
+      pid: process.pid,
+      nodeId: this.nodeId,
+      dataDir: this.directory.root,
+      startedAt: this.startedAt,
+      phase: this.phase,
+      ready: this.statics.ready,
+      progress: this.progress,
+      workloads: this.supervisor.statuses(),
+    };
+  }
+
+  async down(report: Report): Promise<void> {
+    this.phase = 'stopping';
+    report('Stopping');
+    await this.leaveBus();
+    await this.statics.stopAll(report);
+    await this.supervisor.stop();
+    await this.runtime.close();
+  }
+
+  async restart(service: string, report: Report): Promise<void> {
+    // What was installed since the agent began is what is started now.
+    if (this.statics.has(service)) await this.statics.apply(await this.makeManifest());
+    await this.statics.restart(service, report);
+  }
+
+  async logs(workload: string, options: { lines: number; cursor?: string }) {
+    const named = this.supervisor.workloads().find(({ id, name }) => id === workload || name === workload);
+    return this.runtime.logs.read(named?.id ?? workload, { cursor: options.cursor, linesMax: options.lines });
+  }
+
+  exit(): void {
+    this.options.onDown();
+  }
+
+  private get nodeId(): string {
+    return this.manifestNodeId ?? this.state.current.nodeId;
+  }
+
+  /** First start failing must not leave what already runs without care: then its last manifest holds. */
+  private async prepareManifest(): Promise<StaticManifest> {
+    try {
+      return await this.makeManifest();
+    } catch (error) {
+      const last = await this.lastManifest();
+      if (!last) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      this.progress.push({ step: 'failed', message });
+      this.options.log.error('First start failed; what runs is kept running as it is', { error });
+      return last;
+    }
+  }
+
+  private async makeManifest(): Promise<StaticManifest> {
+    const manifest = await this.options.firstStart(this.directory, (step, message) => {
+      this.options.log.info('Preparing', { step, detail: message });
+      this.progress.push({ step, message });
+      if (this.progress.length > 100) this.progress.shift();
+    });
+    await writeWhole(this.manifestPath, JSON.stringify(manifest));
+    return manifest;
+  }
+
+  private async lastManifest(): Promise<StaticManifest | undefined> {
+    const views = await Promise.all((await this.runtime.list()).map((id) => this.runtime.observe(id)));
+    if (!views.some(({ state }) => state === 'running')) return undefined;
+    try {
+      return JSON.parse(readFileSync(this.manifestPath, 'utf8')) as StaticManifest;
+    } catch {
+      return undefined;
+    }
+  }
+
+  private get manifestPath(): string {
+    return join(this.directory.state, 'manifest.json');
+  }
+
+  /** What is on record and wanted by nobody: the half of a replacement that an agent was killed in, for one. */
+  private async stopOrphans(): Promise<void> {
+    for (const id of await this.runtime.list()) {
+      if (this.supervisor.status(id) || this.instances.isRetired(id)) continue;
+      const view = await this.runtime.observe(id);
+      if (view.state === 'none' || (view.state === 'ended' && view.leftovers === 0)) continue;
+      this.options.log.warn('Stopping what nobody wants any more', { workload: id });
+      this.supervisor.want(orphan(id), 'stopped');
+    }
+  }
+
+  private watchReady(): void {
+    const end = this.supervisor.onChange(() => {
+      if (!this.statics.ready) return;
+      end();
+      if (this.phase === 'starting') this.phase = 'running';
+      this.options.log.info('All of Alto on this machine is ready');
+    });
+  }
+
+  /** The agent's own place on the bus. The bus may come later: it is one of the things that are being started. */
+  private async serve({ agent }: StaticManifest): Promise<void> {
+    const { config, log } = this.options;
+    this.manifestNodeId = agent?.nodeId;
+    this.service = await startService(
+      {
+        name: 'node-agent',
+        module: NodeAgentModule.over(new InstanceLogs(this.runtime.logs)),
+        config: nodeAgentConfig,
+      },
+      {
+        ...config,
+        ALTO_SERVICE_INSTANCE: this.nodeId,
+        ALTO_DATABASE_URL: undefined,
+        ...(agent && {
+          ALTO_NATS_URL: agent.natsUrl,
+          ALTO_NATS_CREDS_FILE: agent.natsCredsFile,
+          ALTO_CALLER_PUBLIC_KEYS: agent.callerPublicKeys ?? config.ALTO_CALLER_PUBLIC_KEYS,
+        }),
+      },
+      log,
+    );
+    const client = this.service.app.get(AltoClient);
+    this.client = client;
+    this.sync = new ComputeSync({
+      client,
+      instances: this.instances,
+      supervisor: this.supervisor,
+      describe: () => this.describe(),
+      everyMs: config.ALTO_NODE_SYNC_MS,
+      log,
+    });
+    this.sync.start();
+  }
+
+  private describe() {
+    const { config } = this.options;
+    return {
+      node: this.nodeId,
+      name: config.ALTO_NODE_NAME ?? hostname(),
+      agentVersion: config.ALTO_SERVICE_VERSION,
+      capacity: {
+        cpuMillis: config.ALTO_NODE_CPU_MILLIS ?? Math.min(256_000, cpus().length * 1000),
+        memoryBytes: config.ALTO_NODE_MEMORY_BYTES ?? totalmem(),
+      },
+      seenGeneration: this.state.current.generation,
+    };
+  }
+
+  private async locate(project: string, bundle: string): Promise<string> {
+    if (!this.client) throw new Error('Waiting for the bus, to ask storage for the bundle');
+    return (await this.client.call(storageOperations.bundles.locate, { project, bundle })).url;
+  }
+
+  private async collect(): Promise<void> {
+    await this.instances
+      .collect()
+      .catch((error: unknown) => this.options.log.error('Old files could not be removed', { error }));
+  }
+
+  private async leaveBus(): Promise<void> {
+    await this.sync?.stop();
+    await this.service?.stop();
+  }
+
+  private async leave(): Promise<void> {
+    clearInterval(this.collector);
+    await this.supervisor.stop();
+    await this.leaveBus();
+    await this.server.close();
+    await this.state.flush();
+    this.lock.release();
+  }
+}
+
+/** Enough of a workload to end it: how it was started is no longer known. */
+function orphan(id: string): Workload {
+  return {
+    id,
+    kind: 'task',
+    name: id,
+    command: [],
+    env: {},
+    cwd: '/',
+    ports: {},
+    dependsOn: [],
+    readiness: { kind: 'none' },
+    stop: { signal: 'SIGTERM', graceMs: 30_000 },
+    restart: 'never',
+    release: null,
+    oneShot: false,
+  };
+}

@@ -1,0 +1,65 @@
+import { homedir } from 'node:os';
+import { join, isAbsolute } from 'node:path';
+import { defineConfig, type ConfigOf } from '@alto/platform';
+import { z } from 'zod';
+import { firstStartSettings } from './first-start';
+
+export const nodeAgentConfig = defineConfig({
+  ...firstStartSettings,
+  ALTO_DATA_DIR: z
+    .string()
+    .refine(isAbsolute, 'must be an absolute path')
+    .optional()
+    .describe('Folder of everything that Alto keeps on this machine; unless given ~/.alto, and /var/lib/alto for root'),
+  ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
+  ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
+  ALTO_NODE_BIN_DIR: z
+    .string()
+    .optional()
+    .describe('First folder in which commands of apps are looked for; unless given that of the Node Alto runs on'),
+  ALTO_NODE_CPU_MILLIS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(256_000)
+    .optional()
+    .describe('Thousandths of a CPU that instances may be placed on; unless given all of this machine'),
+  ALTO_NODE_MEMORY_BYTES: z.coerce
+    .number()
+    .int()
+    .min(1_048_576)
+    .max(2 ** 42)
+    .optional()
+    .describe('Memory in bytes that instances may be placed on; unless given all of this machine'),
+  ALTO_NODE_SYNC_MS: z.coerce
+    .number()
+    .int()
+    .min(100)
+    .max(60_000)
+    .default(5_000)
+    .describe('How often the agent reports to compute when nothing changes'),
+  ALTO_WORKLOAD_LOG_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(65_536)
+    .default(16 * 2 ** 20)
+    .describe('Bytes of output kept of each workload'),
+  ALTO_BUNDLE_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(1_024)
+    .default(2 ** 31)
+    .describe('Bytes that a bundle may have unpacked'),
+  ALTO_BUNDLE_ENTRIES_MAX: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(100_000)
+    .describe('Files, folders and links that a bundle may have'),
+});
+
+export type NodeAgentConfig = ConfigOf<typeof nodeAgentConfig>;
+
+export function dataDirectoryOf(config: NodeAgentConfig): string {
+  return config.ALTO_DATA_DIR ?? (process.getuid?.() === 0 ? '/var/lib/alto' : join(homedir(), '.alto'));
+}

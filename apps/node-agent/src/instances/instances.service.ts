@@ -1,0 +1,199 @@
+/**
+ * Users' instances on this machine. The set that compute last sent is on the disk before it is acted on, and is what
+ * holds while compute, NATS or the network are away.
+ */
+import { AltoError, type DesiredInstance, type ObservedInstance } from '@alto/contracts';
+import { createServer } from 'node:net';
+import { cp, mkdir, rm } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import type { Clock, Log } from '@alto/platform';
+import type { BundleStore } from '../bundles/bundle-store';
+import type { WorkloadRuntime } from '../runtime/runtime';
+import type { AgentStateStore } from '../state/agent-state';
+import type { Supervisor } from '../workloads/supervisor';
+import type { Workload } from '../workloads/workload';
+import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
+import { choosePort } from './ports';
+
+/** Logs of instances that are gone stay this long, and for no more than so many. */
+const RETIRED_KEPT_MS = 24 * 3_600_000;
+const RETIRED_MAX = 200;
+const BUNDLE_KEPT_MS = 3_600_000;
+
+/** The set as compute sends it. */
+export interface DesiredSet {
+  generation: number;
+  fencingToken: number;
+  instances: readonly DesiredInstance[];
+}
+
+export interface InstancesOptions {
+  supervisor: Supervisor;
+  runtime: WorkloadRuntime;
+  state: AgentStateStore;
+  bundles: BundleStore;
+  machine: Machine;
+  clock: Clock;
+  log: Log;
+}
+
+export class InstancesService {
+  private applying: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: InstancesOptions) {}
+
+  /** Takes up what the disk says, at the start of the agent. */
+  async resume(): Promise<void> {
+    await this.serially(() => this.pursue());
+  }
+
+  /**
+   * Takes over a newer set. @throws AltoError `stale_writer` for one that is older than what this machine has seen:
+   * its sender was replaced, or its database was set back.
+   */
+  async apply(desired: DesiredSet): Promise<void> {
+    await this.serially(async () => {
+      this.refuseOlder(desired);
+      if (this.isNews(desired)) {
+        await this.options.state.commit((state) => {
+          state.generation = desired.generation;
+          state.fencingToken = desired.fencingToken;
+          state.instances = [...desired.instances];
+        });
+      }
+      await this.pursue();
+    });
+  }
+
+  observed(): ObservedInstance[] {
+    const statuses = this.options.supervisor.statuses().filter(({ kind }) => kind === 'instance');
+    return statuses.map((status) => observedInstance(status, this.options.machine.ip));
+  }
+
+  /** Makes the throw-away folder of a run, with the bundle's files in it. */
+  async prepare(workload: Workload, progress: (reason: string) => void): Promise<void> {
+    const { state, bundles, machine } = this.options;
+    const instance = state.desired(workload.id);
+    if (!instance) throw new Error('It is no longer wanted');
+    progress('Fetching its bundle');
+    const bundle = instance.bundle ? await bundles.ensure(instance.project, instance.bundle) : undefined;
+    progress('Making its working folder');
+    const folders = instanceFolders(machine, workload.id);
+    await rm(folders.root, { recursive: true, force: true });
+    await mkdir(folders.temporary, { recursive: true });
+    if (bundle === undefined) await mkdir(folders.app);
+    else await cp(bundle, folders.app, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE });
+  }
+
+  /** Drops what is gone and no longer listed, and in time its log and the bundles that nothing uses. */
+  async collect(): Promise<void> {
+    await this.serially(async () => {
+      await this.retireGone();
+      await this.forgetOld();
+      const used = new Set(this.options.state.current.instances.flatMap(({ bundle }) => bundle?.sha256 ?? []));
+      await this.options.bundles.collect(used, Date.now() - BUNDLE_KEPT_MS);
+    });
+  }
+
+  /** Whether the runtime keeps it for its log alone. */
+  isRetired(id: string): boolean {
+    return id in this.options.state.current.retired;
+  }
+
+  private refuseOlder({ generation, fencingToken }: DesiredSet): void {
+    const seen = this.options.state.current;
+    if (generation >= seen.generation && fencingToken >= seen.fencingToken) return;
+    throw new AltoError('stale_writer', {
+      message:
+        `Compute sent generation ${generation} (token ${fencingToken}), and this machine has seen ` +
+        `${seen.generation} (token ${seen.fencingToken}). It keeps what it runs.`,
+    });
+  }
+
+  private isNews(desired: DesiredSet): boolean {
+    const seen = this.options.state.current;
+    if (desired.generation !== seen.generation || desired.fencingToken !== seen.fencingToken) return true;
+    return JSON.stringify(desired.instances) !== JSON.stringify(seen.instances);
+  }
+
+  /** Tells the supervisor what is wanted. An address is on the disk before anything can listen there. */
+  private async pursue(): Promise<void> {
+    const { state, supervisor, machine } = this.options;
+    const listed = new Set(state.current.instances.map(({ id }) => id));
+    const wanted = state.current.instances.filter(({ want }) => want === 'running');
+    await this.allocate(wanted.filter(({ id }) => state.current.ports[id] === undefined));
+    for (const instance of state.current.instances) {
+      const port = state.current.ports[instance.id] ?? 0;
+      const want = instance.want === 'running' && port === 0 ? 'stopped' : instance.want;
+      supervisor.want(instanceWorkload(instance, port, machine), want);
+    }
+    const unlisted = supervisor.workloads().filter(({ id, kind }) => kind === 'instance' && !listed.has(id));
+    for (const workload of unlisted) supervisor.want(workload, 'stopped');
+    await this.retireGone();
+  }
+
+  private async allocate(instances: readonly DesiredInstance[]): Promise<void> {
+    if (instances.length === 0) return;
+    const { state, log } = this.options;
+    for (const { id } of instances) {
+      const taken = new Set(Object.values(state.current.ports));
+      const port = await choosePort(taken, state.current.lastPort, isFree);
+      if (port === undefined) {
+        log.error('No port is left for an instance', { instance: id });
+        break;
+      }
+      state.note((current) => {
+        current.ports[id] = port;
+        current.lastPort = port;
+        delete current.retired[id];
+      });
+    }
+    await state.commit(() => undefined);
+  }
+
+  /** An address is given back only now: nothing of the instance can listen there any more. */
+  private async retireGone(): Promise<void> {
+    const { state, supervisor, machine, clock } = this.options;
+    const listed = new Set(state.current.instances.map(({ id }) => id));
+    const gone = supervisor
+      .statuses()
+      .filter(
+        ({ id, kind, phase, want }) =>
+          kind === 'instance' && want === 'stopped' && phase === 'exited' && !listed.has(id),
+      );
+    for (const { id } of gone) {
+      supervisor.drop(id);
+      await rm(instanceFolders(machine, id).root, { recursive: true, force: true });
+      await state.commit((current) => {
+        delete current.ports[id];
+        current.retired[id] = clock.nowMs();
+      });
+    }
+  }
+
+  private async forgetOld(): Promise<void> {
+    const { state, runtime, clock } = this.options;
+    const newestFirst = Object.entries(state.current.retired).sort(([, a], [, b]) => b - a);
+    const old = newestFirst.filter(([, at], place) => place >= RETIRED_MAX || clock.nowMs() - at > RETIRED_KEPT_MS);
+    for (const [id] of old) {
+      await runtime.forget(id);
+      state.note((current) => delete current.retired[id]);
+    }
+  }
+
+  /** One change of the set at a time: a slow one must not overtake a newer. */
+  private serially(action: () => Promise<void>): Promise<void> {
+    const done = this.applying.then(action);
+    this.applying = done.catch(() => undefined);
+    return done;
+  }
+}
+
+/** Nobody listens there on any address. */
+function isFree(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const server = createServer();
+  server.once('error', () => resolve(false));
+  server.listen({ port, host: '127.0.0.1', exclusive: true }, () => server.close(() => resolve(true)));
+  return promise;
+}

@@ -1,0 +1,103 @@
+/** All that the agent must not forget. Changes are made in memory and written together. */
+import { desiredInstanceSchema, newId, type DesiredInstance } from '@alto/contracts';
+import { z } from 'zod';
+import type { MemoryStore } from '../workloads/supervisor';
+import type { WorkloadMemory } from '../workloads/workload.state';
+import { StateFile } from './state-file';
+
+const memorySchema = z.object({
+  restarts: z.number(),
+  failures: z.number(),
+  countedRun: z.number(),
+  lastExit: z.object({ code: z.number().nullable(), signal: z.string().nullable() }).nullable(),
+  lastError: z.string().nullable(),
+  notBeforeMs: z.number(),
+  readyRun: z.number(),
+  readySinceMs: z.number().nullable(),
+  stopRun: z.number(),
+  stopSentAtMs: z.number(),
+  digest: z.string().nullable(),
+}) satisfies z.ZodType<WorkloadMemory>;
+
+const agentStateSchema = z.object({
+  /** Of this machine in the cluster. */
+  nodeId: z.string(),
+  /** Highest that compute has sent; a lower one is from a reconciler that was replaced, or from a restored database. */
+  generation: z.number().int(),
+  fencingToken: z.number().int(),
+  instances: z.array(desiredInstanceSchema),
+  /** Port of each instance, from its acceptance until it is truly gone. */
+  ports: z.record(z.string(), z.number().int()),
+  /** The port given out last: the next search begins behind it, so that a port rests before it is used again. */
+  lastPort: z.number().int(),
+  /** Slots in which each static workload runs. */
+  slots: z.record(z.string(), z.array(z.number().int())),
+  /** Instances that are gone and whose logs are still kept, with the Unix milliseconds since when. */
+  retired: z.record(z.string(), z.number()),
+  memories: z.record(z.string(), memorySchema),
+});
+export type AgentState = z.infer<typeof agentStateSchema>;
+
+export class AgentStateStore implements MemoryStore {
+  private readonly file: StateFile<AgentState>;
+  private readonly state: AgentState;
+
+  /** @throws StateFileError when there is a state that cannot be read. */
+  constructor(
+    path: string,
+    private readonly onWriteFailed: (error: unknown) => void,
+  ) {
+    this.file = new StateFile({ path, schema: agentStateSchema, migrations: [] });
+    this.state = this.file.load() ?? emptyState();
+  }
+
+  get current(): Readonly<AgentState> {
+    return this.state;
+  }
+
+  /** Changes the state and resolves when that is on the disk: for what must be known before it is acted on. */
+  async commit(change: (state: AgentState) => void): Promise<void> {
+    change(this.state);
+    await this.file.save(this.state);
+  }
+
+  /** Changes the state and writes it soon: for what the next look at the machine would find again. */
+  note(change: (state: AgentState) => void): void {
+    change(this.state);
+    this.file.save(this.state).catch(this.onWriteFailed);
+  }
+
+  async flush(): Promise<void> {
+    await this.file.flush();
+  }
+
+  get(id: string): WorkloadMemory | undefined {
+    return this.state.memories[id];
+  }
+
+  set(id: string, memory: WorkloadMemory): void {
+    this.note((state) => (state.memories[id] = memory));
+  }
+
+  delete(id: string): void {
+    this.note((state) => delete state.memories[id]);
+  }
+
+  desired(id: string): DesiredInstance | undefined {
+    return this.state.instances.find((instance) => instance.id === id);
+  }
+}
+
+function emptyState(): AgentState {
+  return {
+    nodeId: newId('node'),
+    generation: 0,
+    fencingToken: 0,
+    instances: [],
+    ports: {},
+    lastPort: 0,
+    slots: {},
+    retired: {},
+    memories: {},
+  };
+}
