@@ -1,4 +1,5 @@
-import { FakeClock, SystemClock } from './clock';
+import { SystemClock } from './clock';
+import { FakeClock } from './clock.fake';
 
 describe('SystemClock', () => {
   it('tells the machine time without an offset file', () => {

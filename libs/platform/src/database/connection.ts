@@ -51,6 +51,13 @@ function poolSettings(settings: ConnectionSettings, role: 'work' | 'control'): p
   };
 }
 
+export interface PoolState {
+  readonly total: number;
+  readonly idle: number;
+  /** Callers that wait for a connection. */
+  readonly waiting: number;
+}
+
 /** A TypeORM data source whose failures say what they mean and whose statements are spans of the current trace. */
 export class ServiceDataSource extends DataSource {
   private readonly service: string;
@@ -75,6 +82,11 @@ export class ServiceDataSource extends DataSource {
     });
     this.service = settings.service;
     this.onConnectionFailure = onConnectionFailure;
+  }
+
+  poolState(): PoolState {
+    const { master } = this.driver as unknown as { master: pg.Pool };
+    return { total: master.totalCount, idle: master.idleCount, waiting: master.waitingCount };
   }
 
   /** Every statement of TypeORM passes here. */

@@ -12,11 +12,13 @@ import { CONFIG, type ServiceConfig } from '../service/config';
 import { Health } from '../service/health';
 import { Lifecycle } from '../service/lifecycle';
 import { Log } from '../service/log';
+import { Metrics } from '../service/metrics';
 import { Clock, SystemClock } from './clock';
 import { connectionDefaults, type EntityClass } from './connection';
 import { Database } from './database';
 import { type EventsConnector, openEventsStream, streamDefaults } from './events-stream';
 import { Leases } from './leases';
+import { registerDatabaseMetrics } from './metrics';
 import type { MigrationClass } from './migrations';
 import { Outbox } from './outbox';
 import { Relay } from './relay';
@@ -68,16 +70,18 @@ export function databaseProviders(service: ServiceName, definition: DatabaseDefi
         log: Log,
         health: Health,
         lifecycle: Lifecycle,
+        metrics: Metrics,
       ) => {
         // Leases of its own: the relay goes on while the service's own work is already ended.
         const relayLeases = new Leases(database, holderName(service, config), log);
         const open = () => openEventsStream(eventsConnector(service, config), streamDefaults);
         const relay = new Relay({ database, outbox, leases: relayLeases, clock, log, open });
         health.register('database', () => database.notReady());
+        registerDatabaseMetrics(metrics.registry, database, [leases, relayLeases], relay);
         lifecycle.onDrain(() => leases.stop());
         return new DatabaseLifecycle(database, leases, relay);
       },
-      inject: [Database, Outbox, Leases, Clock, CONFIG, Log, Health, Lifecycle],
+      inject: [Database, Outbox, Leases, Clock, CONFIG, Log, Health, Lifecycle, Metrics],
     },
   ];
 }

@@ -4,7 +4,7 @@
  */
 import type { EntityManager, QueryRunner } from 'typeorm';
 import type { Log } from '../service/log';
-import { ControlConnection, type ConnectionSettings, ServiceDataSource } from './connection';
+import { type ConnectionSettings, ControlConnection, type PoolState, ServiceDataSource } from './connection';
 import { driverError, explainFailure, isConnectionGone, isSerializationConflict, unavailable } from './failure';
 import { type MigrationClass, runMigrations } from './migrations';
 import { backoffMs, Bell, pause } from './pause';
@@ -15,6 +15,7 @@ export interface DatabaseSettings extends ConnectionSettings {
 }
 
 export interface TransactionOptions {
+  /** READ COMMITTED unless given. */
   readonly isolation?: 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
 }
 
@@ -101,6 +102,11 @@ export class Database {
   /** The connection set apart for heartbeats: one short statement at a time, no transactions. */
   readonly control: Query = (sql, parameters) => this.controlConnection.query(sql, parameters);
 
+  /** Connections of the pool, for metrics. */
+  connections(): PoolState {
+    return this.source?.poolState() ?? { total: 0, idle: 0, waiting: 0 };
+  }
+
   /** Undefined when ready, else why not, in words. */
   notReady(): string | undefined {
     return this.state === 'ready'
@@ -136,11 +142,14 @@ export class Database {
 
   private async runOnce<T>(body: (transaction: EntityManager) => Promise<T>, options: TransactionOptions): Promise<T> {
     const listeners: Listener[] = [];
-    const isolation = options.isolation ?? 'READ COMMITTED';
-    const result = await this.manager.transaction(isolation, (transaction) => {
+    const run = (transaction: EntityManager) => {
       this.afterCommitOf.set(transaction.queryRunner!, listeners);
       return body(transaction);
-    });
+    };
+    const { isolation } = options;
+    const result = await (isolation === undefined
+      ? this.manager.transaction(run)
+      : this.manager.transaction(isolation, run));
     for (const listener of listeners) listener();
     return result;
   }

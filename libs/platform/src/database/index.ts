@@ -1,4 +1,5 @@
 export * from './clock';
+export * from './clock.fake';
 export { connectionDefaults, type EntityClass } from './connection';
 export * from './database';
 export * from './database.module';

@@ -61,6 +61,11 @@ export class Leases {
     return holding;
   }
 
+  /** Each lease that this process competes for, and whether it holds it. */
+  holdingsByName(): ReadonlyMap<string, boolean> {
+    return new Map([...this.holdings].map(({ name, held }) => [name, held]));
+  }
+
   /** Stops all holdings. */
   async stop(): Promise<void> {
     await Promise.all([...this.holdings].map((holding) => holding.stop()));
@@ -76,7 +81,7 @@ class Holding implements LeaseHolding {
   private current: HeldLease | undefined;
 
   constructor(
-    private readonly name: string,
+    readonly name: string,
     private readonly body: LeaseBody,
     private readonly database: Database,
     private readonly holder: string,

@@ -9,16 +9,17 @@ import {
   startNats,
   type TestDatabase,
 } from '@alto/testing';
-import { AckPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { connect, headers } from '@nats-io/transport-node';
 import { cpSync, rmSync } from 'node:fs';
 import type { EntityManager, QueryRunner } from 'typeorm';
 import { z } from 'zod';
 import { createLog } from '../service/log';
-import { FakeClock } from './clock';
+import { FakeClock } from './clock.fake';
 import { connectionDefaults } from './connection';
 import { Database } from './database';
 import { type EventsStream, openEventsStream, streamDefaults } from './events-stream';
+import { expectInOrder, readStream, Subscriber } from './fixtures/seen-events';
 import { Leases } from './leases';
 import { Outbox } from './outbox';
 import { Relay, relayDefaults, type RelaySettings } from './relay';
@@ -83,102 +84,6 @@ const change = (app: string) => database.transaction((transaction) => appendTo(t
 const changes = (count: number, apps = 5) =>
   Promise.all(Array.from({ length: count }, (_, index) => change(`app-${index % apps}`)));
 
-interface Seen {
-  readonly id: string;
-  readonly app: string;
-  readonly version: number;
-}
-
-/** The stream from its first message to its last, as a subscriber that reads it from the beginning sees it. */
-async function stream(): Promise<Seen[]> {
-  const connection = await connect({ servers: nats.url });
-  try {
-    const manager = await jetstreamManager(connection);
-    const { state } = await manager.streams.info(eventsStream);
-    const seen: Seen[] = [];
-    for (let sequence = state.first_seq; sequence <= state.last_seq; sequence++) {
-      const message = await manager.streams.getMessage(eventsStream, { seq: sequence });
-      if (message === null || !message.subject.includes('.compute.')) continue;
-      const body = message.json<{ id: string; subject: string; resourceversion: number }>();
-      expect(message.header.get('Nats-Msg-Id')).toBe(body.id);
-      seen.push({ id: body.id, app: body.subject, version: body.resourceversion });
-    }
-    return seen;
-  } finally {
-    await connection.close();
-  }
-}
-
-/** Every event of an app is there, their first occurrences in order; repetitions carry the id of the first. */
-function expectInOrder(seen: readonly Seen[], expected: number): void {
-  const first = new Map<string, Seen>();
-  const newest = new Map<string, number>();
-  for (const one of seen) {
-    const key = `${one.app} ${one.version}`;
-    const before = first.get(key);
-    if (before !== undefined) {
-      expect(one.id).toBe(before.id);
-      continue;
-    }
-    first.set(key, one);
-    expect({ app: one.app, version: one.version }).toEqual({ app: one.app, version: (newest.get(one.app) ?? 0) + 1 });
-    newest.set(one.app, one.version);
-  }
-  expect(first.size).toBe(expected);
-}
-
-/** A durable consumer that is there all the time and comes back after every outage. */
-class Subscriber {
-  readonly seen: Seen[] = [];
-  private stopping = false;
-  private running: Promise<void> | undefined;
-
-  async start(): Promise<void> {
-    await (await open()).close();
-    const connection = await connect({ servers: nats.url });
-    const manager = await jetstreamManager(connection);
-    await manager.consumers.add(eventsStream, {
-      durable_name: 'live',
-      ack_policy: AckPolicy.Explicit,
-      ack_wait: 1_000_000_000,
-    });
-    await connection.close();
-    this.running = this.run();
-  }
-
-  async stop(): Promise<void> {
-    this.stopping = true;
-    await this.running;
-  }
-
-  private async run(): Promise<void> {
-    while (!this.stopping) {
-      try {
-        await this.read();
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    }
-  }
-
-  private async read(): Promise<void> {
-    const connection = await connect({ servers: nats.url, reconnect: false });
-    try {
-      const consumer = await jetstream(connection).consumers.get(eventsStream, 'live');
-      while (!this.stopping && !connection.isClosed()) {
-        // One at a time, so that what is delivered again comes in the order of the stream.
-        const message = await consumer.next({ expires: 1_000 });
-        if (message === null) continue;
-        const body = message.json<{ id: string; subject: string; resourceversion: number }>();
-        this.seen.push({ id: body.id, app: body.subject, version: body.resourceversion });
-        await message.ackAck();
-      }
-    } finally {
-      await connection.close();
-    }
-  }
-}
-
 async function relayed(withinMs = 20_000): Promise<void> {
   await eventually(
     async () =>
@@ -213,7 +118,7 @@ describe('Relay', () => {
     startRelay();
     await changes(200, 20);
     await relayed();
-    const seen = await stream();
+    const seen = await readStream(nats.url);
     expectInOrder(seen, 200);
     expect(seen.length).toBe(200);
   });
@@ -254,11 +159,11 @@ describe('Relay', () => {
     await eventually(() => expect(commit).toBeDefined());
     await changes(20);
     await relayed();
-    expectInOrder(await stream(), 20);
+    expectInOrder(await readStream(nats.url), 20);
     commit?.();
     await late;
     await relayed();
-    expectInOrder(await stream(), 21);
+    expectInOrder(await readStream(nats.url), 21);
   });
 
   it('waits for a NATS that is away, and is not slowed by one that comes and goes', async () => {
@@ -272,11 +177,12 @@ describe('Relay', () => {
     }
     await nats.start();
     await relayed();
-    expectInOrder(await stream(), 80);
+    expectInOrder(await readStream(nats.url), 80);
   });
 
   it('publishes again what NATS lost when its store is set back to an older copy', async () => {
-    const subscriber = new Subscriber();
+    const subscriber = new Subscriber(nats.url);
+    await (await open()).close();
     await subscriber.start();
     startRelay();
     await changes(20);
@@ -293,7 +199,7 @@ describe('Relay', () => {
     await changes(10);
     await nats.start();
     await relayed();
-    await eventually(async () => expectInOrder(await stream(), 60), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 60), { withinMs: 20_000 });
     await eventually(() => expectInOrder(subscriber.seen, 60), { withinMs: 20_000 });
     await subscriber.stop();
   });
@@ -321,7 +227,7 @@ describe('Relay', () => {
     }
     await others.drain();
     startRelay();
-    await eventually(async () => expectInOrder(await stream(), 605), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 605), { withinMs: 20_000 });
   });
 
   it('publishes all it has kept when the stream was made anew, even under its feet', async () => {
@@ -334,7 +240,7 @@ describe('Relay', () => {
     await (await open()).close();
     await connection.close();
     await changes(5);
-    await eventually(async () => expectInOrder(await stream(), 25), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 25), { withinMs: 20_000 });
   });
 
   it.each(['before', 'after'] as const)(
@@ -352,7 +258,7 @@ describe('Relay', () => {
         const relay = startRelay({ open: openFaulty });
         total += (await changes(6, 2)).length;
         await relayed();
-        expectInOrder(await stream(), total);
+        expectInOrder(await readStream(nats.url), total);
         await relay.stop();
       }
     },
@@ -372,7 +278,7 @@ describe('Relay', () => {
     await eventually(async () =>
       expect((await database.query('SELECT 1 FROM alto_outbox')).rows.length).toBeLessThanOrEqual(5),
     );
-    expectInOrder(await stream(), 21);
+    expectInOrder(await readStream(nats.url), 21);
   });
 });
 
@@ -393,10 +299,10 @@ describe('Relays in other processes', () => {
     }
     const unrecorded = await database.query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL');
     expect(unrecorded.rows.length).toBe(50);
-    expect((await stream()).length).toBeGreaterThanOrEqual(20);
+    expect((await readStream(nats.url)).length).toBeGreaterThanOrEqual(20);
     const last = program.start(input('last'));
     await relayed();
-    expectInOrder(await stream(), 50);
+    expectInOrder(await readStream(nats.url), 50);
     await last.kill();
   });
 
@@ -410,7 +316,7 @@ describe('Relays in other processes', () => {
     frozen.resume();
     await changes(100, 3);
     await relayed();
-    expectInOrder(await stream(), 500);
+    expectInOrder(await readStream(nats.url), 500);
     await Promise.all([frozen.kill(), successor.kill()]);
   });
 });

@@ -61,6 +61,8 @@ const reopenMaxMs = 5_000;
 const finishWithinMs = 2_000;
 
 export class Relay {
+  /** What this process has done, for metrics. */
+  readonly statistics = { waiting: 0, published: 0, publishedAgain: 0 };
   private readonly bell = new Bell();
   private readonly finished = new AbortController();
   private finishing = false;
@@ -130,8 +132,9 @@ export class Relay {
     const from = await this.lossBegins(stream);
     if (from !== undefined)
       lost += await this.inBatches(lease, (query) => unpublishFrom(query, incarnation, from, batchMax));
-    if (lost > 0)
-      this.parts.log.warn('NATS lost events that it had acknowledged; publishing them again', { events: lost });
+    if (lost === 0) return;
+    this.statistics.publishedAgain += lost;
+    this.parts.log.warn('NATS lost events that it had acknowledged; publishing them again', { events: lost });
   }
 
   /** The lowest sequence that was lost. What a stream loses is always its tail, so the place can be searched by halving. */
@@ -163,6 +166,7 @@ export class Relay {
   /** @returns whether more may be waiting */
   private async publishWaiting(lease: Lease, stream: EventsStream, signal: AbortSignal): Promise<boolean> {
     const waiting = await waitingEvents(this.parts.database.query, batchMax);
+    this.statistics.waiting = waiting.length;
     if (waiting.length === 0) return false;
     // A stream that a person made anew does not end the connection.
     if (!(await stream.unchanged())) throw new Error('The stream of events was made anew.');
@@ -177,6 +181,8 @@ export class Relay {
         recordPublished(queryIn(transaction), published, stream.incarnation, at),
       );
     }
+    this.statistics.published += published.length;
+    this.statistics.waiting -= published.length;
     if (failures.length > 0) throw failures[0];
     return true;
   }
