@@ -1,0 +1,275 @@
+/** Layout and settings → the text of haproxy.cfg and of the map of hosts. Pure; see configuration.spec.ts for the text. */
+import { createHash } from 'node:crypto';
+import type { Address } from '../proxy/proxy.engine';
+import { type Backend, backendName, type Layout, type Slot, slotName } from './layout';
+
+export interface Front {
+  readonly name: string;
+  readonly port: number;
+}
+
+export interface ServiceFront extends Front {
+  readonly targets: readonly Address[];
+}
+
+/** What does not change while the load balancer runs. */
+export interface HaproxySettings {
+  /** Where the public ports are bound; `*` for all addresses. */
+  readonly host: string;
+  readonly apps: Front;
+  readonly services: readonly ServiceFront[];
+  readonly adminSocket: string;
+  readonly frontStateFile: string;
+  readonly connectionsMax: number;
+  readonly serverTimeoutMs: number;
+  readonly streamTimeoutMs: number;
+}
+
+export interface Configuration {
+  readonly text: string;
+  /** The map of hosts: one `<host> <backend>` a line. */
+  readonly hosts: string;
+  /** Digest of all in the text that only a reload can change. It stands in the text, and a running HAProxy tells it. */
+  readonly structure: string;
+}
+
+/** The map of hosts, relative to haproxy.cfg; HAProxy knows it by this name at run time. */
+export const hostsMap = 'maps/hosts.map';
+/** A connection without a request is closed after this; also how long an old process lives on idle ones. */
+export const keepAliveMs = 3_000;
+/** From the first byte of a request to the end of its headers. */
+export const requestTimeoutMs = 10_000;
+export const connectTimeoutMs = 1_000;
+export const retries = 3;
+/** Alto's own services bound their work themselves; an upload may take this long to be stored after its last byte. */
+const serviceTimeoutMs = 300_000;
+
+export function render(settings: HaproxySettings, layout: Layout): Configuration {
+  const shape: Layout = { backends: layout.backends.map(emptied), hosts: {} };
+  const structure = createHash('sha256').update(renderText(settings, shape, '')).digest('hex').slice(0, 16);
+  return { text: renderText(settings, layout, structure), hosts: renderHosts(layout), structure };
+}
+
+function emptied({ slots }: Backend): Backend {
+  return { pool: null, slots: slots.map(() => null) };
+}
+
+function renderHosts({ hosts }: Layout): string {
+  const lines = Object.entries(hosts).map(([host, backend]) => `${host} ${backendName(backend)}\n`);
+  return lines.sort().join('');
+}
+
+function renderText(settings: HaproxySettings, layout: Layout, structure: string): string {
+  return [
+    renderGlobal(settings, structure),
+    renderDefaults(settings),
+    renderAppsFront(settings),
+    ...settings.services.map((front) => renderServiceFront(settings, front)),
+    ...layout.backends.map(renderBackend),
+  ].join('\n');
+}
+
+function renderGlobal(settings: HaproxySettings, structure: string): string {
+  return `# Written by Alto's load balancer, which overwrites every change. See docs/configuration.md for its settings.
+global
+  default-path config
+  description alto structure=${structure}
+  maxconn ${settings.connectionsMax}
+  stats socket ${quoted(settings.adminSocket)} mode 600 level admin
+  server-state-file ${quoted(settings.frontStateFile)}
+  hard-stop-after ${settings.streamTimeoutMs}ms
+  mworker-max-reloads 20
+  log stdout len 4096 format raw daemon
+  # Checks of many slots are spread over their interval.
+  spread-checks 20
+`;
+}
+
+function renderDefaults(settings: HaproxySettings): string {
+  return `defaults alto
+  mode http
+  log global
+  option dontlog-normal
+  log-format ${quoted(logFormat)}
+  option idle-close-on-response
+  option redispatch 1
+  retries ${retries}
+  timeout connect ${connectTimeoutMs}ms
+  timeout http-request ${requestTimeoutMs}ms
+  timeout http-keep-alive ${keepAliveMs}ms
+  timeout client ${settings.serverTimeoutMs}ms
+  timeout server ${settings.serverTimeoutMs}ms
+  timeout tunnel ${settings.streamTimeoutMs}ms
+  timeout queue 5s
+  # A connection to an app serves any client's next request, never a client's first one: an idle connection may be
+  # closing just then, and a first request is not sent again. (\`never\` would keep using connections of a slot whose
+  # address has changed.)
+  http-reuse safe
+${problems.map(renderHttpError).join('\n')}
+`;
+}
+
+const logFormat =
+  '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","front":"%f","server":"%b/%s","status":%ST,"requestId":"%[var(txn.id)]",' +
+  '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
+
+interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+}
+
+const notUnderstood: Problem = {
+  status: 400,
+  code: 'invalid_request',
+  title: 'The request is not valid',
+  detail: 'The request is not well-formed HTTP.',
+};
+
+const unknownHost: Problem = {
+  status: 404,
+  code: 'not_found',
+  title: 'There is no such resource',
+  detail: 'No route leads from this host name to an app. See the routes of your project.',
+};
+
+const problems: readonly Problem[] = [
+  notUnderstood,
+  {
+    status: 408,
+    code: 'timeout',
+    title: 'The request took too long',
+    detail: 'The request did not arrive in time.',
+  },
+  {
+    status: 502,
+    code: 'service_unavailable',
+    title: 'A service is not available',
+    detail: 'What serves this address ended the connection before it had answered.',
+  },
+  {
+    status: 503,
+    code: 'service_unavailable',
+    title: 'A service is not available',
+    detail: 'Nothing that serves this address is ready. Try again in a moment.',
+  },
+  {
+    status: 504,
+    code: 'timeout',
+    title: 'The service did not answer in time',
+    detail: 'What serves this address did not answer in time.',
+  },
+];
+
+/** `application/problem+json` (RFC 9457) as a log-format string, in which `%` begins a variable. */
+function problemBody({ status, code, title, detail }: Problem): string {
+  const type = `https://alto.dev/problems/${code.replaceAll('_', '-')}`;
+  return JSON.stringify({ type, title, status, detail, code, requestId: '%[var(txn.id)]' });
+}
+
+function renderHttpError(problem: Problem): string {
+  const retryAfter = problem.status === 503 ? ' hdr Retry-After 1' : '';
+  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(problemBody(problem))} hdr Cache-Control no-store${retryAfter}`;
+}
+
+/** Requests that HAProxy 2.6 would pass on although two readers may understand them differently. */
+const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{8,64}$ }
+  http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }
+  http-request set-var(txn.path) path
+  http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
+  http-request deny deny_status 400 if { url -m reg '[\\x00-\\x20#]' }
+  http-request deny deny_status 400 if { req.ver 1.1 } !{ req.hdr(host) -m len 1: }
+  http-request deny deny_status 400 if { req.ver 1.0 } { req.hdr(transfer-encoding) -m found }
+  http-request del-header HTTP2-Settings
+  http-request del-header Upgrade if { req.hdr(upgrade) -m sub -i h2c }
+  http-request del-header Forwarded
+  http-request del-header X-Real-IP
+  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Host %[req.hdr(host)]
+  http-request set-header X-Request-Id %[var(txn.id)]
+  http-response set-header X-Request-Id %[var(txn.id)]`;
+
+function renderAppsFront(settings: HaproxySettings): string {
+  const hosts = hostsMap;
+  return `frontend ${settings.apps.name} from alto
+  bind ${bindAddress(settings.host, settings.apps.port)}
+${requestRules}
+  http-request set-var(txn.pool) req.hdr(host),host_only,lower,map_str(${hosts})
+  http-request set-var(txn.pool) str(*),map_str(${hosts}) unless { var(txn.pool) -m found }
+  http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.pool) -m found }
+  use_backend %[var(txn.pool)]
+
+# What each backend of an app holds. A request that has no effects is sent again, to another instance, when the
+# connection ended without a byte of the answer; any other only when no connection could be made.
+defaults apps from alto
+  balance roundrobin
+  retry-on conn-failure empty-response
+  http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }
+  http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
+  default-server check inter 1s fastinter 250ms fall 2 rise 1
+`;
+}
+
+/** Several processes of one service at fixed addresses: HAProxy itself finds out which of them serve. */
+function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
+  const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
+  return `frontend ${name} from alto
+  bind ${bindAddress(settings.host, port)}
+${requestRules}
+  default_backend ${name}_instances
+
+backend ${name}_instances from alto
+  balance roundrobin
+  load-server-state-from-file global
+  retries ${Math.max(retries, Math.min(targets.length, 10))}
+  retry-on conn-failure
+  timeout server ${Math.max(serviceTimeoutMs, settings.serverTimeoutMs)}ms
+  http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
+  option httpchk GET /readyz
+  http-check expect status 200
+  default-server check inter 250ms fall 1 rise 1
+${servers}`;
+}
+
+function renderBackend({ slots }: Backend, number: number): string {
+  const lines: string[] = [];
+  for (let index = 0; index < slots.length; ) {
+    const slot = slots[index] ?? null;
+    if (slot !== null) {
+      lines.push(`  server ${slotName(index)} ${addressText(slot)}${slot.state === 'ready' ? '' : ' disabled'}\n`);
+      index++;
+      continue;
+    }
+    const end = endOfFree(slots, index);
+    lines.push(`  server-template s ${index + 1}-${end} ${freeAddress} disabled\n`);
+    index = end;
+  }
+  return `backend ${backendName(number)} from apps\n${lines.join('')}`;
+}
+
+/** Where nothing listens; the slot is disabled as well. */
+const freeAddress = '127.0.0.1:1';
+
+function endOfFree(slots: readonly (Slot | null)[], from: number): number {
+  const next = slots.findIndex((slot, index) => index >= from && slot !== null);
+  return next === -1 ? slots.length : next;
+}
+
+function serverName({ address, port }: Address): string {
+  return `${address.replaceAll(/[^0-9a-zA-Z]/g, '_')}_${port}`;
+}
+
+function addressText({ address, port }: Address): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+function bindAddress(host: string, port: number): string {
+  return host === '*' ? `*:${port}` : addressText({ address: host, port });
+}
+
+/** Strong quotes of haproxy.cfg, in which nothing is special but the quote itself. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}

@@ -1,0 +1,285 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createLog } from '@alto/platform';
+import { eventually, freePorts, HaproxyServer, loadClient, startHaproxy } from '@alto/testing';
+import type { Endpoint, Pool, ProxySpec } from '../proxy/proxy.engine';
+import { AnotherWriterError } from './files';
+import { ask } from './socket';
+import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
+
+/** Not one request failed. */
+const unharmed = expect.objectContaining({ failed: 0, failures: {} });
+
+const log = createLog({ level: process.env['ALTO_TEST_LOG_LEVEL'] ?? 'silent', service: 'test', instance: 'i', version: '0' });
+
+/** An instance of an app: answers with its id. */
+class Instance {
+  private constructor(
+    readonly id: string,
+    readonly port: number,
+    readonly server: Server,
+  ) {}
+
+  static async start(id: string, port = 0): Promise<Instance> {
+    const server = createServer((request, response) => {
+      if (request.url === '/readyz') return void response.end('ok');
+      response.setHeader('x-saw', JSON.stringify(request.headers));
+      const afterMs = Number(new URL(request.url ?? '/', 'http://x').searchParams.get('after') ?? 0);
+      setTimeout(() => response.end(id), afterMs);
+    });
+    await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+    return new Instance(id, (server.address() as { port: number }).port, server);
+  }
+
+  endpoint(state: Endpoint['state'] = 'ready'): Endpoint {
+    return { id: this.id, address: '127.0.0.1', port: this.port, state };
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+let folder: string;
+let options: HaproxyOptions;
+let haproxy: HaproxyServer;
+let engine: HaproxyEngine;
+let instances: Instance[];
+let gateway: Instance;
+let url: string;
+let apiUrl: string;
+
+const pool = (id: string, ...endpoints: Endpoint[]): Pool => ({ id, endpoints });
+const spec = (...pools: Pool[]): ProxySpec => ({ pools, hosts: pools.map(({ id }) => ({ host: `${id}.test`, pool: id })) });
+const settle = (wanted: ProxySpec) =>
+  eventually(
+    async () => {
+      const applied = await engine.apply(wanted);
+      if (!applied.settled) throw new Error(applied.reason);
+      return applied;
+    },
+    { withinMs: 30_000, everyMs: 50 },
+  );
+const start = async (id: string) => {
+  const instance = await Instance.start(id);
+  instances.push(instance);
+  return instance;
+};
+
+/** One request on a connection of its own; the whole answer as text. */
+function raw(text: string, port = options.settings.apps.port): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(port, '127.0.0.1', () => socket.write(text, 'latin1'));
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString('latin1')));
+    socket.on('close', () => resolve(answer));
+    socket.on('error', reject);
+  });
+}
+const get = (host: string, path = '/') => raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'alto-haproxy-'));
+  const [apps = 0, api = 0, gatewayPort = 0, deadPort = 0] = await freePorts(4);
+  gateway = await Instance.start('gateway', gatewayPort);
+  instances = [gateway];
+  options = {
+    command: 'haproxy',
+    folder,
+    runFolder: folder,
+    settings: {
+      host: '127.0.0.1',
+      apps: { name: 'apps', port: apps },
+      services: [
+        {
+          name: 'api',
+          port: api,
+          targets: [
+            { address: '127.0.0.1', port: gatewayPort },
+            { address: '127.0.0.1', port: deadPort },
+          ],
+        },
+      ],
+      connectionsMax: 2_000,
+      serverTimeoutMs: 10_000,
+      streamTimeoutMs: 60_000,
+    },
+  };
+  url = `http://127.0.0.1:${apps}/`;
+  apiUrl = `http://127.0.0.1:${api}/`;
+  engine = await HaproxyEngine.open(options, log);
+  expect(await engine.apply(spec())).toMatchObject({ reason: 'HAProxy does not run.' });
+  haproxy = await startHaproxy({ folder });
+  await settle(spec());
+});
+
+afterEach(async () => {
+  await engine.close();
+  await haproxy.stop();
+  await Promise.all(instances.map((instance) => instance.stop()));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+describe.each([true, false])('under load, keep-alive %s', (keepAlive) => {
+  it('adds, drains and removes endpoints with no failed request and no reload', async () => {
+    const [first, second, third] = [await start('a1'), await start('a2'), await start('a3')];
+    await settle(spec(pool('a', first.endpoint())));
+    const workers = haproxy.workers;
+    const client = loadClient({ url, host: 'a.test', connections: 20, keepAlive, rate: 1_500 });
+    for (let round = 0; round < 5; round++) {
+      await settle(spec(pool('a', first.endpoint(), second.endpoint())));
+      await settle(spec(pool('a', first.endpoint('draining'), second.endpoint(), third.endpoint())));
+      await settle(spec(pool('a', second.endpoint('draining'), third.endpoint())));
+      const before = client.report();
+      await eventually(() => expect(client.report().requests - before.requests).toBeGreaterThan(150));
+      const now = client.report().instances;
+      // What was in flight when the removal was acknowledged may be counted after it: no more than one for each connection.
+      expect((now['a1'] ?? 0) - (before.instances['a1'] ?? 0)).toBeLessThanOrEqual(20);
+      expect((now['a2'] ?? 0) - (before.instances['a2'] ?? 0)).toBeLessThanOrEqual(20);
+      await settle(spec(pool('a', first.endpoint(), third.endpoint('draining'))));
+    }
+    const report = await client.stop();
+    expect(report).toEqual(unharmed);
+    expect(Object.keys(report.instances).sort()).toEqual(['a1', 'a2', 'a3']);
+    expect(haproxy.workers).toEqual(workers);
+  });
+});
+
+it('serves a new app at once without a reload, and forgets one that goes', async () => {
+  const [a, b] = [await start('a1'), await start('b1')];
+  await settle(spec(pool('a', a.endpoint())));
+  const workers = haproxy.workers;
+  expect(await get('b.test')).toContain('404 Not Found');
+  await settle(spec(pool('a', a.endpoint()), pool('b', b.endpoint())));
+  expect(bodyOf(await get('b.test'))).toBe('b1');
+  expect(bodyOf(await get('B.TEST:8080'))).toBe('b1');
+  await settle(spec(pool('a', a.endpoint())));
+  const gone = await get('b.test');
+  expect(gone).toContain('application/problem+json');
+  expect(JSON.parse(bodyOf(gone))).toMatchObject({ status: 404, code: 'not_found' });
+  expect(haproxy.workers).toEqual(workers);
+});
+
+it('starts again after SIGKILL with the last known endpoints while nothing else runs', async () => {
+  const a = await start('a1');
+  await settle({ ...spec(pool('a', a.endpoint())), hosts: [{ host: 'a.test', pool: 'a' }, { host: '*', pool: 'a' }] });
+  await engine.close();
+  await haproxy.kill();
+  await haproxy.start();
+  expect(bodyOf(await get('a.test'))).toBe('a1');
+  expect(bodyOf(await get('any.other'))).toBe('a1');
+  engine = await HaproxyEngine.open(options, log);
+});
+
+it('goes on serving while the load balancer is away, and takes up changes made meanwhile', async () => {
+  const [a, b] = [await start('a1'), await start('a2')];
+  await settle(spec(pool('a', a.endpoint())));
+  const client = loadClient({ url, host: 'a.test', connections: 5, keepAlive: true, rate: 500 });
+  await engine.close();
+  await eventually(() => expect(client.report().requests).toBeGreaterThan(100));
+  engine = await HaproxyEngine.open(options, log);
+  await settle(spec(pool('a', b.endpoint())));
+  client.reset();
+  await eventually(() => expect(client.report().instances['a2'] ?? 0).toBeGreaterThan(100));
+  expect(await client.stop()).toEqual(unharmed);
+});
+
+it('reloads under load for more slots than were allocated, with no failed request', async () => {
+  const many = await Promise.all(Array.from({ length: 20 }, (_, index) => start(`a${index}`)));
+  const a = many[0]!;
+  await settle(spec(pool('a', a.endpoint())));
+  const workers = haproxy.workers;
+  const clients = [true, false].map((keepAlive) => loadClient({ url, host: 'a.test', connections: 10, keepAlive, rate: 700 }));
+  const api = loadClient({ url: apiUrl, connections: 5, keepAlive: true, rate: 200 });
+  await settle(spec(pool('a', ...many.map((instance) => instance.endpoint()))));
+  clients.forEach((client) => client.reset());
+  await eventually(() => expect(Object.keys(clients[0]!.report().instances)).toHaveLength(20));
+  expect(haproxy.workers.some((pid) => !workers.includes(pid))).toBe(true);
+  for (const client of [...clients, api]) expect(await client.stop()).toEqual(unharmed);
+});
+
+it('gives a slot to another endpoint only when no connection uses it', async () => {
+  const [first, second] = [await start('a1'), await start('a2')];
+  await settle(spec(pool('a', first.endpoint())));
+  const slow = get('a.test', '/?after=1500');
+  await eventually(async () => {
+    expect(await new Promise((resolve) => first.server.getConnections((_, count) => resolve(count)))).toBeGreaterThan(0);
+  });
+  await settle(spec(pool('a')));
+  await settle(spec(pool('a', second.endpoint())));
+  expect(JSON.parse(readFileSync(join(folder, 'layout.json'), 'utf8')).backends[0].slots).toMatchObject([
+    { index: 0, id: 'a1', state: 'gone' },
+    { index: 1, id: 'a2', state: 'ready' },
+  ]);
+  expect(bodyOf(await slow)).toBe('a1');
+  await eventually(async () => {
+    await engine.apply(spec(pool('a', second.endpoint())));
+    expect(JSON.parse(readFileSync(join(folder, 'layout.json'), 'utf8')).backends[0].slots).toHaveLength(1);
+  });
+});
+
+it('repairs what someone else changed in the running HAProxy', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const admin = join(folder, 'admin.sock');
+  await ask(admin, `set server app_0/s1 state maint; add map maps/hosts.map stray.test app_0`);
+  expect(await get('a.test')).toContain('503');
+  await settle(spec(pool('a', a.endpoint())));
+  expect(bodyOf(await get('a.test'))).toBe('a1');
+  expect(await get('stray.test')).toContain('404');
+});
+
+it('lets one load balancer at a time write', async () => {
+  await expect(HaproxyEngine.open(options, log)).rejects.toThrow(AnotherWriterError);
+});
+
+it('uses the instances of a service that are ready, without being told', async () => {
+  const client = loadClient({ url: apiUrl, connections: 5, keepAlive: false, rate: 200 });
+  await eventually(() => expect(client.report().requests).toBeGreaterThan(100));
+  expect(await client.stop()).toEqual(unharmed);
+});
+
+it('tells what it found out about the targets', async () => {
+  const [up, down] = [await start('a1'), await start('a2')];
+  await settle(spec(pool('a', up.endpoint(), down.endpoint())));
+  await down.stop();
+  instances = instances.filter((instance) => instance !== down);
+  await eventually(async () =>
+    expect(await engine.targets('a')).toMatchObject([
+      { endpoint: 'a1', state: 'up' },
+      { endpoint: 'a2', state: 'down' },
+    ]),
+  );
+});
+
+it.each([
+  ['a NUL byte in a header', 'GET / HTTP/1.1\r\nHost: a.test\r\nX-A: a\0b\r\nConnection: close\r\n\r\n'],
+  ['a NUL byte in the path', 'GET /a\0b HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n'],
+  ['HTTP/1.1 without a host', 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n'],
+  ['HTTP/1.1 with an empty host', 'GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n'],
+  ['two hosts', 'GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\nConnection: close\r\n\r\n'],
+  ['HTTP/1.0 with chunks', 'POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
+  ['a fragment in the target', 'GET /#a HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n'],
+])('refuses %s', async (_name, request) => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const answer = await raw(request);
+  expect(answer).toContain('HTTP/1.1 400 ');
+});
+
+it('says for whom it forwards, whatever the client says', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const forged = 'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: not valid\r\n';
+  const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\n${forged}Connection: close\r\n\r\n`);
+  const saw = JSON.parse(/^x-saw: (.*)$/m.exec(answer)?.[1] ?? '{}') as Record<string, string>;
+  expect(saw).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'a.test' });
+  expect(saw).not.toHaveProperty('forwarded');
+  expect(saw['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+  expect(answer).toContain(`x-request-id: ${saw['x-request-id']}`);
+});

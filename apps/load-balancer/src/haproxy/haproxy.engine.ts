@@ -1,0 +1,242 @@
+/**
+ * {@link ProxyEngine} on HAProxy. The files come first and are enough for HAProxy to start from; the running HAProxy
+ * follows over its sockets. Apps, instances and routes change nothing but slots and a map, so only a change of the
+ * configuration's structure (ports, targets of a service, more backends or slots) needs a reload.
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Log } from '@alto/platform';
+import type { Applied, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
+import { type Configuration, type HaproxySettings, hostsMap, render } from './configuration';
+import { readIfThere, replaceFile, WriterLock } from './files';
+import { arrange, backendName, emptyLayout, type Layout, type Slot, slotName } from './layout';
+import { readLayout, writeLayout } from './layout-file';
+import { HaproxyRuntime } from './runtime';
+import type { ProcessInfo, RuntimeSlot } from './runtime-state';
+
+export interface HaproxyOptions {
+  /** Program that checks a configuration before it replaces the last good one. */
+  readonly command: string;
+  readonly folder: string;
+  /** Folder of admin.sock and master.sock. */
+  readonly runFolder: string;
+  readonly settings: Omit<HaproxySettings, 'adminSocket' | 'frontStateFile'>;
+}
+
+/** A HAProxy that is starting may have read the files before they were replaced; after this long it would serve. */
+const startWithinMs = 5_000;
+const reloadEveryMs = 2_000;
+const fullCheckEveryMs = 30_000;
+const checkTimeoutMs = 20_000;
+const noFrontState = '1\n';
+
+export class HaproxyEngine implements ProxyEngine {
+  private written: { layout: string; hosts: string; text: string };
+  private absentSinceMs = performance.now();
+  private absent = false;
+  private reloadedAtMs = Number.NEGATIVE_INFINITY;
+  private fullCheckAtMs = Number.NEGATIVE_INFINITY;
+  private known: ProcessInfo | undefined;
+  private readonly runtime: HaproxyRuntime;
+  private readonly settings: HaproxySettings;
+
+  private constructor(
+    private readonly options: HaproxyOptions,
+    private readonly log: Log,
+    private readonly lock: WriterLock,
+    private layout: Layout,
+    written: { layout: string; hosts: string; text: string },
+  ) {
+    this.written = written;
+    this.settings = {
+      ...options.settings,
+      adminSocket: join(options.runFolder, 'admin.sock'),
+      frontStateFile: this.path('front.state'),
+    };
+    const { adminSocket } = this.settings;
+    this.runtime = new HaproxyRuntime({ adminSocket, masterSocket: join(options.runFolder, 'master.sock') });
+  }
+
+  /** @throws AnotherWriterError while another process writes the folder */
+  static async open(options: HaproxyOptions, log: Log): Promise<HaproxyEngine> {
+    const lock = await WriterLock.take(options.folder);
+    try {
+      await mkdir(join(options.folder, 'maps'), { recursive: true, mode: 0o700 });
+      await mkdir(options.runFolder, { recursive: true, mode: 0o700 });
+      const read = async (name: string) => (await readIfThere(join(options.folder, name))) ?? '';
+      const written = { layout: await read('layout.json'), hosts: await read(hostsMap), text: await read('haproxy.cfg') };
+      const layout = await openLayout(options.folder, written.layout, log);
+      return new HaproxyEngine(options, log, lock, layout, written);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  async apply(spec: ProxySpec): Promise<Applied> {
+    const unused = await this.runtime.unusedSlots(this.layout);
+    const { layout, unplaced } = arrange(this.layout, spec, unused);
+    const configuration = render(this.settings, layout);
+    const refused = await this.write(layout, configuration);
+    if (refused !== undefined) return { settled: false, reason: refused };
+    this.layout = layout;
+    const reason = await this.follow(configuration);
+    return { settled: reason === '', reason: [reason, ...unplaced].filter((text) => text !== '').join(' ') };
+  }
+
+  async targets(pool: string): Promise<TargetReport[]> {
+    const number = this.layout.backends.findIndex((backend) => backend.pool === pool);
+    const slots = this.layout.backends[number]?.slots ?? [];
+    const running = await this.runtime.slots(backendName(number)).catch(() => new Map<string, RuntimeSlot>());
+    return slots.flatMap((slot, index) =>
+      slot === null || slot.state === 'gone' ? [] : [{ pool, ...reportOf(slot, running.get(slotName(index))) }],
+    );
+  }
+
+  close(): Promise<void> {
+    this.lock.release();
+    return Promise.resolve();
+  }
+
+  /** Layout first and configuration last: see {@link arrange} for why no order of crashes leads a host astray. */
+  private async write(layout: Layout, { text, hosts, structure }: Configuration): Promise<string | undefined> {
+    if (!this.written.text.includes(`structure=${structure}\n`)) {
+      const refused = await this.check(text);
+      if (refused !== undefined) return refused;
+    }
+    const fresh = { layout: writeLayout(layout), hosts, text };
+    if (fresh.layout !== this.written.layout) await replaceFile(this.path('layout.json'), fresh.layout);
+    if (fresh.hosts !== this.written.hosts) await replaceFile(this.path(hostsMap), fresh.hosts);
+    if (fresh.text !== this.written.text) {
+      await replaceFile(this.path('haproxy.cfg'), fresh.text);
+      this.absentSinceMs = performance.now();
+    }
+    this.written = fresh;
+    return undefined;
+  }
+
+  /** @returns why HAProxy would not take this configuration, or undefined when it would */
+  private async check(text: string): Promise<string | undefined> {
+    await writeFile(this.path(hostsMap), '', { flag: 'a', mode: 0o600 });
+    await writeFile(this.settings.frontStateFile, noFrontState, { mode: 0o600 });
+    const candidate = this.path('haproxy.cfg.candidate');
+    await writeFile(candidate, text, { mode: 0o600 });
+    try {
+      await promisify(execFile)(this.options.command, ['-c', '-f', candidate], { timeout: checkTimeoutMs });
+      return undefined;
+    } catch (error) {
+      const { code, stderr, message } = error as { code?: unknown; stderr?: string; message: string };
+      if (code === 'ENOENT') {
+        this.log.warn('The new configuration of HAProxy is not checked before its use: the program is not here', {
+          command: this.options.command,
+        });
+        return undefined;
+      }
+      return `HAProxy refuses its new configuration and keeps the last good one: ${alertOf(stderr ?? message)}`;
+    } finally {
+      await rm(candidate, { force: true });
+    }
+  }
+
+  /** @returns what keeps the running HAProxy from having settled; nothing when it has */
+  private async follow(configuration: Configuration): Promise<string> {
+    try {
+      const running = await this.runtime.process();
+      if (running === undefined) return await this.whileAbsent();
+      this.absent = false;
+      const pending = await this.reloadIfNeeded(running, configuration);
+      const left = await this.converge(await this.runtime.process());
+      if (pending !== '' || left !== '') return [pending, left].filter((text) => text !== '').join(' ');
+      const unquiet = await this.runtime.unquietProcesses();
+      return unquiet.length === 0
+        ? ''
+        : `HAProxy was reloaded, and its old processes (${unquiet.join(', ')}) may still begin requests for some seconds.`;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  /** Without any HAProxy nothing is sent anywhere, and one that starts reads the files as they are now. */
+  private async whileAbsent(): Promise<string> {
+    if (!this.absent) {
+      this.absent = true;
+      this.absentSinceMs = performance.now();
+    }
+    if (await this.runtime.masterRuns()) return 'HAProxy is starting.';
+    return performance.now() - this.absentSinceMs < startWithinMs ? 'HAProxy does not run.' : '';
+  }
+
+  private async reloadIfNeeded(running: ProcessInfo, { structure }: Configuration): Promise<string> {
+    if (running.structure === structure) return '';
+    if (performance.now() - this.reloadedAtMs < reloadEveryMs) return 'HAProxy is to be reloaded in a moment.';
+    this.reloadedAtMs = performance.now();
+    this.log.info('Reloading HAProxy', { from: running.structure, to: structure });
+    await replaceFile(this.settings.frontStateFile, await this.frontState());
+    try {
+      await this.runtime.reload(structure);
+    } finally {
+      // What is known of the services' instances now is wrong when HAProxy is started some other day.
+      await replaceFile(this.settings.frontStateFile, noFrontState);
+    }
+    return '';
+  }
+
+  /** Health of the services' instances, so that the new process need not find out which of them serve. */
+  private async frontState(): Promise<string> {
+    const names = new Set(this.settings.services.map(({ name }) => `${name}_instances`));
+    const lines = (await this.runtime.serversState()).split('\n');
+    const kept = lines.filter((line, index) => index < 2 || names.has(line.split(' ')[1] ?? ''));
+    return `${kept.join('\n')}\n`;
+  }
+
+  private async converge(running: ProcessInfo | undefined): Promise<string> {
+    const now = performance.now();
+    const fresh = running?.pid !== this.known?.pid || running?.startedAt !== this.known?.startedAt;
+    const all = fresh || now - this.fullCheckAtMs > fullCheckEveryMs;
+    const { commands, left, said } = await this.runtime.converge(this.layout, all);
+    if (commands > 0) this.log.debug('Changed the running HAProxy', { commands });
+    if (left.length > 0) {
+      this.log.warn('HAProxy did not take every change', { left: left.slice(0, 10), said: said.slice(0, 1_000) });
+      return `HAProxy did not take ${left.length} changes, the first: ${left[0]}.`;
+    }
+    this.known = running;
+    if (all) this.fullCheckAtMs = now;
+    return '';
+  }
+
+  private path(name: string): string {
+    return join(this.options.folder, name);
+  }
+}
+
+function alertOf(output: string): string {
+  const alerts = output.split('\n').filter((line) => line.startsWith('[ALERT]'));
+  return (alerts[0] ?? output).slice(0, 1_000);
+}
+
+/** A layout that cannot be read is set aside: everything gets a place anew. */
+async function openLayout(folder: string, text: string, log: Log): Promise<Layout> {
+  if (text === '') return emptyLayout;
+  try {
+    return readLayout(text);
+  } catch (error) {
+    const aside = join(folder, 'layout.json.unreadable');
+    await rename(join(folder, 'layout.json'), aside);
+    log.error('The layout of HAProxy could not be read; it is set aside and made anew', { aside, error });
+    return emptyLayout;
+  }
+}
+
+function reportOf(slot: Slot, running: RuntimeSlot | undefined): Omit<TargetReport, 'pool'> {
+  const endpoint = slot.id;
+  if (slot.state !== 'ready') {
+    return { endpoint, state: 'draining', reason: 'It gets no new requests; those in flight may end.' };
+  }
+  if (running === undefined) return { endpoint, state: 'unknown', reason: 'HAProxy does not answer.' };
+  if (running.health === 'down') {
+    return { endpoint, state: 'down', reason: 'HAProxy cannot connect to it; it gets requests again when it accepts connections.' };
+  }
+  return { endpoint, state: 'up', reason: 'It gets requests.' };
+}

@@ -1,0 +1,134 @@
+/** One running HAProxy, reached over its two sockets: what it has is read, changed and read again. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { connectTimeoutMs, hostsMap, keepAliveMs, requestTimeoutMs, retries } from './configuration';
+import { runtimeCommands, type RuntimeView } from './changes';
+import { backendName, type Layout, slotName, type Unused, waitingBackends } from './layout';
+import {
+  parseConnectedSlots,
+  parseInfo,
+  parseMap,
+  parseProcesses,
+  parseServersState,
+  type ProcessInfo,
+  type RuntimeServers,
+  type RuntimeSlot,
+} from './runtime-state';
+import { ask, SocketError, tell } from './socket';
+
+export interface RuntimePaths {
+  readonly adminSocket: string;
+  readonly masterSocket: string;
+}
+
+/**
+ * After this long an old process begins no request any more: by then its idle connections have been closed, headers
+ * that had begun to arrive are there or refused, and all tries to connect are made. What is left are requests in
+ * flight and WebSockets, which may take as long as they need.
+ */
+export const oldProcessQuietMs = keepAliveMs + requestTimeoutMs + connectTimeoutMs * (retries + 1) + 1_000;
+
+const reloadWithinMs = 10_000;
+/** Above this many backends one answer about all of them is cheaper than one answer each. */
+const singleQuestionsMax = 24;
+
+export class HaproxyRuntime {
+  /** Old process → when it was seen first. */
+  private readonly oldSince = new Map<number, number>();
+
+  constructor(private readonly paths: RuntimePaths) {}
+
+  /** @returns undefined when no HAProxy runs. @throws SocketError when one runs and does not answer */
+  async process(): Promise<ProcessInfo | undefined> {
+    try {
+      return parseInfo(await ask(this.paths.adminSocket, 'show info'));
+    } catch (error) {
+      if (error instanceof SocketError && error.absent) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether a master is there although no worker answers, which then is about to start. */
+  async masterRuns(): Promise<boolean> {
+    try {
+      await ask(this.paths.masterSocket, 'show proc');
+      return true;
+    } catch (error) {
+      if (error instanceof SocketError && error.absent) return false;
+      throw error;
+    }
+  }
+
+  /** Old processes that may still begin requests, and so still use what has been removed. */
+  async unquietProcesses(): Promise<number[]> {
+    const { oldWorkers } = parseProcesses(await ask(this.paths.masterSocket, 'show proc'));
+    const now = performance.now();
+    for (const pid of this.oldSince.keys()) if (!oldWorkers.includes(pid)) this.oldSince.delete(pid);
+    for (const pid of oldWorkers) if (!this.oldSince.has(pid)) this.oldSince.set(pid, now);
+    return oldWorkers.filter((pid) => now - (this.oldSince.get(pid) ?? now) < oldProcessQuietMs);
+  }
+
+  /**
+   * Brings the running HAProxy to the layout and verifies it by reading again.
+   * @param all looks at every backend and not only at those that hold something
+   * @returns commands that would still be needed: none when the layout holds
+   */
+  async converge(layout: Layout, all: boolean): Promise<{ commands: number; left: string[]; said: string }> {
+    const { adminSocket } = this.paths;
+    const commands = runtimeCommands(layout, await this.view(layout, all));
+    if (commands.length === 0) return { commands: 0, left: [], said: '' };
+    const said = await tell(adminSocket, commands);
+    const left = runtimeCommands(layout, await this.view(layout, all));
+    return { commands: commands.length, left, said };
+  }
+
+  /** Which slots no connection uses, among those whose endpoint is gone. When HAProxy cannot tell, none. */
+  async unusedSlots(layout: Layout): Promise<Unused> {
+    const connected = new Map<number, Set<string>>();
+    try {
+      for (const number of waitingBackends(layout)) {
+        const answer = await ask(this.paths.adminSocket, `show servers conn ${backendName(number)}`);
+        connected.set(number, parseConnectedSlots(answer));
+      }
+    } catch (error) {
+      if (!(error instanceof SocketError)) throw error;
+    }
+    return (number, slot) => connected.get(number)?.has(slotName(slot)) === false;
+  }
+
+  async slots(backend: string): Promise<ReadonlyMap<string, RuntimeSlot>> {
+    const servers = parseServersState(await ask(this.paths.adminSocket, `show servers state ${backend}`));
+    return servers.get(backend) ?? new Map();
+  }
+
+  serversState(): Promise<string> {
+    return ask(this.paths.adminSocket, 'show servers state');
+  }
+
+  /** Has the master start new workers, and waits until they run with this structure. @throws Error when they do not */
+  async reload(structure: string): Promise<void> {
+    // The master executes itself anew and closes the connection, with or without an answer.
+    await ask(this.paths.masterSocket, 'reload').catch(() => '');
+    const deadline = performance.now() + reloadWithinMs;
+    for (;;) {
+      const running = await this.process().catch(() => undefined);
+      if (running?.structure === structure) return;
+      if (performance.now() > deadline) {
+        throw new Error(`HAProxy did not take up its new configuration within ${reloadWithinMs} ms; see its log.`);
+      }
+      await delay(20);
+    }
+  }
+
+  private async view(layout: Layout, all: boolean): Promise<RuntimeView> {
+    const hosts = parseMap(await ask(this.paths.adminSocket, `show map ${hostsMap}`));
+    return { servers: await this.servers(layout, all), hosts };
+  }
+
+  private async servers(layout: Layout, all: boolean): Promise<RuntimeServers> {
+    const used = layout.backends.flatMap(({ pool }, number) => (pool === null ? [] : [backendName(number)]));
+    if (all || used.length > singleQuestionsMax) return parseServersState(await this.serversState());
+    const servers = new Map<string, ReadonlyMap<string, RuntimeSlot>>();
+    for (const backend of used) servers.set(backend, await this.slots(backend));
+    return servers;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * What the load balancer asks of a proxy. Level-triggered: each call says all that shall hold, so that a call that
+ * failed half-way, or was never made because the process died, is made good by the next one.
+ */
+
+export interface Address {
+  /** IPv4 or IPv6, without brackets. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface Endpoint extends Address {
+  /** Unique within its pool, and the same for the endpoint's whole life. */
+  readonly id: string;
+  /** `draining` gets no new request; those in flight end in peace. */
+  readonly state: 'ready' | 'draining';
+}
+
+/** The endpoints that serve one app. */
+export interface Pool {
+  readonly id: string;
+  readonly endpoints: readonly Endpoint[];
+}
+
+export interface Host {
+  /** Lower-case host name without a port, or `*` for every host that nothing else matches. */
+  readonly host: string;
+  /** Id of a pool. */
+  readonly pool: string;
+}
+
+export interface ProxySpec {
+  readonly pools: readonly Pool[];
+  readonly hosts: readonly Host[];
+}
+
+export interface Applied {
+  /**
+   * No running proxy process begins a request to an endpoint that is not `ready` in the spec, nor for a host that is
+   * not in it. False while that cannot be vouched for; the next call may say true.
+   */
+  readonly settled: boolean;
+  /** What is being waited for, is wrong or found no place, in words; empty when the whole spec holds. */
+  readonly reason: string;
+}
+
+export interface TargetReport {
+  readonly pool: string;
+  readonly endpoint: string;
+  /** `down`: the spec wants it to serve and the proxy cannot connect to it. */
+  readonly state: 'up' | 'down' | 'draining' | 'unknown';
+  readonly reason: string;
+}
+
+export interface ProxyEngine {
+  /**
+   * Makes the spec hold: on disk first, so that a proxy started later serves it with everything else down, then in
+   * the running proxy, without cutting or failing a request that the change does not concern. Calls do not overlap.
+   * @throws Error when the files cannot be written
+   */
+  apply(spec: ProxySpec): Promise<Applied>;
+  /** What the proxy itself found out about the targets of one pool; `unknown` when it does not answer. */
+  targets(pool: string): Promise<TargetReport[]>;
+  close(): Promise<void>;
+}
