@@ -1,33 +1,51 @@
 /** The NATS transport alone: a server with given controllers, or a client, each on a connection of its own. */
 import { generateKeyPairSync } from 'node:crypto';
-import { Module, type Type } from '@nestjs/common';
+import { Controller, Module, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { inboxPrefix, type ServiceName } from '@alto/contracts';
+import { inboxPrefix, type InputOf, type Operation, type OutputOf, type ServiceName } from '@alto/contracts';
 import {
   AltoClient,
   AltoNatsServer,
   type AltoServerOptions,
+  type CallContext,
   CallerTokenSigner,
   CallerTokenVerifier,
   createLog,
+  Handles,
   Log,
   NatsBus,
   NestLog,
 } from '@alto/platform';
 
-const keys = generateKeyPairSync('ed25519');
+export interface CallerKeys {
+  /** As ALTO_CALLER_PUBLIC_KEYS has them. */
+  readonly publicKeys: string;
+  readonly privateKey: string;
+}
 
-/** Signs the tokens that every {@link startTransport} believes. */
-export const transportSigner = new CallerTokenSigner(
-  keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-);
-const verifier = new CallerTokenVerifier(keys.publicKey.export({ type: 'spki', format: 'pem' }).toString());
+export function newCallerKeys(): CallerKeys {
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  return {
+    publicKeys: publicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
+    privateKey: privateKey.export({ type: 'pkcs8', format: 'der' }).toString('base64'),
+  };
+}
+
+export function callerSigner({ privateKey }: CallerKeys): CallerTokenSigner {
+  return new CallerTokenSigner(privateKey);
+}
+
+const keys = newCallerKeys();
+
+/** Signs the tokens that a {@link startTransport} without keys of its own believes. */
+export const transportSigner = callerSigner(keys);
 
 export interface TransportOptions extends Partial<AltoServerOptions> {
   readonly url: string;
   readonly service: ServiceName;
   readonly controllers: readonly Type[];
   readonly credsFile?: string;
+  readonly callerPublicKeys?: string;
   readonly log?: Log;
 }
 
@@ -41,6 +59,7 @@ export interface RunningTransport {
 export async function startTransport(options: TransportOptions): Promise<RunningTransport> {
   const { service, controllers, instance = Math.random().toString(36).slice(2, 10), log = silentLog() } = options;
   const bus = startBus(options.url, service, options.credsFile, log);
+  const verifier = new CallerTokenVerifier(options.callerPublicKeys ?? keys.publicKeys);
   const server = new AltoNatsServer(bus, verifier, log, { ...options, service, instance });
   const root = class {};
   Module({ controllers: [...controllers], providers: controllers.map(() => ({ provide: Log, useValue: log })) })(root);
@@ -85,4 +104,22 @@ export function startBus(url: string, service: string, credsFile: string | undef
 
 export function silentLog(): Log {
   return createLog({ level: 'silent', service: 'test', instance: 'test', version: '0' });
+}
+
+/** A controller that serves one operation by a function. */
+export function controllerOf<O extends Operation>(
+  operation: O,
+  serve: (input: InputOf<O>, call: CallContext) => Promise<OutputOf<O>> | OutputOf<O>,
+): Type {
+  class OneOperation {
+    serve(input: InputOf<O>, call: CallContext): Promise<OutputOf<O>> | OutputOf<O> {
+      return serve(input, call);
+    }
+  }
+  const descriptor = Object.getOwnPropertyDescriptor(OneOperation.prototype, 'serve') as TypedPropertyDescriptor<
+    typeof OneOperation.prototype.serve
+  >;
+  Handles(operation)(OneOperation.prototype, 'serve', descriptor);
+  Controller()(OneOperation);
+  return OneOperation;
 }
