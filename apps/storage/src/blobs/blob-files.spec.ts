@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { newId } from '@alto/contracts';
 import { BlobFiles } from './blob-files';
-import { ObservedFileSystem, type FileCall } from './observed-filesystem';
+import { ObservedFileSystem, type FileCall } from './observed-filesystem.fake';
 import { blockBytes } from './trailer';
-import { VolatileFileSystem } from './volatile-filesystem';
+import { VolatileFileSystem } from './volatile-filesystem.fake';
 
 const project = 'prj_01k3aaaaaaaaaaaaaaaaaaaaaa';
 const createdAt = '2026-01-01T00:00:00.000Z';

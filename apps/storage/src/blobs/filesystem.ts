@@ -123,6 +123,6 @@ class NodeOpenFile implements OpenFile {
 
 /** The `code` of a file system error, such as `ENOENT`; undefined for any other error. */
 export function fileErrorCode(error: unknown): string | undefined {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  return typeof code === 'string' ? code : undefined;
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
 }

@@ -1,0 +1,4 @@
+import { bootstrap } from '@alto/platform';
+import { searchService } from './search.module';
+
+await bootstrap(searchService);

@@ -1,0 +1,236 @@
+import { createHash } from 'node:crypto';
+import { request } from 'node:http';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Bundle, type Caller, newId, storageOperations } from '@alto/contracts';
+import {
+  callerOf,
+  createDatabase,
+  eventually,
+  type NatsServer,
+  newTestProject,
+  startNats,
+  startTestService,
+  type TestDatabase,
+  type TestService,
+  tokenOf,
+} from '@alto/testing';
+import { storageService } from '../storage.module';
+import { archiveOf, archiveOfSize } from './archive.fake';
+
+const { get, list, locate } = storageOperations.bundles;
+
+let nats: NatsServer;
+let database: TestDatabase;
+let storage: TestService;
+
+beforeAll(async () => {
+  nats = await startNats();
+  database = await createDatabase({ name: 'storage', ...storageService.database! });
+  storage = await startTestService(storageService, {
+    natsUrl: nats.url,
+    databaseUrl: database.url,
+    settings: { ALTO_STORAGE_BUNDLE_BYTES_MAX: '20000000', ALTO_STORAGE_FREE_BYTES_MIN: '0', ALTO_STORAGE_UPLOAD_IDLE_MS: '500' },
+  });
+  await eventually(async () => (await fetch(`${storage.url}/readyz`)).ok, { withinMs: 30_000 });
+});
+
+afterAll(async () => {
+  await storage?.stop();
+  await database?.drop();
+  await nats?.stop();
+});
+
+const project = newTestProject();
+const developer = callerOf(project);
+
+function upload(archive: Buffer, { caller = developer, query = '', to = caller.project }: UploadOptions = {}): Promise<Response> {
+  return fetch(`${storage.url}/v1/projects/${to}/bundles${query}`, {
+    method: 'POST',
+    headers: { 'alto-caller': tokenOf(caller), 'content-type': 'application/gzip' },
+    body: new Uint8Array(archive),
+  });
+}
+
+interface UploadOptions {
+  readonly caller?: Caller;
+  readonly query?: string;
+  readonly to?: string | null;
+}
+
+async function uploaded(archive: Buffer, options?: UploadOptions): Promise<Bundle> {
+  const response = await upload(archive, options);
+  expect(response.status).toBe(201);
+  return (await response.json()) as Bundle;
+}
+
+function download(bundle: string, caller = developer): Promise<Response> {
+  return fetch(`${storage.url}/v1/projects/${caller.project}/bundles/${bundle}/content`, {
+    headers: { 'alto-caller': tokenOf(caller) },
+  });
+}
+
+function filesIn(area: string): string[] {
+  const folder = join(storage.stateDirectory, 'volume', area);
+  return readdirSync(folder, { recursive: true })
+    .map((name) => join(folder, String(name)))
+    .filter((path) => statSync(path).isFile());
+}
+
+function sha256(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+describe('bundles', () => {
+  it('comes back as it was sent, over several blocks', async () => {
+    const archive = await archiveOfSize(3_500_000);
+    const bundle = await uploaded(archive);
+    expect(bundle).toMatchObject({ project: project.id, sha256: sha256(archive), sizeBytes: archive.length, version: 1 });
+    const response = await download(bundle.id);
+    expect(response.headers.get('content-length')).toBe(String(archive.length));
+    expect(response.headers.get('etag')).toBe(`"${bundle.sha256}"`);
+    expect(Buffer.from(await response.arrayBuffer()).equals(archive)).toBe(true);
+    expect(await storage.call(get, { project: project.id, bundle: bundle.id }, developer)).toEqual(bundle);
+  });
+
+  it('is the same bundle for the same content in a project, also when sent many times at once', async () => {
+    const archive = await archiveOfSize(200_000);
+    const bundles = await Promise.all(Array.from({ length: 8 }, () => uploaded(archive)));
+    expect(new Set(bundles.map(({ id }) => id)).size).toBe(1);
+    expect((await uploaded(archive)).id).toBe(bundles[0]!.id);
+    await eventually(() => filesIn('tmp').length === 0);
+    const elsewhere = await uploaded(archive, { caller: callerOf(newTestProject()) });
+    expect(elsewhere.id).not.toBe(bundles[0]!.id);
+  });
+
+  it('checks the hash that the client names', async () => {
+    const archive = await archiveOfSize(1_000);
+    const response = await upload(archive, { query: `?sha256=${'0'.repeat(64)}` });
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ code: 'checksum_mismatch' });
+    expect((await uploaded(archive, { query: `?sha256=${sha256(archive)}` })).sha256).toBe(sha256(archive));
+  });
+
+  it('refuses what is no bundle and names the entry', async () => {
+    const evil = await archiveOf({ name: 'ok', content: 'x' }, { name: '../../etc/passwd', content: 'x' });
+    const response = await upload(evil);
+    expect(response.status).toBe(422);
+    expect(await response.json()).toMatchObject({ code: 'unprocessable', details: { entry: '../../etc/passwd' } });
+    expect((await upload(Buffer.from('no archive'))).status).toBe(415);
+    expect((await upload(Buffer.alloc(0))).status).toBe(415);
+    await eventually(() => filesIn('tmp').length === 0);
+  });
+
+  it('refuses a JSON body', async () => {
+    const response = await fetch(`${storage.url}/v1/projects/${project.id}/bundles`, {
+      method: 'POST',
+      headers: { 'alto-caller': tokenOf(developer), 'content-type': 'application/json' },
+      body: '{}',
+    });
+    expect(response.status).toBe(415);
+  });
+
+  it('refuses what is too large, told so or not', async () => {
+    const archive = await archiveOfSize(21_000_000);
+    const told = await upload(archive);
+    expect(told.status).toBe(413);
+    const chunks = new ReadableStream({
+      start(controller) {
+        for (let start = 0; start < archive.length; start += 65_536) controller.enqueue(archive.subarray(start, start + 65_536));
+        controller.close();
+      },
+    });
+    const untold = await fetch(`${storage.url}/v1/projects/${project.id}/bundles`, {
+      method: 'POST',
+      headers: { 'alto-caller': tokenOf(developer), 'content-type': 'application/gzip' },
+      body: chunks,
+      duplex: 'half',
+    } as RequestInit);
+    expect(untold.status).toBe(413);
+    await eventually(() => filesIn('tmp').length === 0);
+  });
+
+  it('leaves nothing of an upload whose client goes away or falls silent', async () => {
+    const archive = await archiveOfSize(4_000_000);
+    const before = filesIn('blobs').length;
+    for (const ending of ['gone', 'silent']) {
+      const sending = request(`${storage.url}/v1/projects/${project.id}/bundles`, {
+        method: 'POST',
+        headers: { 'alto-caller': tokenOf(developer), 'content-type': 'application/gzip', 'content-length': archive.length },
+      });
+      const closed = new Promise((resolve) => sending.on('error', () => {}).on('close', resolve));
+      sending.write(archive.subarray(0, 2_500_000));
+      await eventually(() => filesIn('tmp').length === 1);
+      if (ending === 'gone') sending.destroy();
+      await closed;
+      await eventually(() => filesIn('tmp').length === 0);
+    }
+    expect(filesIn('blobs').length).toBe(before);
+  });
+
+  it('never ends a read of a damaged file as if it were whole, and is mended by the same content', async () => {
+    const archive = await archiveOfSize(3_000_000);
+    const bundle = await uploaded(archive);
+    const path = filesIn('blobs').find((file) => readFileSync(file).subarray(0, archive.length).equals(archive))!;
+    const content = readFileSync(path);
+    content[2_500_000]! ^= 1;
+    writeFileSync(path, content);
+    await expect((await download(bundle.id)).arrayBuffer()).rejects.toThrow();
+    content[10]! ^= 1;
+    writeFileSync(path, content);
+    const atOnce = await download(bundle.id);
+    expect(atOnce.status).toBe(500);
+    expect(await atOnce.json()).toMatchObject({ code: 'corrupt_data' });
+    const metrics = await (await fetch(`${storage.url}/metrics`)).text();
+    expect(metrics).toMatch(/alto_storage_corrupt_reads_total [2-9]/);
+    expect((await uploaded(archive)).id).toBe(bundle.id);
+    expect(Buffer.from(await (await download(bundle.id)).arrayBuffer()).equals(archive)).toBe(true);
+  });
+
+  it('lists page by page, newest first', async () => {
+    const caller = callerOf(newTestProject());
+    const ids: string[] = [];
+    for (let count = 0; count < 5; count++) ids.unshift((await uploaded(await archiveOfSize(100), { caller })).id);
+    const listed: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await storage.call(list, { project: caller.project!, limit: 2, cursor }, caller);
+      expect(page.items.length).toBeLessThanOrEqual(2);
+      listed.push(...page.items.map(({ id }) => id));
+      cursor = page.nextCursor;
+    } while (cursor !== undefined);
+    expect(listed).toEqual(ids);
+  });
+
+  it('is a wall between projects', async () => {
+    const bundle = await uploaded(await archiveOfSize(100));
+    const stranger = callerOf(newTestProject());
+    const address = { project: stranger.project!, bundle: bundle.id };
+    await expect(storage.call(get, address, stranger)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(storage.call(get, { ...address, project: project.id }, stranger)).rejects.toMatchObject({ code: 'not_found' });
+    expect((await download(bundle.id, stranger)).status).toBe(404);
+    expect((await upload(await archiveOfSize(100), { caller: stranger, to: project.id })).status).toBe(404);
+    expect((await storage.call(list, { project: stranger.project! }, stranger)).items).toEqual([]);
+    await expect(storage.call(locate, address)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('asks for a token, and for the right to write', async () => {
+    const bare = await fetch(`${storage.url}/v1/projects/${project.id}/bundles`, { method: 'POST', body: 'x' });
+    expect(bare.status).toBe(401);
+    expect((await upload(await archiveOfSize(100), { caller: callerOf(project, 'viewer') })).status).toBe(403);
+  });
+
+  it('gives an agent an address that serves this bundle alone, for a while', async () => {
+    const archive = await archiveOfSize(100_000);
+    const bundle = await uploaded(archive);
+    const located = await eventually(() => storage.call(locate, { project: project.id, bundle: bundle.id }));
+    expect(located).toMatchObject({ sha256: bundle.sha256, sizeBytes: archive.length });
+    const fetched = await fetch(located.url);
+    expect(Buffer.from(await fetched.arrayBuffer()).equals(archive)).toBe(true);
+    const expired = located.url.replace(/expires=\d+/, 'expires=1');
+    expect((await fetch(expired)).status).toBe(403);
+    expect((await fetch(located.url.replace(/key=[^&]+/, 'key=other'))).status).toBe(403);
+    expect((await fetch(located.url.replace(/blob_[^/]+/, newId('blob')))).status).toBe(403);
+    expect((await fetch(located.url.replace(/&signature=.*/, ''))).status).toBe(400);
+  });
+});
