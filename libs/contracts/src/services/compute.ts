@@ -193,7 +193,8 @@ export const endpointSetSchema = z.object({
   generation: z.number().int(),
   /** The app is gone and its routes with it. */
   deleted: z.boolean(),
-  endpoints: z.array(endpointSchema).max(1_000),
+  /** Of up to 1,000 replicas and the surge. */
+  endpoints: z.array(endpointSchema).max(2_000),
 });
 export type EndpointSet = z.infer<typeof endpointSetSchema>;
 
@@ -334,6 +335,10 @@ export const computeOperations = {
         name: z.string().min(1).max(200),
         agentVersion: z.string().max(60),
         capacity: resourcesSchema,
+        /** Starts of the agent, counted on its disk. With `sequence` it orders reports, which may overtake each other. */
+        incarnation: z.number().int().min(0).default(0),
+        /** Reports of this incarnation: one more with each. */
+        sequence: z.number().int().min(0).default(0),
         /** Highest generation that the agent has on its disk. */
         seenGeneration: z.number().int(),
         instances: z.array(observedInstanceSchema).max(2_000),
@@ -362,6 +367,11 @@ export const computeOperations = {
         proxy: z.string().min(1).max(60),
         /** 0 asks for everything. */
         appliedGeneration: z.number().int().min(0),
+        /**
+         * Instances that are `draining`, or left the sets a moment ago, and still have requests in flight here. An empty
+         * list lets compute stop them at once; left out, it waits the whole drain time.
+         */
+        busy: z.array(z.string().max(60)).max(5_000).optional(),
       }),
       output: z.object({
         /** Highest generation of the sets in this answer: what the proxy reports once they are applied. */

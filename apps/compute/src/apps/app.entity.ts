@@ -1,0 +1,44 @@
+import type { AppSpec } from '@alto/contracts';
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { AppStatus } from '../placement/snapshot';
+
+@Entity('app')
+export class AppEntity {
+  @PrimaryColumn('text')
+  id!: string;
+
+  @Column('text')
+  project!: string;
+
+  /** As the gateway called it when the app was last put; part of the app's default host name. */
+  @Column('text')
+  projectName!: string;
+
+  @Column('text')
+  name!: string;
+
+  @Column('jsonb')
+  spec!: AppSpec;
+
+  /** Id of the revision that instances should be of. */
+  @Column('text')
+  revision!: string;
+
+  @Column('integer')
+  revisionNumber!: number;
+
+  @Column('integer')
+  version!: number;
+
+  @Column('boolean')
+  deleting!: boolean;
+
+  @Column('jsonb')
+  status!: AppStatus;
+
+  @Column('timestamptz')
+  createdAt!: Date;
+
+  @Column('timestamptz')
+  updatedAt!: Date;
+}

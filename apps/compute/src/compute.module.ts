@@ -1,0 +1,51 @@
+import { Module } from '@nestjs/common';
+import { AppsController } from './apps/apps.controller';
+import { AppsService } from './apps/apps.service';
+import { AppsStore } from './apps/apps.store';
+import { EndpointsService } from './endpoints/endpoints.service';
+import { EndpointsStore } from './endpoints/endpoints.store';
+import { ProxiesController } from './endpoints/proxies.controller';
+import { ProxiesStore } from './endpoints/proxies.store';
+import { InstancesController } from './instances/instances.controller';
+import { InstancesService } from './instances/instances.service';
+import { InstancesStore } from './instances/instances.store';
+import { LogsController } from './logs/logs.controller';
+import { LogsService } from './logs/logs.service';
+import { NodesController } from './nodes/nodes.controller';
+import { NodesService } from './nodes/nodes.service';
+import { NodesStore } from './nodes/nodes.store';
+import { Nudges } from './nudges';
+import { Cluster, ClusterPort } from './reconciler/cluster';
+import { Reconciler } from './reconciler/reconciler';
+import { RevisionsController } from './revisions/revisions.controller';
+import { RevisionsService } from './revisions/revisions.service';
+import { RevisionsStore } from './revisions/revisions.store';
+
+@Module({
+  controllers: [
+    AppsController,
+    InstancesController,
+    LogsController,
+    NodesController,
+    ProxiesController,
+    RevisionsController,
+  ],
+  providers: [
+    AppsService,
+    AppsStore,
+    EndpointsService,
+    EndpointsStore,
+    InstancesService,
+    InstancesStore,
+    LogsService,
+    NodesService,
+    NodesStore,
+    Nudges,
+    ProxiesStore,
+    Reconciler,
+    RevisionsService,
+    RevisionsStore,
+    { provide: ClusterPort, useClass: Cluster },
+  ],
+})
+export class ComputeModule {}

@@ -1,0 +1,22 @@
+/** Everything of compute's own database. */
+import { AppEntity } from './apps/app.entity';
+import { EndpointCounterEntity } from './endpoints/endpoint-counter.entity';
+import { EndpointSetEntity } from './endpoints/endpoint-set.entity';
+import { ProxyEntity } from './endpoints/proxy.entity';
+import { InstanceEntity } from './instances/instance.entity';
+import { Compute0001 } from './migrations/0001-compute';
+import { NodeEntity } from './nodes/node.entity';
+import { RevisionEntity } from './revisions/revision.entity';
+
+export const computeDatabase = {
+  entities: [
+    AppEntity,
+    EndpointCounterEntity,
+    EndpointSetEntity,
+    InstanceEntity,
+    NodeEntity,
+    ProxyEntity,
+    RevisionEntity,
+  ],
+  migrations: [Compute0001],
+};

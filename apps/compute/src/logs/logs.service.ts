@@ -1,0 +1,77 @@
+/** Logs stay on the machines where they are written: each agent is asked for its part. */
+import { Injectable } from '@nestjs/common';
+import { AltoError, type computeOperations, type InputOf, type LogLine, nodeAgentOperations, type OutputOf } from '@alto/contracts';
+import { AltoClient, Clock, Database } from '@alto/platform';
+import { AppsService } from '../apps/apps.service';
+import { InstancesService } from '../instances/instances.service';
+import { decodePositions, encodePositions } from './log-cursor';
+import { mergeLines } from './merge';
+
+type Request = InputOf<typeof computeOperations.logs.read>;
+type Page = OutputOf<typeof computeOperations.logs.read>;
+
+/** Instances whose logs are merged at most; one of more can be named by itself. */
+export const mergedInstancesMax = 100;
+const agentTimeoutMs = 5_000;
+const agentPatienceMs = 500;
+
+interface Part {
+  readonly node: string;
+  readonly lines: readonly LogLine[];
+  readonly cursor: string | undefined;
+}
+
+@Injectable()
+export class LogsService {
+  constructor(
+    private readonly database: Database,
+    private readonly apps: AppsService,
+    private readonly instances: InstancesService,
+    private readonly client: AltoClient,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Without a cursor the last lines; with one, what was written since. @throws AltoError not_found, invalid_request */
+  async read(request: Request): Promise<Page> {
+    const app = await this.apps.find(request);
+    const before = decodePositions(request.cursor);
+    const byNode = await this.instancesByNode(app.id, request.instance);
+    const isTail = request.cursor === undefined;
+    // Lines that a cursor has passed are never read again, so each part is asked for no more than can be returned.
+    const linesEach = isTail ? request.lines : Math.max(1, Math.floor(request.lines / Math.max(1, byNode.size)));
+    const parts = await Promise.all([...byNode].map(([node, instances]) => this.readPart(node, instances, linesEach, before[node])));
+    const lines = mergeLines(parts.map((part) => part.lines));
+    const positions = parts.flatMap(({ node, cursor }) => (cursor === undefined ? [] : [[node, cursor] as const]));
+    return {
+      lines: isTail ? lines.slice(-request.lines) : lines,
+      cursor: encodePositions({ ...before, ...Object.fromEntries(positions) }),
+    };
+  }
+
+  private async instancesByNode(app: string, only: string | undefined): Promise<Map<string, string[]>> {
+    const placed = await this.instances.placed(this.database.manager, app, mergedInstancesMax);
+    const wanted = only === undefined ? placed : placed.filter(({ id }) => id === only);
+    if (only !== undefined && wanted.length === 0) {
+      throw new AltoError('not_found', { message: `The app has no instance ${only} on a node.`, field: 'instance' });
+    }
+    const byNode = new Map<string, string[]>();
+    for (const { id, node } of wanted) {
+      if (node !== null) byNode.set(node, [...(byNode.get(node) ?? []), id]);
+    }
+    return byNode;
+  }
+
+  /** A machine that does not answer costs its own lines only; the reader is told, and goes on where it was. */
+  private async readPart(node: string, instances: string[], lines: number, cursor: string | undefined): Promise<Part> {
+    const options = { instance: node, timeoutMs: agentTimeoutMs, patienceMs: agentPatienceMs };
+    try {
+      const page = await this.client.call(nodeAgentOperations.logs.read, { instances, lines, cursor }, options);
+      return { node, lines: page.lines, cursor: page.cursor };
+    } catch (error) {
+      if (!(error instanceof AltoError) || !error.retryable) throw error;
+      const text = `the agent of node ${node} does not answer, so these lines are missing: ${error.message}`;
+      const notice: LogLine = { instance: instances[0] ?? node, stream: 'alto', time: this.clock.now().toISOString(), text };
+      return { node, lines: [notice], cursor };
+    }
+  }
+}

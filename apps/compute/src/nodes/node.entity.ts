@@ -1,0 +1,51 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { bigintAsNumber } from '../columns';
+
+@Entity('node')
+export class NodeEntity {
+  @PrimaryColumn('text')
+  id!: string;
+
+  @Column('text')
+  name!: string;
+
+  @Column('text')
+  agentVersion!: string;
+
+  @Column('integer')
+  cpuMillis!: number;
+
+  @Column('bigint', { transformer: bigintAsNumber })
+  memoryBytes!: number;
+
+  @Column('text')
+  state!: 'ready' | 'suspect' | 'lost';
+
+  /** Order of the agent's reports: those that are not after the last one are refused. */
+  @Column('integer')
+  incarnation!: number;
+
+  @Column('bigint', { transformer: bigintAsNumber })
+  sequence!: number;
+
+  /** Accepted reports, whatever any clock says. */
+  @Column('bigint', { transformer: bigintAsNumber })
+  heartbeats!: number;
+
+  /** Of the set of instances that the agent is to run. */
+  @Column('bigint', { transformer: bigintAsNumber })
+  generation!: number;
+
+  /** Fencing number of the lease under which the set was last changed. */
+  @Column('bigint', { transformer: bigintAsNumber })
+  fencing!: number;
+
+  @Column('integer')
+  version!: number;
+
+  @Column('timestamptz')
+  lastSeenAt!: Date;
+
+  @Column('timestamptz')
+  createdAt!: Date;
+}

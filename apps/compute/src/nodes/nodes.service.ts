@@ -1,0 +1,239 @@
+/** Nodes: their agents report here and learn what to run; the reconciler judges from their silence who is lost. */
+import { Inject, Injectable } from '@nestjs/common';
+import {
+  AltoError,
+  computeEvents,
+  type computeOperations,
+  type DesiredInstance,
+  type InputOf,
+  type Node,
+  type OutputOf,
+} from '@alto/contracts';
+import { Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
+import type { EntityManager } from 'typeorm';
+import type { ComputeConfig } from '../config';
+import { decodeCursor, pageOfRows } from '../cursors';
+import { InstancesService } from '../instances/instances.service';
+import { Nudges } from '../nudges';
+import type { NodeView } from '../placement/snapshot';
+import { RevisionsService } from '../revisions/revisions.service';
+import { instructionOf } from './instructions';
+import type { NodeEntity } from './node.entity';
+import { NodesStore } from './nodes.store';
+import { isNews } from './report-order';
+
+type Report = InputOf<typeof computeOperations.nodes.sync>;
+type Instructions = OutputOf<typeof computeOperations.nodes.sync>;
+
+@Injectable()
+export class NodesService {
+  constructor(
+    @Inject(CONFIG) private readonly config: ComputeConfig,
+    private readonly database: Database,
+    private readonly store: NodesStore,
+    private readonly instances: InstancesService,
+    private readonly revisions: RevisionsService,
+    private readonly outbox: Outbox,
+    private readonly nudges: Nudges,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  async list({ limit, cursor }: { limit: number; cursor?: string | undefined }): Promise<OutputOf<typeof computeOperations.nodes.list>> {
+    const { manager } = this.database;
+    const rows = await this.store.page(manager, decodeCursor(cursor, 'string'), limit + 1);
+    const used = await this.used(manager, rows);
+    return pageOfRows(rows, limit, (row) => nodeOf(row, used.get(row.id) ?? nothing, this.reasonOf(row)), ({ id }) => id);
+  }
+
+  /**
+   * Takes in a report and answers with everything the agent is to run. The node's row is locked throughout, and the
+   * reconciler locks it before it changes the set: so set and generation belong together, and a reconciler that has
+   * lost its lease can have changed neither.
+   */
+  async sync(report: Report): Promise<Instructions> {
+    return this.database.transaction(async (transaction) => {
+      const node = await this.lockOrJoin(transaction, report);
+      this.refuseOvertaken(node, report);
+      const isBack = node.state === 'lost' || node.heartbeats === 0;
+      const heard = this.hear(node, report);
+      await this.store.save(transaction, heard);
+      if (isBack) await this.announce(transaction, computeEvents.nodeReady, heard);
+      const hasNews = await this.instances.observe(transaction, node.id, report.instances, report.seenGeneration);
+      const isChanged = hasNews || node.state !== 'ready' || node.cpuMillis !== heard.cpuMillis || node.memoryBytes !== heard.memoryBytes;
+      if (isChanged) this.database.afterCommit(transaction, () => this.nudges.reconciler());
+      return this.instructions(transaction, heard);
+    });
+  }
+
+  /** Every node as the planner sees it, and the counters from which silence is told. */
+  async survey(manager: EntityManager): Promise<{ views: NodeView[]; heartbeats: Map<string, number> }> {
+    const rows = await this.store.all(manager);
+    return {
+      views: rows.map(({ id, name, state, cpuMillis, memoryBytes }) => ({ id, name, state, capacity: { cpuMillis, memoryBytes } })),
+      heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
+    };
+  }
+
+  /** State that a node of that silence should be in; a lost one is back only when it reports. */
+  judge(view: Pick<NodeView, 'state'>, silentMs: number): NodeView['state'] {
+    if (view.state === 'lost' || silentMs >= this.config.ALTO_NODE_LOST_AFTER_MS) return 'lost';
+    return silentMs >= this.config.ALTO_NODE_SUSPECT_AFTER_MS ? 'suspect' : 'ready';
+  }
+
+  /** Records the judgement, unless the node has been heard meanwhile. @param heartbeats the counter that was judged */
+  async settle(transaction: EntityManager, id: string, state: NodeView['state'], heartbeats: number): Promise<void> {
+    const node = await this.store.lock(transaction, id);
+    if (node === null || node.heartbeats !== heartbeats || node.state === state) return;
+    const settled: NodeEntity = { ...node, state, version: node.version + 1 };
+    await this.store.save(transaction, settled);
+    this.log.info('A node has changed its state', { node: node.name, from: node.state, to: state });
+    if (state === 'lost') await this.announce(transaction, computeEvents.nodeLost, settled);
+  }
+
+  /**
+   * Locks nodes whose sets are about to change and gives each set a new generation.
+   * @param placing nodes that are to take new instances: each must still be ready
+   * @returns new generations by node id
+   * @throws AltoError conflict when a node cannot take them any more
+   */
+  async nextSets(
+    transaction: EntityManager,
+    ids: Iterable<string>,
+    placing: ReadonlySet<string>,
+    fencing: number,
+  ): Promise<Map<string, number>> {
+    const nodes = await this.store.lockAll(transaction, [...new Set(ids)]);
+    const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ id }) => id));
+    if ([...placing].some((id) => !ready.has(id))) throw new AltoError('conflict', 'A node has been lost while an instance was placed on it.');
+    const generations = new Map<string, number>();
+    for (const node of nodes) {
+      const generation = node.generation + 1;
+      await this.store.save(transaction, { ...node, generation, fencing });
+      generations.set(node.id, generation);
+    }
+    return generations;
+  }
+
+  private async lockOrJoin(transaction: EntityManager, report: Report): Promise<NodeEntity> {
+    const known = await this.store.lock(transaction, report.node);
+    if (known !== null) return known;
+    const at = this.clock.now();
+    await this.store.insert(transaction, {
+      id: report.node,
+      name: report.name,
+      agentVersion: report.agentVersion,
+      ...report.capacity,
+      state: 'ready',
+      incarnation: report.incarnation,
+      sequence: report.sequence,
+      heartbeats: 0,
+      generation: 0,
+      fencing: 0,
+      version: 0,
+      lastSeenAt: at,
+      createdAt: at,
+    });
+    this.log.info('A node has joined', { node: report.name });
+    return (await this.store.lock(transaction, report.node))!;
+  }
+
+  private refuseOvertaken(node: NodeEntity, report: Report): void {
+    const silentMs = this.clock.nowMs() - node.lastSeenAt.getTime();
+    if (isNews(report, node, silentMs, this.config.ALTO_NODE_LOST_AFTER_MS)) return;
+    throw new AltoError('stale_writer', {
+      message: `A newer report of node ${node.name} has been taken in already.`,
+      nextStep: 'If two agents use the same data folder, stop one of them.',
+    });
+  }
+
+  private hear(node: NodeEntity, report: Report): NodeEntity {
+    const changes = node.state !== 'ready' || node.heartbeats === 0;
+    return {
+      ...node,
+      name: report.name,
+      agentVersion: report.agentVersion,
+      ...report.capacity,
+      state: 'ready',
+      incarnation: report.incarnation,
+      sequence: report.sequence,
+      heartbeats: node.heartbeats + 1,
+      // After the database was set back the agent knows a newer set than we do; ours counts on from there.
+      generation: report.seenGeneration > node.generation ? report.seenGeneration + 1 : node.generation,
+      version: changes ? node.version + 1 : node.version,
+      lastSeenAt: this.clock.now(),
+    };
+  }
+
+  private async instructions(transaction: EntityManager, node: NodeEntity): Promise<Instructions> {
+    const rows = await this.instances.onNode(transaction, node.id);
+    const revisions = await this.revisions.byIds(
+      transaction,
+      rows.map(({ revision }) => revision),
+    );
+    const instances = rows
+      .map((row) => instructionOf(row, revisions.get(row.revision), row.appName))
+      .filter((instruction): instruction is DesiredInstance => instruction !== null);
+    return { generation: node.generation, fencingToken: node.fencing, instances };
+  }
+
+  private async announce(
+    transaction: EntityManager,
+    event: typeof computeEvents.nodeReady | typeof computeEvents.nodeLost,
+    node: NodeEntity,
+  ): Promise<void> {
+    const used = await this.used(transaction, [node]);
+    await this.outbox.append(transaction, event, {
+      project: null,
+      resource: node.id,
+      resourceVersion: node.version,
+      data: { node: nodeOf(node, used.get(node.id) ?? nothing, this.reasonOf(node)) },
+    });
+  }
+
+  private reasonOf(node: NodeEntity): string {
+    const silentS = Math.max(0, Math.round((this.clock.nowMs() - node.lastSeenAt.getTime()) / 1000));
+    if (node.state === 'ready') return 'its agent reports';
+    if (node.state === 'suspect') return `its agent has not reported for ${silentS} s; nothing new is placed on it`;
+    return `its agent has not reported for ${silentS} s; its instances are replaced where others can take them`;
+  }
+
+  private async used(manager: EntityManager, nodes: readonly NodeEntity[]): Promise<Map<string, Node['used']>> {
+    const usage = await this.instances.usage(
+      manager,
+      nodes.map(({ id }) => id),
+    );
+    const revisions = await this.revisions.byIds(
+      manager,
+      usage.map(({ revision }) => revision),
+    );
+    const used = new Map<string, Node['used']>();
+    for (const { node, revision, count } of usage) {
+      const { cpuMillis, memoryBytes } = revisions.get(revision)?.template.resources ?? nothing;
+      const sum = used.get(node) ?? nothing;
+      used.set(node, {
+        cpuMillis: sum.cpuMillis + cpuMillis * count,
+        memoryBytes: sum.memoryBytes + memoryBytes * count,
+        instances: sum.instances + count,
+      });
+    }
+    return used;
+  }
+}
+
+const nothing = { cpuMillis: 0, memoryBytes: 0, instances: 0 };
+
+function nodeOf(row: NodeEntity, used: Node['used'], reason: string): Node {
+  return {
+    id: row.id,
+    name: row.name,
+    state: row.state,
+    reason,
+    agentVersion: row.agentVersion,
+    capacity: { cpuMillis: row.cpuMillis, memoryBytes: row.memoryBytes },
+    used,
+    version: row.version,
+    lastSeenAt: row.lastSeenAt.toISOString(),
+    createdAt: row.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,27 @@
+/** Scorers rank the machines that may take an instance; the first one that tells two apart decides. */
+import { free, type NodeUse } from './occupancy';
+import type { RevisionView } from './snapshot';
+
+export interface Placing {
+  readonly app: string;
+  readonly revision: RevisionView;
+}
+
+/** The lower, the better. */
+export type Scorer = (use: NodeUse, placing: Placing) => number;
+
+/** A machine on which this very version was given up is the last choice for it. */
+export const failedHere: Scorer = (use, { revision }) => use.failures.get(revision.id) ?? 0;
+
+/** Instances of an app keep apart, so that the loss of a machine takes few of them. */
+export const spread: Scorer = (use, { app }) => use.byApp.get(app) ?? 0;
+
+/** Then the machine that stays emptiest, by its scarcer resource. In steps, so that noise does not decide. */
+export const leastLoaded: Scorer = (use, { revision }) => {
+  const { cpuMillis, memoryBytes } = free(use);
+  const cpuLeft = (cpuMillis - revision.resources.cpuMillis) / use.node.capacity.cpuMillis;
+  const memoryLeft = (memoryBytes - revision.resources.memoryBytes) / use.node.capacity.memoryBytes;
+  return -Math.round(Math.min(cpuLeft, memoryLeft) * 100);
+};
+
+export const scorers: readonly Scorer[] = [failedHere, spread, leastLoaded];

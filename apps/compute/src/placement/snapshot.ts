@@ -1,0 +1,98 @@
+/** What the planner sees: one moment of the cluster, as plain values. Times are Unix milliseconds. */
+import type { InstanceState } from '../instances/instance.state';
+
+export interface Resources {
+  readonly cpuMillis: number;
+  readonly memoryBytes: number;
+}
+
+export interface NodeView {
+  readonly id: string;
+  readonly name: string;
+  readonly state: 'ready' | 'suspect' | 'lost';
+  readonly capacity: Resources;
+}
+
+export interface RevisionView {
+  readonly id: string;
+  readonly number: number;
+  readonly resources: Resources;
+  /** Size of the revision in an agent's instructions. */
+  readonly setBytes: number;
+}
+
+export interface InstanceView {
+  readonly id: string;
+  readonly app: string;
+  readonly revision: string;
+  /** Null while no machine can take it. */
+  readonly node: string | null;
+  readonly state: InstanceState;
+  readonly reason: string;
+  /** It shall go; how far that has come is told by its state. */
+  readonly retiring: boolean;
+  readonly address: { readonly ip: string; readonly port: number } | null;
+  readonly version: number;
+  readonly createdAt: number;
+  /** When it entered its state. */
+  readonly stateAt: number;
+  /** Generation in which proxies were first told to send it requests; null when never, or not any more. */
+  readonly joinedGeneration: number | null;
+  /** Generation in which proxies were told to send it no more requests. */
+  readonly leftGeneration: number | null;
+  /** Until when requests in flight may take; null before every proxy has let go. */
+  readonly drainUntil: number | null;
+}
+
+export interface EndpointView {
+  readonly instance: string;
+  readonly ip: string;
+  readonly port: number;
+  readonly state: 'ready' | 'draining';
+}
+
+export interface AppStatus {
+  readonly state: 'running' | 'progressing' | 'degraded' | 'stopped' | 'deleting';
+  readonly reason: string;
+  readonly desired: number;
+  readonly ready: number;
+  readonly updated: number;
+}
+
+export interface AppView {
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  /** 0 for an app that is being deleted. */
+  readonly replicas: number;
+  readonly deleting: boolean;
+  /** Revision that every instance should be of. */
+  readonly target: RevisionView;
+  readonly status: AppStatus;
+  /** What proxies were last told, ordered by instance; null when they have not heard of the app. */
+  readonly endpoints: readonly EndpointView[] | null;
+}
+
+/** A proxy whose registration has not expired. */
+export interface ProxyView {
+  readonly id: string;
+  readonly appliedGeneration: number;
+  /** Instances out of rotation that still have requests in flight; null when the proxy cannot tell. */
+  readonly busy: ReadonlySet<string> | null;
+}
+
+export interface Snapshot {
+  readonly nodes: readonly NodeView[];
+  readonly apps: readonly AppView[];
+  readonly instances: readonly InstanceView[];
+  /** Revisions that instances are of, by id. */
+  readonly revisions: ReadonlyMap<string, RevisionView>;
+  readonly proxies: readonly ProxyView[];
+}
+
+/** How the planner behaves; from the service's configuration. */
+export interface PlanLimits {
+  readonly drainMs: number;
+  /** How long an instance that its agent has given up stays before another one is tried. */
+  readonly failedHoldMs: number;
+}

@@ -1,0 +1,139 @@
+/** The cluster as the reconciler reads and writes it: one snapshot in, one app's plan out, each in a transaction. */
+import { Injectable } from '@nestjs/common';
+import { Clock, Database, type Lease } from '@alto/platform';
+import type { EntityManager } from 'typeorm';
+import type { AppEntity } from '../apps/app.entity';
+import { AppsService } from '../apps/apps.service';
+import { EndpointsService } from '../endpoints/endpoints.service';
+import { InstancesService } from '../instances/instances.service';
+import { NodesService } from '../nodes/nodes.service';
+import { Nudges } from '../nudges';
+import type { AppPlan } from '../placement/planner';
+import type { AppView, NodeView, RevisionView, Snapshot } from '../placement/snapshot';
+import type { RevisionEntity } from '../revisions/revision.entity';
+import { RevisionsService } from '../revisions/revisions.service';
+
+/** What is heard of the cluster's members, to tell their silence from. */
+export interface Heartbeats {
+  readonly nodes: readonly NodeView[];
+  readonly ofNodes: ReadonlyMap<string, number>;
+  readonly ofProxies: ReadonlyMap<string, number>;
+}
+
+/** What the reconciler needs of the world; tests wrap it to let each step fail in turn. */
+export abstract class ClusterPort {
+  abstract heartbeats(): Promise<Heartbeats>;
+  abstract snapshot(): Promise<Snapshot>;
+  abstract settleNode(lease: Lease, id: string, state: NodeView['state'], heartbeats: number): Promise<void>;
+  abstract expireProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void>;
+  /** @throws AltoError conflict when what the plan rests on has changed, stale_writer when the lease is lost */
+  abstract commit(lease: Lease, plan: AppPlan): Promise<void>;
+  abstract prune(lease: Lease): Promise<void>;
+}
+
+@Injectable()
+export class Cluster extends ClusterPort {
+  constructor(
+    private readonly database: Database,
+    private readonly apps: AppsService,
+    private readonly revisions: RevisionsService,
+    private readonly instances: InstancesService,
+    private readonly nodes: NodesService,
+    private readonly endpoints: EndpointsService,
+    private readonly nudges: Nudges,
+    readonly clock: Clock,
+  ) {
+    super();
+  }
+
+  async heartbeats(): Promise<Heartbeats> {
+    const { manager } = this.database;
+    const [nodes, proxies] = [await this.nodes.survey(manager), await this.endpoints.registered(manager)];
+    return { nodes: nodes.views, ofNodes: nodes.heartbeats, ofProxies: proxies.heartbeats };
+  }
+
+  snapshot(): Promise<Snapshot> {
+    return this.database.transaction((transaction) => this.read(transaction), { isolation: 'REPEATABLE READ' });
+  }
+
+  settleNode(lease: Lease, id: string, state: NodeView['state'], heartbeats: number): Promise<void> {
+    return lease.transaction((transaction) => this.nodes.settle(transaction, id, state, heartbeats));
+  }
+
+  expireProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void> {
+    return lease.transaction((transaction) => this.endpoints.expire(transaction, judged));
+  }
+
+  commit(lease: Lease, plan: AppPlan): Promise<void> {
+    return lease.transaction((transaction) => this.write(transaction, lease.token, plan));
+  }
+
+  prune(lease: Lease): Promise<void> {
+    return lease.transaction((transaction) => this.endpoints.prune(transaction));
+  }
+
+  private async read(transaction: EntityManager): Promise<Snapshot> {
+    const apps = await this.apps.all(transaction);
+    const instances = await this.instances.views(transaction);
+    const used = [...apps.map(({ revision }) => revision), ...instances.map(({ revision }) => revision)];
+    const rows = await this.revisions.byIds(transaction, used);
+    const revisions = new Map([...rows].map(([id, row]) => [id, revisionView(row)]));
+    const told = await this.endpoints.told(transaction);
+    return {
+      nodes: (await this.nodes.survey(transaction)).views,
+      proxies: (await this.endpoints.registered(transaction)).views,
+      apps: apps.flatMap((app) => appView(app, revisions, told)),
+      instances,
+      revisions,
+    };
+  }
+
+  /** Locks in the order app, nodes, counter, instances, as everybody does, so that no two writers wait for each other. */
+  private async write(transaction: EntityManager, fencing: number, plan: AppPlan): Promise<void> {
+    const app = await this.apps.lockForPlan(transaction, plan.app.id, plan.app.version);
+    const { changed, placing } = nodesOf(plan);
+    const setGenerations = await this.nodes.nextSets(transaction, changed, placing, fencing);
+    const endpointGeneration = await this.tell(transaction, app, plan);
+    const revisionNumbers = new Map([[plan.app.target.id, plan.app.target.number]]);
+    await this.instances.carryOut(transaction, plan, { app, revisionNumbers, setGenerations, endpointGeneration });
+    if (plan.status !== null) await this.apps.recordStatus(transaction, app, plan.status);
+    if (plan.deleteApp) await this.apps.remove(transaction, app);
+    this.database.afterCommit(transaction, () => this.nudges.nodes(changed));
+  }
+
+  private async tell(transaction: EntityManager, app: AppEntity, { endpoints, deleteApp }: AppPlan): Promise<number | null> {
+    if (endpoints === null && !deleteApp) return null;
+    const proxies = await this.endpoints.registered(transaction);
+    this.database.afterCommit(transaction, () => this.nudges.proxies(proxies.heartbeats.keys()));
+    return this.endpoints.tell(transaction, app, endpoints ?? [], deleteApp);
+  }
+}
+
+function revisionView({ id, number, template, setBytes }: RevisionEntity): RevisionView {
+  return { id, number, resources: template.resources, setBytes };
+}
+
+function appView(
+  app: AppEntity,
+  revisions: ReadonlyMap<string, RevisionView>,
+  told: ReadonlyMap<string, AppView['endpoints']>,
+): AppView[] {
+  const target = revisions.get(app.revision);
+  if (target === undefined) return [];
+  const { id, name, version, deleting, status, spec } = app;
+  const replicas = deleting ? 0 : spec.replicas;
+  return [{ id, name, version, deleting, status, replicas, target, endpoints: told.get(id) ?? null }];
+}
+
+/** Nodes whose sets the plan changes, and those among them that are to take something new. */
+function nodesOf(plan: AppPlan): { changed: Set<string>; placing: Set<string> } {
+  const placed = [
+    ...plan.start.map(({ node }) => node),
+    ...plan.change.filter(({ before, after }) => before.node !== after.node).map(({ after }) => after.node),
+  ].filter((node) => node !== null);
+  const ended = [
+    ...plan.change.filter(({ instructs }) => instructs).map(({ after }) => after.node),
+    ...plan.remove.map(({ node }) => node),
+  ].filter((node) => node !== null);
+  return { changed: new Set([...placed, ...ended]), placing: new Set(placed) };
+}

@@ -1,0 +1,137 @@
+/**
+ * Makes the cluster what it should be, one instance of compute at a time. Nothing is remembered between two passes
+ * but for how long others have been silent: whoever takes the lease over goes on from what the database says.
+ */
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { AltoError } from '@alto/contracts';
+import { Clock, CONFIG, type Lease, Leases, Log, NatsBus } from '@alto/platform';
+import type { ComputeConfig } from '../config';
+import { NodesService } from '../nodes/nodes.service';
+import { SilenceWatch } from '../nodes/silence';
+import { Nudges } from '../nudges';
+import { plan, type Plan } from '../placement/planner';
+import type { PlanLimits } from '../placement/snapshot';
+import { Bell } from './bell';
+import { ClusterPort } from './cluster';
+
+/** How often silence is judged. */
+const lookEveryMs = 1_000;
+/** How often proxies are asked whether requests are still in flight to an instance that drains. */
+const askEveryMs = 300;
+const failureWaitMs = 500;
+/** Plans in a row without a look at who is silent; each is made from what the one before has committed. */
+const roundsPerPassMax = 20;
+const pruneEveryMs = 3_600_000;
+
+@Injectable()
+export class Reconciler implements OnModuleInit {
+  private readonly bell = new Bell();
+
+  constructor(
+    @Inject(CONFIG) private readonly config: ComputeConfig,
+    private readonly leases: Leases,
+    private readonly cluster: ClusterPort,
+    private readonly nodes: NodesService,
+    private readonly nudges: Nudges,
+    private readonly bus: NatsBus,
+    private readonly clock: Clock,
+    private readonly log: Log,
+  ) {}
+
+  onModuleInit(): void {
+    this.nudges.onReconcilerNudge(() => this.bell.ring());
+    this.leases.hold('compute.reconciler', (lease) => this.work(lease));
+  }
+
+  private async work(lease: Lease): Promise<void> {
+    const watch = new Watch(this.config.ALTO_RECONCILE_EVERY_MS);
+    while (!lease.signal.aborted) {
+      const waitMs = await this.passSafely(lease, watch);
+      if (await this.bell.wait(waitMs, lease.signal)) watch.planAt = 0;
+    }
+  }
+
+  /** @returns how long to wait before the next pass */
+  private async passSafely(lease: Lease, watch: Watch): Promise<number> {
+    try {
+      return await this.pass(lease, watch);
+    } catch (error) {
+      if (lease.signal.aborted) return 0;
+      watch.planAt = 0;
+      const isExpected = error instanceof AltoError && error.code === 'service_unavailable';
+      if (!isExpected) this.log.error('Reconciling failed; it is tried again', { error });
+      return failureWaitMs;
+    }
+  }
+
+  private async pass(lease: Lease, watch: Watch): Promise<number> {
+    if (await this.judge(lease, watch)) watch.planAt = 0;
+    const now = performance.now();
+    if (now >= watch.pruneAt) {
+      await this.cluster.prune(lease);
+      watch.pruneAt = now + pruneEveryMs;
+    }
+    if (now < watch.planAt) return Math.min(lookEveryMs, watch.planAt - now);
+    const made = await this.carryOutPlans(lease);
+    const waitMs = this.waitOf(made);
+    watch.planAt = performance.now() + waitMs;
+    if (made?.askProxies === true) this.nudges.proxies(watch.proxies);
+    return Math.min(lookEveryMs, waitMs);
+  }
+
+  /** Records who has been silent for too long. @returns true when that has changed anything */
+  private async judge(lease: Lease, watch: Watch): Promise<boolean> {
+    const deaf = this.bus.state !== 'connected';
+    const { nodes, ofNodes, ofProxies } = await this.cluster.heartbeats();
+    const at = performance.now();
+    const silence = watch.ofNodes.look(ofNodes, at, deaf);
+    const changed = nodes.filter((node) => this.nodes.judge(node, silence.get(node.id) ?? 0) !== node.state);
+    for (const node of changed) {
+      await this.cluster.settleNode(lease, node.id, this.nodes.judge(node, silence.get(node.id) ?? 0), ofNodes.get(node.id) ?? 0);
+    }
+    const proxySilence = watch.ofProxies.look(ofProxies, at, deaf);
+    const expired = new Map([...ofProxies].filter(([id]) => (proxySilence.get(id) ?? 0) >= this.config.ALTO_PROXY_EXPIRES_AFTER_MS));
+    if (expired.size > 0) await this.cluster.expireProxies(lease, expired);
+    watch.proxies = [...ofProxies.keys()].filter((id) => !expired.has(id));
+    return changed.length > 0 || expired.size > 0;
+  }
+
+  /** Plans and commits until there is nothing left to do. @returns the last plan; null when the rounds did not suffice */
+  private async carryOutPlans(lease: Lease): Promise<Plan | null> {
+    for (let round = 0; round < roundsPerPassMax && !lease.signal.aborted; round++) {
+      const snapshot = await this.cluster.snapshot();
+      const made = plan(snapshot, this.limits(), this.clock.nowMs());
+      if (made.apps.length === 0) return made;
+      for (const appPlan of made.apps) {
+        try {
+          await this.cluster.commit(lease, appPlan);
+        } catch (error) {
+          // Somebody was quicker: the next round plans from what is true now.
+          if (!(error instanceof AltoError) || error.code !== 'conflict') throw error;
+        }
+      }
+    }
+    return null;
+  }
+
+  private waitOf(made: Plan | null): number {
+    if (made === null) return 0;
+    const wakeInMs = made.wakeAt === null ? Infinity : Math.max(0, made.wakeAt - this.clock.nowMs());
+    return Math.min(this.config.ALTO_RECONCILE_EVERY_MS, wakeInMs, made.askProxies ? askEveryMs : Infinity);
+  }
+
+  private limits(): PlanLimits {
+    return { drainMs: this.config.ALTO_DRAIN_TIMEOUT_MS, failedHoldMs: this.config.ALTO_FAILED_HOLD_MS };
+  }
+}
+
+/** What one holder of the lease knows beside the database; times are on the process's monotonic clock. */
+class Watch {
+  readonly ofNodes = new SilenceWatch();
+  readonly ofProxies = new SilenceWatch();
+  planAt = 0;
+  pruneAt = 0;
+  proxies: readonly string[] = [];
+
+  constructor(readonly reconcileEveryMs: number) {}
+}

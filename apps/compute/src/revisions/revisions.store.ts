@@ -1,0 +1,32 @@
+import { Injectable } from '@nestjs/common';
+import { type EntityManager, In, LessThan } from 'typeorm';
+import { RevisionEntity } from './revision.entity';
+
+@Injectable()
+export class RevisionsStore {
+  byHash(transaction: EntityManager, app: string, hash: string): Promise<RevisionEntity | null> {
+    return transaction.findOneBy(RevisionEntity, { app, hash });
+  }
+
+  byIds(manager: EntityManager, ids: readonly string[]): Promise<RevisionEntity[]> {
+    return ids.length === 0 ? Promise.resolve([]) : manager.findBy(RevisionEntity, { id: In([...ids]) });
+  }
+
+  /** Newest first. */
+  page(manager: EntityManager, app: string, below: number | undefined, take: number): Promise<RevisionEntity[]> {
+    const where = { app, ...(below !== undefined && { number: LessThan(below) }) };
+    return manager.find(RevisionEntity, { where, order: { number: 'DESC' }, take });
+  }
+
+  async insert(transaction: EntityManager, revision: RevisionEntity): Promise<void> {
+    await transaction.insert(RevisionEntity, revision);
+  }
+
+  async remove(transaction: EntityManager, ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await transaction.delete(RevisionEntity, { id: In([...ids]) });
+  }
+
+  async removeAllOf(transaction: EntityManager, app: string): Promise<void> {
+    await transaction.delete(RevisionEntity, { app });
+  }
+}
