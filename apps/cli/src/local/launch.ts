@@ -34,7 +34,7 @@ const notForServices = [
 
 /** @param releases folder with `<service>/current`, from which the services are installed. */
 export function launchAgent(dataDirectory: string, releases: string, environment: Environment): LaunchedAgent {
-  const main = agentProgram(releases);
+  const { main, version } = agentRelease(releases);
   const logs = join(dataDirectory, 'logs');
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const logFile = join(logs, 'agent.log');
@@ -45,7 +45,7 @@ export function launchAgent(dataDirectory: string, releases: string, environment
       cwd: dataDirectory,
       detached: true,
       stdio: ['ignore', log, log],
-      env: agentEnvironment(dataDirectory, releases, environment),
+      env: { ...agentEnvironment(dataDirectory, releases, environment), ALTO_SERVICE_VERSION: version },
     });
     agent.unref();
     return { process: agent, said: () => readFileSync(logFile).subarray(from).toString('utf8') };
@@ -59,11 +59,13 @@ export function releasesFolder(): string {
   return dirname(dirname(import.meta.dirname));
 }
 
-function agentProgram(releases: string): string {
+function agentRelease(releases: string): { main: string; version: string } {
   const pointer = join(releases, 'node-agent', 'current');
-  if (!existsSync(pointer))
+  if (!existsSync(pointer)) {
     throw new CommandError(`There is no release of node-agent in ${releases}.`, 'Build it with `npm run build`.');
-  return join(releases, 'node-agent', readFileSync(pointer, 'utf8').trim(), 'main.mjs');
+  }
+  const version = readFileSync(pointer, 'utf8').trim();
+  return { main: join(releases, 'node-agent', version, 'main.mjs'), version };
 }
 
 function agentEnvironment(dataDirectory: string, releases: string, environment: Environment): Record<string, string> {

@@ -65,21 +65,16 @@ class Progress {
   }
 }
 
-/** The agent logs JSON lines; what it says last before it gives up is why. */
+/** Beside its log the agent writes one sentence for people when it gives up. */
 function lastWords(launched: LaunchedAgent): string {
-  const lines = launched.said().trim().split('\n').slice(-20);
-  const messages = lines.map((line) => {
-    if (!line.startsWith('{')) return line;
-    try {
-      const { msg, message, error, err } = JSON.parse(line) as Record<string, unknown>;
-      const cause = (error ?? err) as { message?: string } | undefined;
-      return [msg ?? message, cause?.message].filter(Boolean).join(': ');
-    } catch {
-      return line;
-    }
-  });
-  return `The node-agent has ended. It said:\n${messages.map((line) => `  ${line}`).join('\n')}`;
+  const lines = launched.said().trim().split('\n');
+  const last = lines.findLastIndex((line) => line.startsWith(prefix));
+  if (last < 0) return `The node-agent has ended. It said last:\n${lines.slice(-5).join('\n')}`;
+  const rest = lines.slice(last).filter((line) => !line.startsWith('{'));
+  return rest.join('\n').slice(prefix.length);
 }
+
+const prefix = 'alto: ';
 
 function overdue(status: AgentStatus | undefined): string {
   const waiting = status === undefined ? [] : ownWorkloads(status).filter((workload) => !isWell(workload));
