@@ -65,10 +65,9 @@ export async function createDatabase(options: TestDatabaseOptions): Promise<Test
   return { url: server.url(name), name, drop };
 }
 
-/** The process whose end is the end of the run: Jest's own, of which workers are children. */
+/** The process whose end is the end of the run: Jest's own, which a worker is a child of. */
 function runnerPid(): number {
-  const inWorkerProcess = process.env['JEST_WORKER_ID'] !== undefined && process.send !== undefined;
-  return inWorkerProcess ? process.ppid : process.pid;
+  return /[\\/]jest-worker[\\/]/.test(process.argv[1] ?? '') ? process.ppid : process.pid;
 }
 
 function claim(folder: string): boolean {
