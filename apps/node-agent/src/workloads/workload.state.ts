@@ -154,7 +154,8 @@ function startWhenDue({ memory, blocked, nowMs }: Situation): Decision {
   if (nowMs < memory.notBeforeMs) {
     const seconds = Math.ceil((memory.notBeforeMs - nowMs) / 1000);
     const cause = memory.lastError ?? describeExit(memory.lastExit);
-    const reason = `${cause}; starts again in ${seconds} s (failed ${memory.failures} times in a row)`;
+    const failed = memory.failures === 1 ? 'once' : `${memory.failures} times in a row`;
+    const reason = `${cause}; starts again in ${seconds} s (failed ${failed})`;
     return { phase: 'backoff', reason, action: 'none', memory };
   }
   if (blocked !== null) return { phase: 'waiting', reason: blocked, action: 'none', memory };

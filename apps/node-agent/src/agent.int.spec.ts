@@ -1,0 +1,418 @@
+/** A real agent process with real workloads, killed as machines kill. Compute and storage are stood in for. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+import { createGzip } from 'node:zlib';
+import { Controller, Module } from '@nestjs/common';
+import {
+  computeOperations,
+  newId,
+  nodeAgentOperations,
+  storageOperations,
+  type DesiredInstance,
+  type InputOf,
+  type ObservedInstance,
+  type OutputOf,
+} from '@alto/contracts';
+import { defineConfig, Handles } from '@alto/platform';
+import { eventually, isAlive, startNats, startTestService, type NatsServer, type TestService } from '@alto/testing';
+import { pack } from 'tar-stream';
+import { bundle } from '../../../tools/build/bundle';
+import type { AgentStatus } from './control/control-server';
+import type { StaticManifest, StaticWorkload } from './workloads/workload';
+
+const sources = import.meta.dirname;
+const repository = join(sources, '../../..');
+const trialFolder = join(repository, 'node_modules', '.cache', `alto-agent-${process.pid}`);
+
+/** Answers with its pid; `/exit?code=7` ends it, `/log?n=5` writes lines. */
+const app = `
+  const http = require('node:http');
+  let line = 0;
+  console.log('up');
+  http.createServer((request, response) => {
+    const url = new URL(request.url, 'http://app');
+    response.end(String(process.pid) + ' ' + process.cwd());
+    for (let n = Number(url.searchParams.get('n') ?? 0); n > 0; n--) console.log('line ' + ++line);
+    if (url.pathname === '/exit') setTimeout(() => process.exit(Number(url.searchParams.get('code'))), 10);
+  }).listen(Number(process.env.PORT), process.env.HOST);
+  process.on('SIGTERM', () => process.exit(0));
+`;
+
+/** What compute and storage would say. */
+const world = {
+  generation: 1,
+  fencingToken: 1,
+  instances: [] as DesiredInstance[],
+  bundleUrl: '',
+  bundleSha256: '',
+  reports: [] as InputOf<typeof computeOperations.nodes.sync>[],
+};
+
+@Controller()
+class StandIns {
+  @Handles(computeOperations.nodes.sync)
+  sync(report: InputOf<typeof computeOperations.nodes.sync>): OutputOf<typeof computeOperations.nodes.sync> {
+    world.reports.push(report);
+    const { generation, fencingToken, instances } = world;
+    return { generation, fencingToken, instances };
+  }
+
+  @Handles(storageOperations.bundles.locate)
+  locate(): OutputOf<typeof storageOperations.bundles.locate> {
+    const expiresAt = new Date(Date.now() + 60_000).toISOString();
+    return { url: world.bundleUrl, sha256: world.bundleSha256, sizeBytes: 1, expiresAt };
+  }
+}
+
+@Module({ controllers: [StandIns] })
+class StandInModule {}
+
+function instance(more: Partial<DesiredInstance> = {}): DesiredInstance {
+  return {
+    id: newId('instance'),
+    project: newId('project'),
+    app: newId('app'),
+    appName: 'hello',
+    revision: 1,
+    want: 'running',
+    bundle: null,
+    command: ['node', '-e', app],
+    env: {},
+    readiness: { path: '/', timeoutMs: 2_000, deadlineMs: 60_000 },
+    resources: { cpuMillis: 100, memoryBytes: 1 << 27 },
+    stop: { signal: 'SIGTERM', graceMs: 5_000 },
+    ...more,
+  };
+}
+
+function service(id: string, ports: readonly number[], more: Partial<StaticWorkload> = {}): StaticWorkload {
+  return {
+    id,
+    kind: 'service',
+    command: [process.execPath, '-e', app],
+    env: { HOST: '127.0.0.1' },
+    cwd: tmpdir(),
+    slots: ports.map((port) => ({
+      env: { PORT: String(port) },
+      ports: { http: port },
+      readiness: { kind: 'http', url: `http://127.0.0.1:${port}/` },
+    })),
+    instances: 1,
+    dependsOn: [],
+    readiness: { kind: 'none' },
+    stop: { signal: 'SIGTERM', graceMs: 5_000 },
+    restart: 'always',
+    release: null,
+    ...more,
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+const get = async (url: string) => (await fetch(url)).text();
+
+describe('the agent', () => {
+  let nats: NatsServer;
+  let standIns: TestService;
+  let root: string;
+  let dataDir: string;
+  let manifest: StaticManifest;
+  let agent: ChildProcess;
+  const agents: ChildProcess[] = [];
+
+  beforeAll(async () => {
+    mkdirSync(trialFolder, { recursive: true });
+    const entry = join(trialFolder, 'trial.ts');
+    writeFileSync(
+      entry,
+      `import { readFileSync } from 'node:fs';
+       import { runAgentProcess } from ${JSON.stringify(join(sources, 'agent-process'))};
+       await runAgentProcess(() => async () => JSON.parse(readFileSync(process.argv[2], 'utf8')));`,
+    );
+    await bundle({ root: repository, entry, outputDirectory: trialFolder });
+    nats = await startNats();
+    standIns = await startTestService(
+      { name: 'compute', module: StandInModule, config: defineConfig({}) },
+      { natsUrl: nats.url },
+    );
+  });
+  afterAll(async () => {
+    await standIns.stop();
+    await nats.stop();
+    rmSync(trialFolder, { recursive: true, force: true });
+  });
+
+  beforeEach(async () => {
+    root = mkdtempSync(join(tmpdir(), 'alto-agent-'));
+    dataDir = join(root, 'data');
+    manifest = { workloads: [], agent: { nodeId: newId('node'), natsUrl: nats.url } };
+    Object.assign(world, { generation: 1, fencingToken: 1, instances: [], reports: [] });
+  });
+  afterEach(async () => {
+    if (!agents.some(isRunning)) await startAgent();
+    await down();
+    agents.length = 0;
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null;
+
+  async function startAgent(): Promise<void> {
+    writeFileSync(join(root, 'manifest.json'), JSON.stringify(manifest));
+    agent = spawn(process.execPath, [join(trialFolder, 'main.mjs'), join(root, 'manifest.json')], {
+      env: {
+        PATH: process.env.PATH,
+        ALTO_DATA_DIR: dataDir,
+        ALTO_NODE_SYNC_MS: '200',
+        ALTO_LOG_LEVEL: 'warn',
+        ALTO_NODE_BIN_DIR: join(process.execPath, '..'),
+      },
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    agents.push(agent);
+    await eventually(async () => expect((await status()).phase).not.toBe('preparing'));
+  }
+
+  async function killAgent(): Promise<void> {
+    agent.kill('SIGKILL');
+    await once(agent, 'exit');
+  }
+
+  async function call(method: string, path: string): Promise<string> {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const socketPath = join(dataDir, 'run/agent.sock');
+    request({ socketPath, method, path }, (response) => resolve(text(response)))
+      .on('error', reject)
+      .end();
+    return promise;
+  }
+  const status = async () => JSON.parse(await call('GET', '/v1/status')) as AgentStatus;
+  const pidsOf = async () => new Map((await status()).workloads.map(({ id, pid }) => [id, pid]));
+  const lastReport = (id: string): ObservedInstance | undefined =>
+    world.reports.at(-1)?.instances.find((observed) => observed.id === id);
+  const ready = (id: string) =>
+    eventually(() => {
+      const observed = lastReport(id);
+      expect(observed).toMatchObject({ state: 'ready' });
+      const { ip, port } = observed?.address ?? {};
+      return { url: `http://${ip}:${port}`, port };
+    });
+  async function down(): Promise<string[]> {
+    const lines = (await call('POST', '/v1/down')).trim().split('\n');
+    if (isRunning(agent)) await once(agent, 'exit');
+    return lines;
+  }
+  function want(...instances: DesiredInstance[]): void {
+    world.generation++;
+    world.instances = instances;
+  }
+  const readLogs = async (id: string, cursor?: string) =>
+    standIns.client.call(
+      nodeAgentOperations.logs.read,
+      { instances: [id], lines: 1_000, cursor },
+      { instance: manifest.agent?.nodeId },
+    );
+
+  it('adopts everything after SIGKILL: the same PIDs, ends known with their codes, logs whole', async () => {
+    manifest = { ...manifest, workloads: [service('web', [await freePort()])] };
+    const [stays, ends, dies] = [instance(), instance(), instance()];
+    want(stays, ends, dies);
+    await startAgent();
+    const [first, second, third] = [await ready(stays.id), await ready(ends.id), await ready(dies.id)];
+    await eventually(async () => expect((await status()).ready).toBe(true));
+    const before = await pidsOf();
+
+    await killAgent();
+    await get(`${first.url}/log?n=500`);
+    await get(`${second.url}/exit?code=7&n=3`);
+    process.kill(before.get(dies.id) ?? 0, 'SIGKILL');
+    await eventually(() => expect(isAlive(before.get(ends.id) ?? 0)).toBe(false));
+    world.reports.length = 0;
+    await startAgent();
+
+    await eventually(() => expect(lastReport(ends.id)).toMatchObject({ exitCode: 7, restarts: 1, state: 'ready' }));
+    await eventually(() =>
+      expect(lastReport(dies.id)).toMatchObject({ exitSignal: 'SIGKILL', restarts: 1, state: 'ready' }),
+    );
+    expect(world.reports.every(({ instances }) => instances.find(({ id }) => id === stays.id)?.state === 'ready')).toBe(
+      true,
+    );
+    const after = await pidsOf();
+    expect(after.get(stays.id)).toBe(before.get(stays.id));
+    expect(after.get('web.0')).toBe(before.get('web.0'));
+    expect(after.get(ends.id)).not.toBe(before.get(ends.id));
+    expect(lastReport(ends.id)?.address?.port).toBe(second.port);
+    expect(lastReport(dies.id)?.address?.port).toBe(third.port);
+    const lines = (await readLogs(stays.id)).lines.map((line) => line.text);
+    expect(lines).toEqual(['up', ...Array.from({ length: 500 }, (_, n) => `line ${n + 1}`)]);
+    const ended = (await readLogs(ends.id)).lines;
+    expect(ended.filter(({ stream }) => stream === 'output').map((line) => line.text)).toEqual([
+      'up',
+      'line 1',
+      'line 2',
+      'line 3',
+      'up',
+    ]);
+    expect(ended.find(({ stream }) => stream === 'alto')?.text).toMatch(/^Ended with code 7/);
+  });
+
+  it('refuses an older generation and an older fencing token, and keeps what it runs', async () => {
+    const kept = instance();
+    want(kept);
+    world.fencingToken = 5;
+    await startAgent();
+    await ready(kept.id);
+    const { generation } = world;
+    const pid = (await pidsOf()).get(kept.id);
+    for (const older of [
+      { generation: generation - 1, fencingToken: 5 },
+      { generation, fencingToken: 4 },
+    ]) {
+      Object.assign(world, older, { instances: [], reports: [] });
+      await eventually(() => expect(world.reports.length).toBeGreaterThan(3));
+      expect((await pidsOf()).get(kept.id)).toBe(pid);
+    }
+    await killAgent();
+    world.reports.length = 0;
+    await startAgent();
+    await eventually(() => expect(world.reports.length).toBeGreaterThan(3));
+    expect(world.reports.at(-1)?.seenGeneration).toBe(generation);
+    expect((await pidsOf()).get(kept.id)).toBe(pid);
+  });
+
+  it('stops what is no longer wanted, reports its end, and gives its address back only then', async () => {
+    const slow = instance({
+      command: ['node', '-e', app.replace('process.exit(0)', 'setTimeout(() => process.exit(0), 700)')],
+    });
+    want(slow);
+    await startAgent();
+    const { port } = await ready(slow.id);
+    want({ ...slow, want: 'stopped' });
+    await eventually(() => expect(lastReport(slow.id)?.state).toBe('stopping'));
+    const ports = () => JSON.parse(readFileSync(join(dataDir, 'state/agent.json'), 'utf8')).state.ports;
+    expect(ports()).toEqual({ [slow.id]: port });
+    await eventually(() => expect(lastReport(slow.id)).toMatchObject({ state: 'exited', exitCode: 0 }));
+    expect(ports()).toEqual({ [slow.id]: port });
+    want();
+    await eventually(() => expect(ports()).toEqual({}));
+    expect((await readLogs(slow.id)).lines[0]?.text).toBe('up');
+    const next = instance();
+    want(next);
+    expect((await ready(next.id)).port).not.toBe(port);
+  });
+
+  it('goes on from its disk without a bus: what crashes is started again', async () => {
+    const one = instance();
+    want(one);
+    await startAgent();
+    const { url } = await ready(one.id);
+    manifest = { ...manifest, agent: { nodeId: newId('node'), natsUrl: 'nats://127.0.0.1:1' } };
+    await killAgent();
+    await startAgent();
+    await get(`${url}/exit?code=1`);
+    await eventually(async () => {
+      const found = (await status()).workloads.find(({ id }) => id === one.id);
+      expect(found).toMatchObject({ phase: 'ready', restarts: 1 });
+    });
+    expect(await get(url)).toMatch(/^\d+ /);
+  });
+
+  it('runs a bundle in a throw-away folder, and refuses one that is not what was promised', async () => {
+    const files = pack();
+    files.entry({ name: 'server/main.js', mode: 0o755 }, `require('node:fs').writeFileSync('made', 'x');${app}`);
+    files.finalize();
+    const archive = await buffer(files.pipe(createGzip()));
+    const host = await serve(archive);
+    const sha256 = createHash('sha256').update(archive).digest('hex');
+    world.bundleUrl = `http://127.0.0.1:${(host.address() as AddressInfo).port}/`;
+    const reference = { id: newId('bundle'), sha256, sizeBytes: archive.length };
+    const command = ['node', 'server/main.js'];
+    const good = instance({ command, bundle: reference });
+    const bad = instance({ command, bundle: { ...reference, sha256: sha256.replaceAll(/[0-7]/g, '8') } });
+    want(good, bad);
+    await startAgent();
+    const { url } = await ready(good.id);
+    const cwd = (await get(url)).split(' ')[1] ?? '';
+    expect(cwd).toBe(join(dataDir, 'instances', good.id, 'app'));
+    expect(readFileSync(join(cwd, 'made'), 'utf8')).toBe('x');
+    await eventually(() => expect(lastReport(bad.id)?.reason).toMatch(/has another SHA-256/));
+    host.close();
+    await get(`${url}/exit?code=0`);
+    await eventually(() => expect(lastReport(good.id)).toMatchObject({ restarts: 1, state: 'ready' }));
+  });
+
+  async function serve(archive: Buffer): Promise<Server> {
+    const host = createServer((_, response) => response.end(archive)).listen(0, '127.0.0.1');
+    await once(host, 'listening');
+    return host;
+  }
+
+  it('replaces a service beside the old one, and takes back one that does not get ready', async () => {
+    const [one, two] = [await freePort(), await freePort()];
+    manifest = { ...manifest, workloads: [service('web', [one, two])] };
+    await startAgent();
+    await eventually(async () => expect((await status()).ready).toBe(true));
+    const old = (await pidsOf()).get('web.0');
+    const lines = (await call('POST', '/v1/services/web/restart')).trim().split('\n');
+    expect(JSON.parse(lines.at(-1) ?? '')).toEqual({ done: true });
+    expect(isAlive(old ?? 0)).toBe(false);
+    expect(await get(`http://127.0.0.1:${two}/`)).toMatch(/^\d+ /);
+    await killAgent();
+    await startAgent();
+    expect([...(await pidsOf()).keys()]).toEqual(['web.1']);
+    expect(await call('POST', '/v1/services/unknown/restart')).toContain('"code":"not_found"');
+  });
+
+  it('ends alone on SIGTERM, lets no second agent in, and `down` leaves nothing behind', async () => {
+    manifest = {
+      ...manifest,
+      workloads: [
+        service('store', [await freePort()], { kind: 'database' }),
+        service('web', [await freePort()], { dependsOn: ['store'] }),
+      ],
+    };
+    const one = instance();
+    want(one);
+    await startAgent();
+    await ready(one.id);
+    await eventually(async () => expect((await status()).ready).toBe(true));
+    const pids = [...(await pidsOf()).values()].map((pid) => pid ?? 0);
+    const first = agent;
+    const second = spawn(process.execPath, [join(trialFolder, 'main.mjs'), join(root, 'manifest.json')], {
+      env: { PATH: process.env.PATH, ALTO_DATA_DIR: dataDir, ALTO_LOG_LEVEL: 'silent' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    const complaint = await text(second.stderr);
+    expect(complaint).toMatch(new RegExp(`An agent with pid ${first.pid} already runs`));
+    expect(second.exitCode).toBe(75);
+    first.kill('SIGTERM');
+    await once(first, 'exit');
+    expect(first.exitCode).toBe(0);
+    expect(pids.every(isAlive)).toBe(true);
+    await startAgent();
+    expect([...(await pidsOf()).values()].sort()).toEqual([...pids].sort());
+    const lines = (await down()).map((line) => JSON.parse(line) as { message?: string; done?: boolean });
+    expect(lines.map(({ message }) => message)).toEqual([
+      'Stopping',
+      'Stopped hello',
+      'Stopped web',
+      'Stopped store',
+      undefined,
+    ]);
+    expect(pids.filter(isAlive)).toEqual([]);
+    expect(agent.exitCode).toBe(0);
+  });
+});

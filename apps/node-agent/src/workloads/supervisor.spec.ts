@@ -1,0 +1,202 @@
+import { createLog, FakeClock } from '@alto/platform';
+import { scriptedCommand, ScriptedRuntime, type ScriptedBehaviour } from '../runtime/scripted-runtime';
+import { Supervisor, type MemoryStore } from './supervisor';
+import type { Workload } from './workload';
+import type { WorkloadMemory } from './workload.state';
+
+const log = createLog({ level: 'silent', service: 'node-agent', instance: 'test', version: '0' });
+
+class Memories extends Map<string, WorkloadMemory> implements MemoryStore {}
+
+function workload(id: string, behaviour: ScriptedBehaviour = {}, more: Partial<Workload> = {}): Workload {
+  return {
+    id,
+    kind: 'service',
+    name: id.split('.')[0] ?? id,
+    command: scriptedCommand(behaviour),
+    env: {},
+    cwd: '/',
+    ports: {},
+    dependsOn: [],
+    readiness: { kind: 'none' },
+    stop: { signal: 'SIGTERM', graceMs: 5_000 },
+    restart: 'always',
+    release: null,
+    oneShot: false,
+    ...more,
+  };
+}
+
+describe('Supervisor', () => {
+  const clock = new FakeClock();
+  let runtime: ScriptedRuntime;
+  let memories: Memories;
+  let supervisor: Supervisor;
+
+  const adopt = (from?: ScriptedRuntime) => {
+    runtime = new ScriptedRuntime(clock, from?.world);
+    const check = async ({ id }: Workload) => (runtime.isReady(id) ? null : 'not yet');
+    return new Supervisor({ runtime, clock, log, memories, check });
+  };
+  beforeEach(() => {
+    memories = new Memories();
+    supervisor = adopt();
+  });
+
+  /** Turns rounds while time passes, in steps of a tenth of a second. */
+  async function pass(ms: number): Promise<void> {
+    for (let passed = 0; passed <= ms; passed += 100) {
+      await supervisor.tick();
+      await supervisor.idle();
+      if (passed < ms) clock.advance(100);
+    }
+  }
+  const phase = (id: string) => supervisor.status(id)?.phase;
+  const starts = () => runtime.calls.filter((call) => call.startsWith('start')).map((call) => call.slice(6));
+
+  it('starts a workload and shows it ready when its check passes', async () => {
+    supervisor.want(workload('a', { readyAfterMs: 1_000 }), 'running');
+    await pass(500);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'starting', reason: 'not yet', pid: 1000 });
+    await pass(1_700);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'ready', restarts: 0 });
+  });
+
+  it('starts what ends again, with growing pauses', async () => {
+    supervisor.want(workload('a', { runForMs: 100, exitCode: 3 }), 'running');
+    await pass(1_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'backoff', exitCode: 3, restarts: 1 });
+    await pass(60_000);
+    expect(starts()).toHaveLength(6);
+  });
+
+  it('needs three failed checks in a row to call a ready workload unready', async () => {
+    let broken = false;
+    const check = async () => (broken ? '/ answered 500' : null);
+    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    supervisor.want(workload('a'), 'running');
+    await pass(1_000);
+    broken = true;
+    await pass(9_000);
+    expect(phase('a')).toBe('ready');
+    await pass(7_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'unready', reason: '/ answered 500' });
+    broken = false;
+    await pass(1_100);
+    expect(phase('a')).toBe('ready');
+    expect(starts()).toEqual(['a']);
+  });
+
+  it('starts in the order of dependencies', async () => {
+    supervisor.want(workload('c.0', {}, { dependsOn: ['b'] }), 'running');
+    supervisor.want(workload('b.0', { readyAfterMs: 500 }, { dependsOn: ['a'] }), 'running');
+    supervisor.want(workload('a.0', { readyAfterMs: 500 }), 'running');
+    await pass(100);
+    expect(supervisor.status('b.0')).toMatchObject({ phase: 'waiting', reason: 'Waits for a' });
+    await pass(4_000);
+    expect(starts()).toEqual(['a.0', 'b.0', 'c.0']);
+  });
+
+  it('does not hold a dependant for ever, except for what must complete', async () => {
+    supervisor.want(workload('never.0', { readyAfterMs: 1e9 }), 'running');
+    supervisor.want(workload('task.0', { runForMs: 1e9 }, { oneShot: true }), 'running');
+    supervisor.want(workload('patient.0', {}, { dependsOn: ['never'] }), 'running');
+    supervisor.want(workload('strict.0', {}, { dependsOn: ['task'] }), 'running');
+    await pass(61_000);
+    expect(phase('patient.0')).toBe('ready');
+    expect(supervisor.status('strict.0')).toMatchObject({ phase: 'waiting', reason: 'Waits for task' });
+  });
+
+  it('does not restart a dependant because what it stands on ended', async () => {
+    supervisor.want(workload('base.0', { runForMs: 3_000 }), 'running');
+    supervisor.want(workload('user.0', { runForMs: 3_500 }, { dependsOn: ['base'] }), 'running');
+    await pass(3_400);
+    expect([phase('base.0'), phase('user.0')]).toEqual(['backoff', 'ready']);
+    await pass(1_500);
+    expect(starts()).toEqual(['base.0', 'user.0', 'base.0', 'user.0']);
+  });
+
+  it('never runs two holders of a lock', async () => {
+    supervisor.want(workload('a.0', { stopsAfterMs: 2_000 }, { lock: 'one' }), 'running');
+    supervisor.want(workload('b.0', {}, { lock: 'one' }), 'running');
+    await pass(500);
+    expect(starts()).toEqual(['a.0']);
+    expect(supervisor.status('b.0')?.reason).toBe('Waits until a.0 is gone');
+    supervisor.want(workload('a.0', {}, { lock: 'one' }), 'stopped');
+    await pass(1_500);
+    expect(phase('b.0')).toBe('waiting');
+    await pass(1_500);
+    expect([phase('a.0'), phase('b.0')]).toEqual(['exited', 'ready']);
+  });
+
+  it('stops by signal, kills after the grace, and drops only what is gone', async () => {
+    supervisor.want(workload('a', { ignoresStopSignals: true }), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(4_000);
+    expect(runtime.calls).toEqual(['start a', 'SIGTERM a']);
+    expect(() => supervisor.drop('a')).toThrow(/has not exited/);
+    await pass(1_500);
+    expect(runtime.calls).toEqual(['start a', 'SIGTERM a', 'kill a']);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'exited', exitSignal: 'SIGKILL' });
+    supervisor.drop('a');
+    expect(supervisor.statuses()).toEqual([]);
+    expect(memories.size).toBe(0);
+  });
+
+  it('kills what a run left behind before it starts the next', async () => {
+    supervisor.want(workload('a', { runForMs: 200, leavesProcess: true }), 'running');
+    await pass(2_000);
+    expect(runtime.calls.slice(0, 3)).toEqual(['start a', 'kill a', 'start a']);
+  });
+
+  it('tries a failed start again with backoff, and says why', async () => {
+    supervisor.want(workload('a', { failsToStart: 'the disk is full' }), 'running');
+    await pass(500);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'backoff', run: 0 });
+    expect(supervisor.status('a')?.reason).toMatch(/^the disk is full; starts again in 1 s/);
+    await pass(3_500);
+    expect(starts()).toHaveLength(3);
+  });
+
+  it('adopts after an agent that was killed: nothing is started, readiness holds, ends are counted', async () => {
+    supervisor.want(workload('stays'), 'running');
+    supervisor.want(workload('ends', { runForMs: 5_000, exitCode: 9 }), 'running');
+    await pass(1_000);
+    clock.advance(3_500);
+    const dead = runtime;
+    clock.advance(1_000);
+    supervisor = adopt(dead);
+    supervisor.want(workload('stays'), 'running');
+    supervisor.want(workload('ends', { runForMs: 5_000, exitCode: 9 }), 'running');
+    const seen: (string | undefined)[] = [];
+    supervisor.onChange(() => seen.push(phase('stays')));
+    await pass(0);
+    expect(seen).not.toContain('starting');
+    expect(supervisor.status('stays')).toMatchObject({ phase: 'ready', pid: 1000, run: 1 });
+    expect(supervisor.status('ends')).toMatchObject({ phase: 'backoff', exitCode: 9, restarts: 1 });
+    await pass(2_000);
+    expect(starts()).toEqual(['ends']);
+  });
+
+  it('goes on with a stop that an agent began', async () => {
+    supervisor.want(workload('a', { ignoresStopSignals: true }), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(3_000);
+    supervisor = adopt(runtime);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(2_500);
+    expect(runtime.calls).toEqual(['kill a']);
+    expect(phase('a')).toBe('exited');
+  });
+
+  it('shows that a workload runs from another specification, and leaves it alone', async () => {
+    supervisor.want(workload('a'), 'running');
+    await pass(200);
+    supervisor.want(workload('a', {}, { env: { NEW: '1' } }), 'running');
+    await pass(1_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'ready', outdated: true });
+    expect(starts()).toEqual(['a']);
+  });
+});

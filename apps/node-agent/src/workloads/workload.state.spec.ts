@@ -1,0 +1,153 @@
+import type { RunView } from '../runtime/runtime';
+import { HEALTHY_RESET_MS, backoffMs } from './backoff';
+import {
+  afterFailedStart,
+  decide,
+  describeExit,
+  emptyMemory,
+  type Situation,
+  type WorkloadMemory,
+} from './workload.state';
+
+const NOW = 1_000_000;
+const running: RunView = { state: 'running', run: 1, pid: 10, startedAtMs: NOW - 1_000 };
+const ended = (code: number, run = 1, endedAtMs = NOW): RunView => ({
+  state: 'ended',
+  run,
+  exit: { code, signal: null },
+  endedAtMs,
+  leftovers: 0,
+});
+
+function situation(more: Partial<Situation> = {}): Situation {
+  return {
+    want: 'running',
+    restart: 'always',
+    oneShot: false,
+    stop: { signal: 'SIGTERM', graceMs: 5_000 },
+    memory: emptyMemory,
+    view: { state: 'none' },
+    health: { state: 'unknown', reason: null },
+    blocked: null,
+    nowMs: NOW,
+    ...more,
+  };
+}
+
+const memory = (more: Partial<WorkloadMemory>): WorkloadMemory => ({ ...emptyMemory, ...more });
+
+describe('decide', () => {
+  it('starts what is wanted and does not run', () => {
+    expect(decide(situation())).toMatchObject({ phase: 'starting', action: 'start' });
+  });
+
+  it('waits for what blocks it, and says so', () => {
+    expect(decide(situation({ blocked: 'Waits for nats' }))).toMatchObject({
+      phase: 'waiting',
+      action: 'none',
+      reason: 'Waits for nats',
+    });
+  });
+
+  it('counts an end once and waits 1 s, doubling to 60 s', () => {
+    const first = decide(situation({ view: ended(7) }));
+    expect(first).toMatchObject({ phase: 'backoff', action: 'none' });
+    expect(first.reason).toBe('Ended with code 7; starts again in 1 s (failed once)');
+    expect(first.memory).toMatchObject({ failures: 1, restarts: 1, countedRun: 1, notBeforeMs: NOW + 1_000 });
+    expect(decide(situation({ view: ended(7), memory: first.memory })).memory).toEqual(first.memory);
+    expect([1, 2, 3, 6, 7, 50].map(backoffMs)).toEqual([1_000, 2_000, 4_000, 32_000, 60_000, 60_000]);
+  });
+
+  it('starts again when it is due', () => {
+    const due = memory({ countedRun: 1, failures: 1, notBeforeMs: NOW, lastExit: { code: 7, signal: null } });
+    expect(decide(situation({ view: ended(7), memory: due })).action).toBe('start');
+  });
+
+  it('counts an end that nobody saw from the time it happened', () => {
+    const late = decide(situation({ view: ended(7, 1, NOW - 60_000) }));
+    expect(late).toMatchObject({ action: 'start', memory: { restarts: 1 } });
+  });
+
+  it('forgets failures after ten healthy minutes', () => {
+    const healthy = memory({ failures: 5, readyRun: 1, readySinceMs: NOW - HEALTHY_RESET_MS });
+    expect(decide(situation({ view: ended(1), memory: healthy })).memory.failures).toBe(1);
+    const young = memory({ failures: 5, readyRun: 1, readySinceMs: NOW - HEALTHY_RESET_MS + 1 });
+    expect(decide(situation({ view: ended(1), memory: young })).memory.failures).toBe(6);
+  });
+
+  it('is ready by its checks, and since when is kept', () => {
+    const ready = decide(situation({ view: running, health: { state: 'ready', reason: null } }));
+    expect(ready).toMatchObject({ phase: 'ready', action: 'none', memory: { readyRun: 1, readySinceMs: NOW } });
+    const later = situation({
+      view: running,
+      health: { state: 'ready', reason: null },
+      memory: ready.memory,
+      nowMs: NOW + 9,
+    });
+    expect(decide(later).memory.readySinceMs).toBe(NOW);
+  });
+
+  it('keeps what it knew of a ready run until a check says otherwise: an agent’s restart takes nobody out', () => {
+    const known = memory({ readyRun: 1, readySinceMs: NOW - 5 });
+    expect(decide(situation({ view: running, memory: known })).phase).toBe('ready');
+    const failing = { state: 'failing', reason: '/ answered 500' } as const;
+    expect(decide(situation({ view: running, memory: known, health: failing }))).toMatchObject({
+      phase: 'unready',
+      reason: '/ answered 500',
+      memory: { readySinceMs: null },
+    });
+    expect(decide(situation({ view: running, health: failing })).phase).toBe('starting');
+  });
+
+  it('signals once, waits the grace, then kills', () => {
+    const told = decide(situation({ want: 'stopped', view: running }));
+    expect(told).toMatchObject({ phase: 'stopping', action: 'signal', memory: { stopRun: 1, stopSentAtMs: NOW } });
+    const waiting = situation({ want: 'stopped', view: running, memory: told.memory });
+    expect(decide({ ...waiting, nowMs: NOW + 4_999 })).toMatchObject({ action: 'none' });
+    expect(decide({ ...waiting, nowMs: NOW + 5_000 })).toMatchObject({ phase: 'stopping', action: 'kill' });
+  });
+
+  it('goes through with a stop when the workload is wanted again, and starts it at once afterwards', () => {
+    const told = memory({ stopRun: 1, stopSentAtMs: NOW });
+    expect(decide(situation({ view: running, memory: told })).phase).toBe('stopping');
+    expect(decide(situation({ view: ended(0), memory: told }))).toMatchObject({
+      action: 'start',
+      memory: { failures: 0, restarts: 0 },
+    });
+  });
+
+  it('is exited when it is not wanted and not there', () => {
+    expect(decide(situation({ want: 'stopped' }))).toMatchObject({ phase: 'exited', action: 'none' });
+    expect(decide(situation({ want: 'stopped', view: ended(0) })).memory.countedRun).toBe(1);
+  });
+
+  it.each(['running', 'stopped'] as const)('kills what a run left behind before anything else (%s)', (want) => {
+    const view = { ...ended(0), leftovers: 2 } as RunView;
+    expect(decide(situation({ want, view }))).toMatchObject({ phase: 'stopping', action: 'kill' });
+  });
+
+  it('ends for good by the restart policy', () => {
+    expect(decide(situation({ view: ended(0), restart: 'on-failure' })).phase).toBe('completed');
+    expect(decide(situation({ view: ended(1), restart: 'on-failure' })).phase).toBe('backoff');
+    expect(decide(situation({ view: ended(1), restart: 'never' })).phase).toBe('failed');
+    expect(decide(situation({ view: ended(0), oneShot: true })).phase).toBe('completed');
+    expect(decide(situation({ view: ended(1), oneShot: true })).phase).toBe('backoff');
+    expect(decide(situation({ view: ended(0) })).phase).toBe('backoff');
+  });
+
+  it('backs off when a start fails before there is a process', () => {
+    const failed = afterFailedStart(emptyMemory, 'no such bundle', NOW);
+    const decision = decide(situation({ memory: failed }));
+    expect(decision).toMatchObject({ phase: 'backoff', action: 'none' });
+    expect(decision.reason).toBe('no such bundle; starts again in 1 s (failed once)');
+  });
+});
+
+describe('describeExit', () => {
+  it('says in words how a run ended', () => {
+    expect(describeExit({ code: 3, signal: null })).toBe('Ended with code 3');
+    expect(describeExit({ code: null, signal: 'SIGKILL' })).toBe('Ended by SIGKILL');
+    expect(describeExit({ code: null, signal: null })).toBe('Ended, and nobody saw how');
+    expect(describeExit({ code: 127, signal: null })).toMatch(/program was not found/);
+  });
+});
