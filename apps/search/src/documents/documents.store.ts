@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import type { EntityManager } from 'typeorm';
+import { type EntityManager, QueryFailedError } from 'typeorm';
+import { AltoError } from '@alto/contracts';
 import { Database, queryIn } from '@alto/platform';
 import { DocumentEntity } from './document.entity';
 
@@ -23,14 +24,24 @@ export class DocumentsStore {
     return tx.findOneBy(DocumentEntity, { ...address });
   }
 
-  /** @param words text to be found by */
+  /** @param words text to be found by. @throws AltoError `too_large` when they are more than PostgreSQL can index */
   async put(tx: EntityManager, entity: DocumentEntity, words: string): Promise<void> {
     const { project, indexName, document, fields, version, updatedAt } = entity;
-    await queryIn(tx)(upsert, [project, indexName, document, fields, words, version, updatedAt]);
+    try {
+      await queryIn(tx)(upsert, [project, indexName, document, fields, words, version, updatedAt]);
+    } catch (error) {
+      if (!isLimitExceeded(error)) throw error;
+      throw new AltoError('too_large', { message: 'The document has too many different words.', field: 'fields' }, { cause: error });
+    }
   }
 
   async delete(tx: EntityManager, address: DocumentAddress): Promise<boolean> {
     const { affected } = await tx.delete(DocumentEntity, { ...address });
     return affected === 1;
   }
+}
+
+/** A tsvector holds 1 MB, which some documents within the limit of bytes still pass. */
+function isLimitExceeded(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { code?: string }).code === '54000';
 }
