@@ -113,6 +113,27 @@ describe('Database on a sound server', () => {
     await database.query('SELECT 1');
   });
 
+  it('stops at once in the middle of a migration, which the next start runs', async () => {
+    class Long {
+      readonly name = 'Test0002Long';
+      async up(runner: QueryRunner): Promise<void> {
+        await runner.query('CREATE TABLE long (id integer)');
+        await runner.query('SELECT pg_sleep(600)');
+      }
+    }
+    const observer = open(test.url);
+    await ready(observer);
+    const cut = open(test.url, { migrations: [Counters, Long] });
+    const sleeping =
+      "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(600)'";
+    await eventually(async () => expect((await observer.query(sleeping)).rows.length).toBe(1));
+    const stoppedFrom = performance.now();
+    await cut.stop();
+    expect(performance.now() - stoppedFrom).toBeLessThan(2_000);
+    await eventually(async () => expect((await observer.query(sleeping)).rows).toEqual([]));
+    await expect(observer.query('SELECT 1 FROM long')).rejects.toThrow('does not exist');
+  });
+
   it('ends statements and idle transactions that take too long', async () => {
     const database = open(test.url, { statementTimeoutMs: 100, idleInTransactionTimeoutMs: 100 });
     await ready(database);

@@ -190,12 +190,17 @@ export class Database {
   /** On connections of its own: migrations, and the wait for those of another instance, may take long. */
   private async migrate(): Promise<void> {
     const source = new ServiceDataSource({ ...this.settings, ...migrationLimits, entities: [] }, () => {});
-    await source.initialize();
+    const close = () => (source.isInitialized ? source.destroy() : undefined);
+    // Cut off in the middle a migration is rolled back, and runs again at the next start.
+    const cutOff = () => void close()?.catch(() => {});
+    this.stopping.signal.addEventListener('abort', cutOff, { once: true });
     try {
+      await source.initialize();
       const ran = await runMigrations(source, this.settings.migrations);
       if (ran.length > 0) this.log.info('Migrated the database', { migrations: ran });
     } finally {
-      await source.destroy();
+      this.stopping.signal.removeEventListener('abort', cutOff);
+      await close();
     }
   }
 

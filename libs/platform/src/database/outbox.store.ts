@@ -45,6 +45,12 @@ export async function waitingEvents(query: Query, max: number): Promise<WaitingE
   return rows;
 }
 
+/** A look that costs next to nothing when nothing waits. */
+export async function anyWaiting(query: Query): Promise<boolean> {
+  const { rows } = await query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL LIMIT 1');
+  return rows.length > 0;
+}
+
 export async function recordPublished(
   query: Query,
   events: readonly PublishedEvent[],

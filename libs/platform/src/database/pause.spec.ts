@@ -18,10 +18,11 @@ describe('Bell', () => {
     const bell = new Bell();
     bell.ring();
     bell.ring();
-    await bell.wait(longMs, never);
+    expect(await bell.wait(longMs, never)).toBe(true);
     const second = bell.wait(longMs, never);
     bell.ring();
-    await second;
+    expect(await second).toBe(true);
+    expect(await bell.wait(1, never)).toBe(false);
   });
 });
 

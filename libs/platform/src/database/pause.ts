@@ -30,14 +30,29 @@ export class Bell {
     this.wake?.();
   }
 
-  /** Resolves when the bell is rung, after `ms`, or when the signal aborts. One waiter at a time. */
-  async wait(ms: number, signal: AbortSignal): Promise<void> {
-    if (!this.rung) {
-      const ended = new AbortController();
-      this.wake = () => ended.abort();
-      await pause(ms, AbortSignal.any([signal, ended.signal]));
-      this.wake = undefined;
-    }
+  /**
+   * Resolves when the bell is rung, after `ms`, or when the signal aborts. One waiter at a time.
+   * @returns whether it was rung
+   */
+  async wait(ms: number, signal: AbortSignal): Promise<boolean> {
+    if (!this.rung) await this.ringOrPause(ms, signal);
+    const { rung } = this;
     this.rung = false;
+    return rung;
+  }
+
+  private ringOrPause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) return resolve();
+      const finish = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', finish);
+        this.wake = undefined;
+        resolve();
+      };
+      const timer = setTimeout(finish, ms);
+      signal.addEventListener('abort', finish, { once: true });
+      this.wake = finish;
+    });
   }
 }

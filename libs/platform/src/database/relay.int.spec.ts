@@ -7,6 +7,7 @@ import {
   failing,
   type NatsServer,
   startNats,
+  startPostgres,
   type TestDatabase,
 } from '@alto/testing';
 import { jetstreamManager } from '@nats-io/jetstream';
@@ -94,14 +95,17 @@ async function relayed(withinMs = 20_000): Promise<void> {
   );
 }
 
+function openDatabase(url: string): Database {
+  const settings = { ...connectionDefaults, service: 'test', instance: 'a', url, entities: [], migrations: [Apps] };
+  const opened = new Database(settings, log);
+  opened.start();
+  return opened;
+}
+
 beforeEach(async () => {
   nats = await startNats();
   test = await createDatabase({ name: 'relay-spec', migrations: [Apps] });
-  database = new Database(
-    { ...connectionDefaults, service: 'test', instance: 'a', url: test.url, entities: [], migrations: [Apps] },
-    log,
-  );
-  database.start();
+  database = openDatabase(test.url);
   outbox = new Outbox(database, clock);
   leases = new Leases(database, 'here', log, times);
   await eventually(() => database.notReady() === undefined);
@@ -202,6 +206,33 @@ describe('Relay', () => {
     await eventually(async () => expectInOrder(await readStream(nats.url), 60), { withinMs: 20_000 });
     await eventually(() => expectInOrder(subscriber.seen, 60), { withinMs: 20_000 });
     await subscriber.stop();
+  });
+
+  it('goes on when PostgreSQL was killed and has come back', async () => {
+    const server = await startPostgres();
+    const own = await createDatabase({ name: 'relay-spec', migrations: [Apps], server });
+    await database.stop();
+    database = openDatabase(own.url);
+    outbox = new Outbox(database, clock);
+    leases = new Leases(database, 'here', log, times);
+    try {
+      await eventually(() => database.notReady() === undefined);
+      const relay = startRelay();
+      const writing = Promise.allSettled(Array.from({ length: 100 }, (_, index) => change(`app-${index % 5}`)));
+      await server.kill();
+      await writing;
+      await server.start();
+      await eventually(() => database.notReady() === undefined);
+      await changes(20);
+      await relayed();
+      const [written] = (await database.query<{ events: number }>('SELECT sum(version)::float8 AS events FROM app'))
+        .rows;
+      expectInOrder(await readStream(nats.url), written!.events);
+      await relay.stop();
+    } finally {
+      await database.stop();
+      await server.stop();
+    }
   });
 
   it('notices the loss even when others have written past the place since', async () => {

@@ -17,6 +17,7 @@ import { type EventsStream } from './events-stream';
 import type { Lease, LeaseHolding, Leases } from './leases';
 import type { Outbox } from './outbox';
 import {
+  anyWaiting,
   lastPublished,
   prunePublished,
   type PublishedEvent,
@@ -96,7 +97,7 @@ export class Relay {
         await this.session(lease);
       } catch (error) {
         if (error instanceof AltoError && error.code === 'stale_writer') throw error;
-        if (this.failures++ % 50 === 0) this.parts.log.warn('Events wait for NATS; trying on', { error });
+        if (this.failures++ % 50 === 0) this.parts.log.warn('Events wait to be published; trying on', { error });
         await pause(backoffMs(this.failures, reopenFirstMs, reopenMaxMs), lease.signal);
       }
     }
@@ -111,13 +112,14 @@ export class Relay {
       void stream.closed.then(() => ended.abort());
       const signal = AbortSignal.any([lease.signal, ended.signal]);
       await this.republishLost(lease, stream);
+      let more = true;
       while (!signal.aborted) {
-        const more = await this.publishWaiting(lease, stream, signal);
+        if (more) more = await this.publishWaiting(lease, stream, signal);
         this.failures = 0;
         await this.prune();
         if (more) continue;
         if (this.finishing) return;
-        await this.bell.wait(this.settings.pollEveryMs, signal);
+        more = (await this.bell.wait(this.settings.pollEveryMs, signal)) || (await this.othersWait());
       }
       if (!lease.signal.aborted) throw new Error('The connection to NATS ended.');
     } finally {
@@ -161,6 +163,11 @@ export class Relay {
       total += touched;
       if (touched < batchMax) return total;
     }
+  }
+
+  /** Events of other instances. Asked on the connection set apart, so that an idle service needs no other. */
+  private othersWait(): Promise<boolean> {
+    return anyWaiting(this.parts.database.control);
   }
 
   /** @returns whether more may be waiting */
