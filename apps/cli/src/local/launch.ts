@@ -41,7 +41,7 @@ export function launchAgent(dataDirectory: string, releases: string, environment
   const from = existsSync(logFile) ? statSync(logFile).size : 0;
   const log = openSync(logFile, 'a', 0o600);
   try {
-    const agent = spawn(process.execPath, ['--enable-source-maps', '--max-semi-space-size=2', main], {
+    const agent = spawn(process.execPath, ['--max-semi-space-size=4', '--max-old-space-size=512', main], {
       cwd: dataDirectory,
       detached: true,
       stdio: ['ignore', log, log],
@@ -77,6 +77,8 @@ function agentEnvironment(dataDirectory: string, releases: string, environment: 
     ...Object.fromEntries(given.filter(([name]) => ['PATH', 'HOME', 'TMPDIR', 'LANG'].includes(name))),
     ...Object.fromEntries(settings),
     NODE_ENV: 'production',
+    MALLOC_ARENA_MAX: '2',
+    NODE_COMPILE_CACHE: join(dataDirectory, 'runtime', 'compiled', 'node-agent'),
     ALTO_DATA_DIR: dataDirectory,
     ...(!ownReleases && { ALTO_RELEASES_SOURCE: environment.ALTO_RELEASES_SOURCE ?? releases }),
     ALTO_SERVICE_ENV: environment.ALTO_SERVICE_ENV ?? JSON.stringify(Object.fromEntries(forServices)),

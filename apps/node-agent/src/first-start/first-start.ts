@@ -21,7 +21,7 @@ import { managedServices, type ManifestPlan, privatePortCount, staticManifest } 
 import { ensureNatsIdentity, natsConfiguration, type NatsIdentity } from './nats-identity';
 import { freePortBlock, takenPorts } from './ports';
 import { ensureCluster, postgresCommand, type PostgresPlan, withServer } from './postgres';
-import { ensureReleases } from './releases';
+import { ensureReleases, forgetOthers } from './releases';
 import { ensureRuntime, type RuntimePrograms } from './runtime';
 import { ensureSecrets, makePassword, type Secrets } from './secrets';
 import type { FirstStartSettings } from './settings';
@@ -46,6 +46,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
     const programs = await installPrograms(directory, settings);
     report('releases', 'installing the services');
     const releases = await ensureReleases(directory.releases, settings.ALTO_RELEASES_SOURCE, managedServices);
+    await forgetOthers(join(directory.runtime, 'compiled'), [...releases.values()]);
     report('database', 'preparing PostgreSQL and the databases');
     const databases = await ensureDatabaseServer(directory, settings, programs);
     report('nats', 'writing the configuration of NATS');
@@ -56,7 +57,9 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
       const stateDirectory = directory.service(name);
       mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
       const credentialsFile = present(identity.credentialsFiles, name);
-      return { name, version, release, stateDirectory, credentialsFile, databaseUrl: present(databases.urls, name) };
+      const compileCache = join(directory.runtime, 'compiled', name, version);
+      const databaseUrl = present(databases.urls, name);
+      return { name, version, release, stateDirectory, compileCache, credentialsFile, databaseUrl };
     });
     return staticManifest({
       ...installation,

@@ -10,6 +10,7 @@ export interface ServicePlan {
   release: string;
   /** The service's own files. */
   stateDirectory: string;
+  compileCache: string;
   credentialsFile: string;
   databaseUrl: string;
 }
@@ -163,8 +164,11 @@ function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorklo
 /** Two instances of each service fit into the connections that PostgreSQL has. */
 const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
 
-/** A small young generation keeps an idle service small; what is left of the heap grows as it must. */
-const nodeFlags = ['--enable-source-maps', '--max-semi-space-size=2', '--max-old-space-size=512'];
+/**
+ * What keeps an idle service small: a small young generation and few malloc arenas. Source maps would cost 100 MB in
+ * each service that ever logs a stack; the bundles are not minified, so stacks can be read without.
+ */
+const nodeFlags = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
 function serviceSlot(name: ServiceName, port: number, slot: number): WorkloadSlot {
   return {
@@ -179,6 +183,9 @@ function commonEnvironment(plan: ManifestPlan, service: ServicePlan): Record<str
     NODE_ENV: 'production',
     PATH: path,
     TZ: 'UTC',
+    MALLOC_ARENA_MAX: '2',
+    // Compiled code from the start before: faster to start, and 8 MB smaller.
+    NODE_COMPILE_CACHE: service.compileCache,
     ALTO_SERVICE_VERSION: service.version,
     ALTO_HTTP_HOST: '127.0.0.1',
     ALTO_NATS_URL: natsUrl(plan),

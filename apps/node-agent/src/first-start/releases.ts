@@ -63,6 +63,15 @@ async function pruneReleases(releases: string, current: string): Promise<void> {
     await rm(join(releases, version), { recursive: true, force: true });
 }
 
+/** Removes what was derived from releases that are no longer in use: `directory/<service>/<version>`. */
+export async function forgetOthers(directory: string, used: readonly InstalledRelease[]): Promise<void> {
+  for (const { service, version } of used) {
+    const versions = await readdir(join(directory, service)).catch(() => []);
+    const others = versions.filter((candidate) => candidate !== version);
+    for (const other of others) await rm(join(directory, service, other), { recursive: true, force: true });
+  }
+}
+
 async function installedAt(release: string): Promise<number> {
   return await stat(release).then(
     ({ mtimeMs }) => mtimeMs,
