@@ -140,8 +140,9 @@ function cpuSince(before: NodeJS.CpuUsage): number {
   return (user + system) / 1e6;
 }
 
-/** A child says `ready`, and at a message does its part and sends the result. */
+/** A child says `ready`, and at a message does its part and sends the result. It ends with its parent. */
 async function runChild(role: string, variant: Variant, url: string, keys: CallerKeys): Promise<void> {
+  process.on('disconnect', () => process.exit());
   if (role === 'server') {
     await servers[variant](url, keys);
     let before = process.cpuUsage();

@@ -38,8 +38,19 @@ export function checkProject(
   caller: CallIdentity,
   input: Readonly<Record<string, unknown>>,
 ): void {
-  if (caller.kind !== 'key' || !isProjectScoped(operation)) return;
+  if (caller.kind !== 'key' || !isAboutProject(operation)) return;
   const isClusterWide = caller.project === null && caller.role === 'operator';
   if (isClusterWide || input['project'] === caller.project) return;
   throw new AltoError('not_found', { message: 'There is no such project.', field: 'project' });
+}
+
+const aboutProject = new WeakMap<Operation, boolean>();
+
+/** Remembered: the answer is in the path template, which would be read again for every request. */
+function isAboutProject(operation: Operation): boolean {
+  const known = aboutProject.get(operation);
+  if (known !== undefined) return known;
+  const found = isProjectScoped(operation);
+  aboutProject.set(operation, found);
+  return found;
 }

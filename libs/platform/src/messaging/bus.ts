@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 import type { Log } from '../service/log';
+import { SendQueue } from './send-queue';
 
 const connectTimeoutMs = 5_000;
 const retryWaitMs = 200;
@@ -29,6 +30,8 @@ type ConnectionListener = (connection: NatsConnection) => void;
 type StateListener = (state: BusState) => void;
 
 export class NatsBus {
+  /** For messages that come many at a time. */
+  readonly queue = new SendQueue();
   private current: NatsConnection | undefined;
   private currentState: BusState = 'connecting';
   private connecting: Promise<void> | undefined;
@@ -95,12 +98,18 @@ export class NatsBus {
     return this.currentState === 'connected' ? undefined : `NATS is ${this.currentState}`;
   }
 
+  /** Waits until the server has all that was sent so far; at once when there is no connection. */
+  async flush(): Promise<void> {
+    this.queue.flush();
+    await this.connection?.flush().catch(() => undefined);
+  }
+
   /** Sends what is buffered, waits until the server has it, and closes. Never waits for a server that is away. */
   async close(): Promise<void> {
     this.stopping.abort();
     const connection = this.current;
     if (connection !== undefined && !connection.isClosed()) {
-      if (this.connection !== undefined) await within(connection.flush(), connectTimeoutMs);
+      await within(this.flush(), connectTimeoutMs);
       await connection.close();
     }
     this.setState('closed');
@@ -184,6 +193,6 @@ export class NatsBus {
 async function within(promise: Promise<unknown>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  await Promise.race([promise.catch(() => {}), timeout]);
+  await Promise.race([promise, timeout]);
   clearTimeout(timer);
 }

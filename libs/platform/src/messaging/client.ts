@@ -54,7 +54,7 @@ export class AltoClient {
     private readonly log: Log,
     private readonly options: { readonly tracing?: boolean } = {},
   ) {
-    this.inbox = new RequestInbox(bus.inboxPrefix);
+    this.inbox = new RequestInbox(bus.inboxPrefix, bus.queue);
     bus.onConnection((connection) => this.inbox.attach(connection));
     bus.onState((state) => {
       if (state === 'disconnected' || state === 'closed') this.inbox.connectionLost();

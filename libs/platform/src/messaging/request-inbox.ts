@@ -4,6 +4,7 @@
  * here it is a map entry and one timer.
  */
 import { type Msg, type MsgHdrs, type NatsConnection, nuid } from '@nats-io/transport-node';
+import type { SendQueue } from './send-queue';
 
 /** Nobody listens on the subject: the server says so at once, and nothing was delivered. */
 export class NoResponders extends Error {}
@@ -23,7 +24,10 @@ export class RequestInbox {
   private readonly prefix: string;
   private count = 0;
 
-  constructor(inboxPrefix: string) {
+  constructor(
+    inboxPrefix: string,
+    private readonly queue: SendQueue,
+  ) {
     this.prefix = `${inboxPrefix}.${nuid.next()}.`;
   }
 
@@ -52,12 +56,8 @@ export class RequestInbox {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.take(token)?.reject(new NoAnswer()), timeoutMs);
       this.waiting.set(token, { resolve, reject, timer });
-      try {
-        connection.publish(subject, payload, { reply: this.prefix + token, headers });
-      } catch (error) {
-        this.take(token);
-        reject(error as Error);
-      }
+      const options = { reply: this.prefix + token, headers };
+      this.queue.send(connection, subject, payload, options, (error) => this.take(token)?.reject(error));
     });
   }
 

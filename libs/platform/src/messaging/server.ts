@@ -18,7 +18,7 @@ import { callerGaveUp, runInCall, ServedCall } from './call-context';
 import { readRequestHeaders, type ReceivedHeaders } from './call-headers';
 import type { CallerTokenVerifier } from './caller-token';
 import { altoTransport } from './handles';
-import { respondError } from './reply';
+import { Replies } from './reply';
 import { newOperationStats, type OperationStats, recordServed } from './service-protocol';
 import { inSpan } from './spans';
 import { acceptTraceparent } from './trace-context';
@@ -137,6 +137,9 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
   }
 
   private subscribe(connection: NatsConnection): void {
+    const replies = new Replies(connection, this.bus.queue, (subject, error) =>
+      this.log.error('A reply could not be sent', { subject, error }),
+    );
     this.subscriptions = this.endpoints.map((endpoint) =>
       connection.subscribe(endpoint.subject, {
         queue: this.options.service,
@@ -146,44 +149,44 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
               operation: endpoint.operation.name,
               error,
             });
-          else this.accept(endpoint, message);
+          else this.accept(endpoint, message, replies);
         },
       }),
     );
   }
 
-  private accept(endpoint: Endpoint, message: Msg): void {
-    if (this.inFlight >= this.concurrencyMax) return this.refuse(endpoint, message);
+  private accept(endpoint: Endpoint, message: Msg, replies: Replies): void {
+    if (this.inFlight >= this.concurrencyMax) return this.refuse(endpoint, message, replies);
     this.inFlight++;
-    void this.serve(endpoint, message).finally(() => {
+    void this.serve(endpoint, message, replies).finally(() => {
       this.inFlight--;
       if (this.inFlight === 0) this.whenIdle?.();
     });
   }
 
-  private refuse(endpoint: Endpoint, message: Msg): void {
+  private refuse(endpoint: Endpoint, message: Msg, replies: Replies): void {
     const { operation } = endpoint;
     const error = new AltoError('overloaded', {
       message: `${operation.service} has ${this.concurrencyMax} requests under way and takes no more for now.`,
       nextStep: 'Try again shortly.',
       details: { service: operation.service },
     });
-    this.reply(endpoint, () => respondError(message, error, undefined));
+    replies.error(message, error, undefined);
     this.done(endpoint, 'overloaded', performance.now(), error.message);
   }
 
   /** Never rejects. */
-  private async serve(endpoint: Endpoint, message: Msg): Promise<void> {
+  private async serve(endpoint: Endpoint, message: Msg, replies: Replies): Promise<void> {
     const startedAt = performance.now();
     const headers = readRequestHeaders(message);
     const traceparent = acceptTraceparent(headers.traceparent, this.options.tracing);
     try {
       const output = await this.answer(endpoint, message, headers, traceparent);
-      this.reply(endpoint, () => message.respond(output));
+      replies.output(message, output);
       this.done(endpoint, 'ok', startedAt);
     } catch (error) {
       const declared = this.toDeclared(endpoint.operation, error, traceparent);
-      this.reply(endpoint, () => respondError(message, declared, traceparent));
+      replies.error(message, declared, traceparent);
       this.done(endpoint, declared.code, startedAt, declared.message);
     }
   }
@@ -251,15 +254,6 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     });
   }
 
-  /** A reply that cannot be sent (too large, connection gone) must not end the process. */
-  private reply(endpoint: Endpoint, send: () => void): void {
-    try {
-      send();
-    } catch (error) {
-      this.log.error('A reply could not be sent', { operation: endpoint.operation.name, error });
-    }
-  }
-
   private done(endpoint: Endpoint, outcome: 'ok' | ErrorCode, startedAt: number, lastError?: string): void {
     const elapsedMs = performance.now() - startedAt;
     recordServed(endpoint.stats, elapsedMs, lastError);
@@ -271,7 +265,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     // Confirmed by the server: what it had sent before has reached `accept`.
     await Promise.allSettled(this.subscriptions.map((subscription) => subscription.drain()));
     if (this.inFlight > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
-    await this.bus.connection?.flush().catch(() => {});
+    await this.bus.flush();
   }
 }
 

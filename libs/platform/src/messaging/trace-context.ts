@@ -1,7 +1,7 @@
 /** W3C Trace Context (https://www.w3.org/TR/trace-context/), level 1: reading and making `traceparent`. */
 import { randomFillSync } from 'node:crypto';
 
-const pattern = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
+const pattern = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 const noTrace = '0'.repeat(32);
 const noSpan = '0'.repeat(16);
 
@@ -24,8 +24,8 @@ export function newTraceparent(sampled = false): string {
 /** What came in, or a new trace when that is not valid. */
 export function acceptTraceparent(header: string | undefined, sampled = false): string {
   if (header === undefined || header.length !== 55) return newTraceparent(sampled);
-  const parts = pattern.exec(header);
-  return parts === null || parts[1] === noTrace || parts[2] === noSpan ? newTraceparent(sampled) : header;
+  const isValid = pattern.test(header) && traceIdOf(header) !== noTrace && spanIdOf(header) !== noSpan;
+  return isValid ? header : newTraceparent(sampled);
 }
 
 export function traceIdOf(traceparent: string): string {
