@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { rm } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { toProblem } from '@alto/contracts';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -19,6 +19,8 @@ import { toAltoError } from './problem.filter';
 const keepAliveMs = 75_000;
 const requestHeadMs = 15_000;
 const bodyBytesMax = 1_048_576;
+/** While it stops. */
+const sweepEveryMs = 100;
 
 export function createHttpAdapter(): FastifyAdapter {
   return new FastifyAdapter({
@@ -39,6 +41,7 @@ export function createHttpAdapter(): FastifyAdapter {
 
 export class HttpHost {
   private socketServer: Server | undefined;
+  private readonly connections = new Set<Socket>();
   private listeningUrl: string | undefined;
 
   constructor(
@@ -74,6 +77,7 @@ export class HttpHost {
 
   async listen(): Promise<void> {
     const { ALTO_HTTP_HOST: host, ALTO_HTTP_PORT: port, ALTO_HTTP_SOCKET: socket } = this.config;
+    this.watch(this.fastify.server);
     await this.app.listen(port, host);
     const address = this.fastify.server.address() as AddressInfo;
     this.listeningUrl = `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
@@ -84,7 +88,7 @@ export class HttpHost {
   async stop(fronted: boolean): Promise<void> {
     if (fronted) await delay(this.config.ALTO_LAME_DUCK_MS);
     const servers = [this.fastify.server, ...(this.socketServer === undefined ? [] : [this.socketServer])];
-    const closed = Promise.all(servers.map(closeServer));
+    const closed = Promise.all(servers.map((server) => closeServer(server, this.connections)));
     const forced = new AbortController();
     const force = delay(this.config.ALTO_SHUTDOWN_TIMEOUT_MS, undefined, { signal: forced.signal })
       .then(() => servers.forEach((server) => server.closeAllConnections()))
@@ -98,6 +102,13 @@ export class HttpHost {
     return this.app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   }
 
+  private watch(server: Server): void {
+    server.on('connection', (connection: Socket) => {
+      this.connections.add(connection);
+      connection.once('close', () => this.connections.delete(connection));
+    });
+  }
+
   private async listenOnSocket(path: string): Promise<void> {
     const { fastify } = this;
     await rm(path, { force: true });
@@ -106,6 +117,7 @@ export class HttpHost {
       (request, response) => fastify.routing(request, response),
     );
     this.socketServer = server;
+    this.watch(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ path, writableAll: false, readableAll: false }, resolve);
@@ -113,9 +125,18 @@ export class HttpHost {
   }
 }
 
-function closeServer(server: Server): Promise<void> {
+/** Accepts no more connections, and ends each as soon as nothing is under way on it. */
+function closeServer(server: Server, connections: ReadonlySet<Socket>): Promise<void> {
   return new Promise((resolve) => {
-    server.close(() => resolve());
+    const sweep = setInterval(() => {
+      server.closeIdleConnections();
+      // Opened in advance, as browsers do, and never used: Node takes such a connection for busy.
+      for (const connection of connections) if (connection.bytesRead === 0) connection.destroy();
+    }, sweepEveryMs);
+    server.close(() => {
+      clearInterval(sweep);
+      resolve();
+    });
     server.closeIdleConnections();
   });
 }
