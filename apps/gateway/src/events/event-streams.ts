@@ -63,6 +63,8 @@ export class EventStreams {
         ...securityHeaders,
         'content-type': 'text/event-stream; charset=utf-8',
         'x-accel-buffering': 'no',
+        // The stream ends when the gateway stops, and its connection must not be used again then.
+        connection: 'close',
       });
       await slot.stream.run();
     } finally {

@@ -51,22 +51,28 @@ export function parseJson(bytes: Uint8Array, depthMax: number): unknown {
   }
 }
 
-async function collect(stream: Readable, limits: BodyLimits): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const timer = setTimeout(() => {
-    stream.destroy(new AltoError('timeout', `The body did not arrive within ${limits.timeoutMs} ms.`));
-  }, limits.timeoutMs);
-  try {
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-      size += (chunk as Buffer).length;
-      if (size > limits.bytesMax) throw tooLarge(limits);
-      chunks.push(chunk as Buffer);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  return Buffer.concat(chunks, size);
+/** The stream is left as it is when reading ends early: an answer can still be sent on its connection. */
+function collect(stream: Readable, limits: BodyLimits): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    const settle = (how: () => void) => {
+      clearTimeout(timer);
+      stream.off('data', take).off('end', end).off('error', fail).off('close', cut).pause();
+      how();
+    };
+    const fail = (error: Error) => settle(() => reject(error));
+    const end = () => settle(() => resolve(Buffer.concat(chunks, size)));
+    const cut = () => fail(new AltoError('invalid_request', 'The connection ended before the body did.'));
+    const take = (chunk: Buffer) => {
+      size += chunk.length;
+      chunks.push(chunk);
+      if (size > limits.bytesMax) fail(tooLarge(limits));
+    };
+    const late = () => fail(new AltoError('timeout', `The body did not arrive within ${limits.timeoutMs} ms.`));
+    const timer = setTimeout(late, limits.timeoutMs);
+    stream.on('data', take).once('end', end).once('error', fail).once('close', cut);
+  });
 }
 
 const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}');

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { AltoError } from '@alto/contracts';
-import { acceptTraceparent, CallerTokenSigner, CONFIG, Log, toAltoError, traceIdOf } from '@alto/platform';
+import { acceptTraceparent, CallerTokenSigner, CONFIG, Lifecycle, Log, toAltoError, traceIdOf } from '@alto/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { GatewayConfig } from '../config';
 import { EventStreams } from '../events/event-streams';
@@ -28,6 +29,7 @@ interface Trace {
 @Injectable()
 export class PublicApi implements OnModuleInit {
   private readonly signer: CallerTokenSigner;
+  private readonly underWay = new Set<ServerResponse>();
 
   constructor(
     @Inject(CONFIG) private readonly config: GatewayConfig,
@@ -40,7 +42,9 @@ export class PublicApi implements OnModuleInit {
     private readonly events: EventStreams,
     private readonly requests: RequestLog,
     private readonly log: Log,
+    private readonly lifecycle: Lifecycle,
   ) {
+    lifecycle.onDrain(() => this.announceClose());
     this.signer = new CallerTokenSigner(readFileSync(config.ALTO_CALLER_SIGNING_KEY_FILE, 'utf8'));
   }
 
@@ -56,13 +60,21 @@ export class PublicApi implements OnModuleInit {
     answerBrokenRequests(fastify);
   }
 
+  /** Whoever is being answered learns that the next request needs another connection. */
+  private announceClose(): void {
+    for (const response of this.underWay) if (!response.headersSent) response.setHeader('connection', 'close');
+  }
+
   private async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const trace = newTrace(request);
     const startedAt = performance.now();
     let operation = 'none';
     reply.hijack();
+    this.underWay.add(reply.raw);
     reply.raw.setHeader('alto-request-id', trace.requestId);
+    if (this.lifecycle.draining) reply.raw.setHeader('connection', 'close');
     reply.raw.once('close', () => {
+      this.underWay.delete(reply.raw);
       this.requests.answered(operation, reply.raw.statusCode, performance.now() - startedAt, { ...trace });
     });
     try {

@@ -88,7 +88,7 @@ export class ServiceStreams implements OnApplicationShutdown {
           method: exchange.operation.http.method,
           headers,
           body: body === undefined ? null : Readable.from(body.chunks(), { objectMode: false }),
-          signal,
+          signal: body === undefined ? signal : AbortSignal.any([signal, body.signal]),
         });
       } catch (error) {
         failure = body?.failure ?? error;
@@ -136,6 +136,7 @@ class UploadBody {
   isTaken = false;
   /** Why the body could not be passed on, where the fault is on the client's side. */
   failure: AltoError | undefined;
+  private readonly failed = new AbortController();
 
   constructor(
     private readonly source: IncomingMessage,
@@ -144,11 +145,16 @@ class UploadBody {
     private readonly count: (bytes: number) => void,
   ) {}
 
+  /** Aborts with the failure. */
+  get signal(): AbortSignal {
+    return this.failed.signal;
+  }
+
   async *chunks(): AsyncGenerator<Buffer> {
     this.isTaken = true;
     let size = 0;
     const timer = setTimeout(() => {
-      this.source.destroy(this.fail(new AltoError('timeout', `No byte of the body came for ${this.idleMs} ms.`)));
+      this.fail(new AltoError('timeout', `No byte of the body came for ${this.idleMs} ms.`));
     }, this.idleMs);
     try {
       for await (const chunk of this.source.iterator({ destroyOnReturn: false })) {
@@ -165,8 +171,11 @@ class UploadBody {
     }
   }
 
+  /** The client's connection is left as it is, so that the answer can say what was wrong. */
   private fail(error: AltoError): AltoError {
-    return (this.failure ??= error);
+    this.failure ??= error;
+    this.failed.abort(this.failure);
+    return this.failure;
   }
 }
 

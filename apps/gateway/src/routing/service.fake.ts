@@ -86,8 +86,13 @@ export class FakeService {
   async stop(): Promise<void> {
     this.announce('left');
     await this.bus.close();
+    await this.vanish();
+  }
+
+  /** Its HTTP host is gone, without a word to anybody. */
+  async vanish(): Promise<void> {
     this.server?.closeAllConnections();
-    await new Promise((resolve) => (this.server ? this.server.close(resolve) : resolve(undefined)));
+    await new Promise((resolve) => (this.server?.listening ? this.server.close(resolve) : resolve(undefined)));
   }
 
   private serve(connection: NatsConnection, operation: Operation): void {
