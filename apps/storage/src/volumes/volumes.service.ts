@@ -30,6 +30,8 @@ export class VolumesService implements OnModuleInit, OnModuleDestroy {
 
   onModuleInit(): void {
     this.health.register('volume', () => this.volume.notWritable);
+    // It learns who is there in the background: the first to ask must not find it empty.
+    this.directory.start();
     this.lifecycle.onDrain(() => this.leave());
     void this.run(this.stopping.signal);
   }
