@@ -5,7 +5,7 @@
 import { Injectable } from '@nestjs/common';
 import { AltoClient } from '@alto/platform';
 
-export const reconcilerNudge = 'alto.nudge.compute';
+export const reconcilerNudge = 'alto.nudge.compute.reconciler';
 
 @Injectable()
 export class Nudges {

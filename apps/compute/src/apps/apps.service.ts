@@ -62,14 +62,21 @@ export class AppsService {
       });
       if (app !== null) return appOf(app);
     }
-    throw new AltoError('conflict', { message: `App ${name} is being created by somebody else.`, nextStep: 'Try again.' });
+    throw new AltoError('conflict', {
+      message: `App ${name} is being created by somebody else.`,
+      nextStep: 'Try again.',
+    });
   }
 
   async get(address: Address): Promise<App> {
     return appOf(await this.find(address));
   }
 
-  async list({ project, limit, cursor }: InputOf<typeof computeOperations.apps.list>): Promise<OutputOf<typeof computeOperations.apps.list>> {
+  async list({
+    project,
+    limit,
+    cursor,
+  }: InputOf<typeof computeOperations.apps.list>): Promise<OutputOf<typeof computeOperations.apps.list>> {
     const rows = await this.store.page(this.database.manager, project, decodeCursor(cursor, 'string'), limit + 1);
     return pageOfRows(rows, limit, appOf, ({ name }) => name);
   }
@@ -81,8 +88,20 @@ export class AppsService {
       if (app === null) throw unknownApp(name);
       if (app.deleting) return appOf(app);
       const { ready, updated } = app.status;
-      const status: AppStatus = { state: 'deleting', reason: 'its instances are about to be stopped', desired: 0, ready, updated };
-      const deleted: AppEntity = { ...app, deleting: true, status, version: app.version + 1, updatedAt: this.clock.now() };
+      const status: AppStatus = {
+        state: 'deleting',
+        reason: 'its instances are about to be stopped',
+        desired: 0,
+        ready,
+        updated,
+      };
+      const deleted: AppEntity = {
+        ...app,
+        deleting: true,
+        status,
+        version: app.version + 1,
+        updatedAt: this.clock.now(),
+      };
       await this.store.save(transaction, deleted);
       this.database.afterCommit(transaction, () => this.nudges.reconciler());
       return appOf(deleted);
@@ -103,7 +122,8 @@ export class AppsService {
   /** Locks the app for a planned change. @throws AltoError conflict when it has changed since the version planned for */
   async lockForPlan(transaction: EntityManager, id: string, version: number): Promise<AppEntity> {
     const app = await this.store.lockById(transaction, id);
-    if (app?.version !== version) throw new AltoError('conflict', 'The app has changed while a change of it was planned.');
+    if (app?.version !== version)
+      throw new AltoError('conflict', 'The app has changed while a change of it was planned.');
     return app;
   }
 

@@ -28,7 +28,14 @@ export class AppsStore {
 
   /** @returns false when another call has just created an app of that name */
   async insert(transaction: EntityManager, app: AppEntity): Promise<boolean> {
-    const result = await transaction.createQueryBuilder().insert().into(AppEntity).values(app).orIgnore().returning('id').execute();
+    const result = await transaction
+      .createQueryBuilder()
+      .insert()
+      .into(AppEntity)
+      .values(app)
+      .orIgnore()
+      .returning('id')
+      .execute();
     return (result.raw as unknown[]).length === 1;
   }
 

@@ -56,7 +56,11 @@ export class EndpointsService {
   async registered(manager: EntityManager): Promise<{ views: ProxyView[]; heartbeats: Map<string, number> }> {
     const rows = await this.proxies.all(manager);
     return {
-      views: rows.map(({ id, appliedGeneration, busy }) => ({ id, appliedGeneration, busy: busy === null ? null : new Set(busy) })),
+      views: rows.map(({ id, appliedGeneration, busy }) => ({
+        id,
+        appliedGeneration,
+        busy: busy === null ? null : new Set(busy),
+      })),
       heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
     };
   }
@@ -67,7 +71,12 @@ export class EndpointsService {
   }
 
   /** Replaces what proxies are told of an app. @returns the new generation */
-  async tell(transaction: EntityManager, app: AppFacts, endpoints: readonly EndpointView[], deleted = false): Promise<number> {
+  async tell(
+    transaction: EntityManager,
+    app: AppFacts,
+    endpoints: readonly EndpointView[],
+    deleted = false,
+  ): Promise<number> {
     const counter = await this.sets.lockCounter(transaction);
     const generation = counter.generation + 1;
     await this.sets.saveCounter(transaction, { ...counter, generation });

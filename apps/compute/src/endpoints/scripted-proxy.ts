@@ -49,7 +49,10 @@ export class ScriptedProxy {
       appliedGeneration: this.applied,
       ...(this.busy !== undefined && { busy: [...this.busy] }),
     };
-    const answer = await this.client.call(computeOperations.proxies.sync, input, { timeoutMs: 2_000, patienceMs: 2_000 });
+    const answer = await this.client.call(computeOperations.proxies.sync, input, {
+      timeoutMs: 2_000,
+      patienceMs: 2_000,
+    });
     if (this.isStuck) return;
     if (answer.complete) this.sets.clear();
     for (const set of answer.sets) this.apply(set);

@@ -21,28 +21,11 @@
  */
 
 export type InstanceState =
-  | 'pending'
-  | 'starting'
-  | 'ready'
-  | 'unready'
-  | 'backoff'
-  | 'draining'
-  | 'stopping'
-  | 'stopped'
-  | 'failed'
-  | 'lost';
+  'pending' | 'starting' | 'ready' | 'unready' | 'backoff' | 'draining' | 'stopping' | 'stopped' | 'failed' | 'lost';
 
 /** What an agent says of an instance; `absent`: it has read the set that names the instance and does not have it. */
 export type Observation =
-  | 'fetching'
-  | 'starting'
-  | 'running'
-  | 'ready'
-  | 'backoff'
-  | 'stopping'
-  | 'exited'
-  | 'failed'
-  | 'absent';
+  'fetching' | 'starting' | 'running' | 'ready' | 'backoff' | 'stopping' | 'exited' | 'failed' | 'absent';
 
 export type InstanceEvent =
   | { readonly kind: 'observed'; readonly as: Observation; readonly retiring: boolean }

@@ -171,7 +171,8 @@ export class InstancesService {
 
   /** For an instance that ends without its agent's word: it had none, or its node has left the cluster. */
   private async announceEnd(transaction: EntityManager, row: InstanceEntity): Promise<void> {
-    const reason = row.node === null ? 'it was not needed any more before a node could take it' : 'its node has left the cluster';
+    const reason =
+      row.node === null ? 'it was not needed any more before a node could take it' : 'its node has left the cluster';
     await this.announce(transaction, { ...row, state: 'stopped', reason, version: row.version + 1 });
   }
 

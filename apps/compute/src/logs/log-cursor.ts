@@ -2,7 +2,7 @@
 import { AltoError } from '@alto/contracts';
 import { z } from 'zod';
 
-const positionsSchema = z.record(z.string().max(60), z.string().max(2_000));
+const positionsSchema = z.record(z.string().max(60), z.string().max(4_000));
 
 /** Agent's cursor by node id. */
 export type LogPositions = Readonly<Record<string, string>>;

@@ -1,6 +1,13 @@
 /** Logs stay on the machines where they are written: each agent is asked for its part. */
 import { Injectable } from '@nestjs/common';
-import { AltoError, type computeOperations, type InputOf, type LogLine, nodeAgentOperations, type OutputOf } from '@alto/contracts';
+import {
+  AltoError,
+  type computeOperations,
+  type InputOf,
+  type LogLine,
+  nodeAgentOperations,
+  type OutputOf,
+} from '@alto/contracts';
 import { AltoClient, Clock, Database } from '@alto/platform';
 import { AppsService } from '../apps/apps.service';
 import { InstancesService } from '../instances/instances.service';
@@ -11,7 +18,7 @@ type Request = InputOf<typeof computeOperations.logs.read>;
 type Page = OutputOf<typeof computeOperations.logs.read>;
 
 /** Instances whose logs are merged at most; one of more can be named by itself. */
-export const mergedInstancesMax = 100;
+export const mergedInstancesMax = 50;
 const agentTimeoutMs = 5_000;
 const agentPatienceMs = 500;
 
@@ -39,7 +46,9 @@ export class LogsService {
     const isTail = request.cursor === undefined;
     // Lines that a cursor has passed are never read again, so each part is asked for no more than can be returned.
     const linesEach = isTail ? request.lines : Math.max(1, Math.floor(request.lines / Math.max(1, byNode.size)));
-    const parts = await Promise.all([...byNode].map(([node, instances]) => this.readPart(node, instances, linesEach, before[node])));
+    const parts = await Promise.all(
+      [...byNode].map(([node, instances]) => this.readPart(node, instances, linesEach, before[node])),
+    );
     const lines = mergeLines(parts.map((part) => part.lines));
     const positions = parts.flatMap(({ node, cursor }) => (cursor === undefined ? [] : [[node, cursor] as const]));
     return {
@@ -70,7 +79,12 @@ export class LogsService {
     } catch (error) {
       if (!(error instanceof AltoError) || !error.retryable) throw error;
       const text = `the agent of node ${node} does not answer, so these lines are missing: ${error.message}`;
-      const notice: LogLine = { instance: instances[0] ?? node, stream: 'alto', time: this.clock.now().toISOString(), text };
+      const notice: LogLine = {
+        instance: instances[0] ?? node,
+        stream: 'alto',
+        time: this.clock.now().toISOString(),
+        text,
+      };
       return { node, lines: [notice], cursor };
     }
   }

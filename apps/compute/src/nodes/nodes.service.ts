@@ -39,11 +39,22 @@ export class NodesService {
     private readonly log: Log,
   ) {}
 
-  async list({ limit, cursor }: { limit: number; cursor?: string | undefined }): Promise<OutputOf<typeof computeOperations.nodes.list>> {
+  async list({
+    limit,
+    cursor,
+  }: {
+    limit: number;
+    cursor?: string | undefined;
+  }): Promise<OutputOf<typeof computeOperations.nodes.list>> {
     const { manager } = this.database;
     const rows = await this.store.page(manager, decodeCursor(cursor, 'string'), limit + 1);
     const used = await this.used(manager, rows);
-    return pageOfRows(rows, limit, (row) => nodeOf(row, used.get(row.id) ?? nothing, this.reasonOf(row)), ({ id }) => id);
+    return pageOfRows(
+      rows,
+      limit,
+      (row) => nodeOf(row, used.get(row.id) ?? nothing, this.reasonOf(row)),
+      ({ id }) => id,
+    );
   }
 
   /**
@@ -60,7 +71,11 @@ export class NodesService {
       await this.store.save(transaction, heard);
       if (isBack) await this.announce(transaction, computeEvents.nodeReady, heard);
       const hasNews = await this.instances.observe(transaction, node.id, report.instances, report.seenGeneration);
-      const isChanged = hasNews || node.state !== 'ready' || node.cpuMillis !== heard.cpuMillis || node.memoryBytes !== heard.memoryBytes;
+      const isChanged =
+        hasNews ||
+        node.state !== 'ready' ||
+        node.cpuMillis !== heard.cpuMillis ||
+        node.memoryBytes !== heard.memoryBytes;
       if (isChanged) this.database.afterCommit(transaction, () => this.nudges.reconciler());
       return this.instructions(transaction, heard);
     });
@@ -70,7 +85,12 @@ export class NodesService {
   async survey(manager: EntityManager): Promise<{ views: NodeView[]; heartbeats: Map<string, number> }> {
     const rows = await this.store.all(manager);
     return {
-      views: rows.map(({ id, name, state, cpuMillis, memoryBytes }) => ({ id, name, state, capacity: { cpuMillis, memoryBytes } })),
+      views: rows.map(({ id, name, state, cpuMillis, memoryBytes }) => ({
+        id,
+        name,
+        state,
+        capacity: { cpuMillis, memoryBytes },
+      })),
       heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
     };
   }
@@ -105,7 +125,8 @@ export class NodesService {
   ): Promise<Map<string, number>> {
     const nodes = await this.store.lockAll(transaction, [...new Set(ids)]);
     const ready = new Set(nodes.filter(({ state }) => state === 'ready').map(({ id }) => id));
-    if ([...placing].some((id) => !ready.has(id))) throw new AltoError('conflict', 'A node has been lost while an instance was placed on it.');
+    if ([...placing].some((id) => !ready.has(id)))
+      throw new AltoError('conflict', 'A node has been lost while an instance was placed on it.');
     const generations = new Map<string, number>();
     for (const node of nodes) {
       const generation = node.generation + 1;

@@ -2,7 +2,13 @@
  * An agent for tests, in memory and scripted: it reports and obeys as a real one does, and starts what it is told in
  * no time, or fails at it as the script says. It also checks what it is told: a generation never goes back.
  */
-import { computeOperations, type DesiredInstance, type ObservedInstance, type OutputOf, type RequestOf } from '@alto/contracts';
+import {
+  computeOperations,
+  type DesiredInstance,
+  type ObservedInstance,
+  type OutputOf,
+  type RequestOf,
+} from '@alto/contracts';
 import type { AltoClient, MessageSubscription } from '@alto/platform';
 
 export type Behaviour = Partial<Pick<ObservedInstance, 'state' | 'reason' | 'exitCode' | 'restarts'>>;
@@ -123,7 +129,12 @@ export class ScriptedAgent {
     const known = this.running.get(instance.id);
     if (instance.want === 'stopped') {
       if (known?.state === 'exited') return false;
-      this.running.set(instance.id, { ...(known ?? observation(instance.id)), state: 'exited', exitCode: 0, reason: 'ended as told' });
+      this.running.set(instance.id, {
+        ...(known ?? observation(instance.id)),
+        state: 'exited',
+        exitCode: 0,
+        reason: 'ended as told',
+      });
       return true;
     }
     if (known !== undefined) return false;

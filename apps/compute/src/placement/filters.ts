@@ -18,12 +18,17 @@ export interface Refusal {
 export type Filter = (use: NodeUse, revision: RevisionView) => Refusal | null;
 
 export const isReady: Filter = ({ node }) =>
-  node.state === 'ready' ? null : { lacks: 'a healthy agent', has: node.state === 'lost' ? 'is lost' : 'is not answering' };
+  node.state === 'ready'
+    ? null
+    : { lacks: 'a healthy agent', has: node.state === 'lost' ? 'is lost' : 'is not answering' };
 
 export const hasMemory: Filter = (use, { resources }) =>
   free(use).memoryBytes >= resources.memoryBytes
     ? null
-    : { lacks: `${bytesInWords(resources.memoryBytes)} of memory free`, has: `has ${bytesInWords(free(use).memoryBytes)}` };
+    : {
+        lacks: `${bytesInWords(resources.memoryBytes)} of memory free`,
+        has: `has ${bytesInWords(free(use).memoryBytes)}`,
+      };
 
 export const hasCpu: Filter = (use, { resources }) =>
   free(use).cpuMillis >= resources.cpuMillis

@@ -104,7 +104,10 @@ function planApp(context: AppContext, before: readonly InstanceView[]): { plan: 
   for (const draft of kept) assign(draft, context);
   const start = Array.from({ length: step.start }, () => startOne(context));
   const endpoints = endpointsOf(context.app, kept);
-  const instances = [...kept, ...start.map((instance) => ({ ...instance, state: 'pending' as const, retiring: false }))];
+  const instances = [
+    ...kept,
+    ...start.map((instance) => ({ ...instance, state: 'pending' as const, retiring: false })),
+  ];
   const status = statusOf({ app: context.app, instances, replaceLost: context.replaceLost });
   return {
     kept,
@@ -135,7 +138,8 @@ function rolloutRequest({ app, snapshot, replaceLost, limits }: AppContext, inst
 /** Marks an instance whose machine is not heard of. It stays in rotation: proxies find out by themselves whether it serves. */
 function lose(draft: Draft, { nodes, now }: AppContext): void {
   const node = draft.node === null ? undefined : nodes.get(draft.node);
-  if (node?.state === 'lost') enter(draft, transition(draft.state, { kind: 'node_lost' }), `its node ${node.name} is lost`, now);
+  if (node?.state === 'lost')
+    enter(draft, transition(draft.state, { kind: 'node_lost' }), `its node ${node.name} is lost`, now);
 }
 
 /** Takes an instance that shall go one step further out: proxies first, then requests in flight, then the process. */
@@ -248,12 +252,24 @@ function sameEndpoints(told: readonly EndpointView[] | null, endpoints: readonly
   if (told === null || told.length !== endpoints.length) return false;
   return told.every((one, index) => {
     const other = endpoints[index];
-    return other !== undefined && one.instance === other.instance && one.ip === other.ip && one.port === other.port && one.state === other.state;
+    return (
+      other !== undefined &&
+      one.instance === other.instance &&
+      one.ip === other.ip &&
+      one.port === other.port &&
+      one.state === other.state
+    );
   });
 }
 
 function sameStatus(a: AppStatus, b: AppStatus): boolean {
-  return a.state === b.state && a.reason === b.reason && a.desired === b.desired && a.ready === b.ready && a.updated === b.updated;
+  return (
+    a.state === b.state &&
+    a.reason === b.reason &&
+    a.desired === b.desired &&
+    a.ready === b.ready &&
+    a.updated === b.updated
+  );
 }
 
 function isEmpty({ start, change, remove, endpoints, status, deleteApp }: AppPlan): boolean {

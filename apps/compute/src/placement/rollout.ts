@@ -47,12 +47,14 @@ export function rollOut(request: RolloutRequest, now: number): RolloutStep {
   const retire = new Set<string>([
     ...uselessOf(members, request, now),
     ...unavailableBeyond(others, Math.max(0, replicas - available), request),
-    ...surplusOf(targets, available, request),
+    ...surplusOf(targets, request),
     ...replacedLost(instances, available, request),
   ]);
-  const availableLeft = available - members.filter((instance) => retire.has(instance.id) && request.isAvailable(instance)).length;
+  const availableLeft =
+    available - members.filter((instance) => retire.has(instance.id) && request.isAvailable(instance)).length;
   const outdated = others.filter((instance) => request.isAvailable(instance) && !retire.has(instance.id));
-  for (const id of idsOf(leavingOrder(outdated, request)).slice(0, Math.max(0, availableLeft - replicas))) retire.add(id);
+  for (const id of idsOf(leavingOrder(outdated, request)).slice(0, Math.max(0, availableLeft - replicas)))
+    retire.add(id);
 
   const staying = targets.filter((instance) => !retire.has(instance.id)).length;
   const room = replicas + surgeOf(replicas) - instances.filter((instance) => holdsRoom(instance, request)).length;
@@ -88,18 +90,12 @@ function mayServeAgain({ state }: InstanceView): boolean {
   return state !== 'pending' && state !== 'failed';
 }
 
-/** Of the target revision, more than wanted: after scaling down, or when a lost machine is back. */
-function surplusOf(targets: readonly InstanceView[], available: number, request: RolloutRequest): string[] {
-  const surplus = targets.length - request.replicas;
-  if (surplus <= 0) return [];
-  let mayLeave = Math.max(0, available - request.replicas);
-  const leaving: string[] = [];
-  for (const instance of leavingOrder(targets, request)) {
-    if (leaving.length === surplus) break;
-    if (request.isAvailable(instance) && mayLeave-- <= 0) continue;
-    leaving.push(instance.id);
-  }
-  return leaving;
+/**
+ * Of the target revision, more than wanted: after scaling down, or when a lost machine is back. Available ones leave
+ * last, and only when all that stay are available.
+ */
+function surplusOf(targets: readonly InstanceView[], request: RolloutRequest): string[] {
+  return idsOf(leavingOrder(targets, request)).slice(0, Math.max(0, targets.length - request.replicas));
 }
 
 /** Lost ones stay in rotation, for they may still serve, until enough others are available. */

@@ -1,7 +1,7 @@
 /** What an app is doing, in one state and one sentence. */
 import { isLive, type InstanceState } from '../instances/instance.state';
 import type { AppStatus, AppView } from './snapshot';
-import { counted, listed } from './words';
+import { counted } from './words';
 
 /** An instance as far as the status of its app is concerned; new ones have no id yet. */
 interface Member {
@@ -39,7 +39,7 @@ export function statusOf({ app, instances, replaceLost }: StatusRequest): AppSta
   return {
     ...counts,
     state: isShort && troubles.length > 0 ? 'degraded' : 'progressing',
-    reason: [progressOf(app, counts), ...(troubles.length > 0 ? [listed(troubles, 2)] : [])].join('; '),
+    reason: [progressOf(app, counts), ...(troubles.length > 0 ? [troubles.slice(0, 3).join('; ')] : [])].join('; '),
   };
 }
 
@@ -48,15 +48,24 @@ function allReady(replicas: number): string {
 }
 
 function progressOf(app: AppView, { desired, updated }: Pick<AppStatus, 'desired' | 'updated'>): string {
-  return `${updated} of ${counted(desired, 'replica')} ${updated === 1 ? 'is' : 'are'} ready at revision ${app.target.number}`;
+  return `${updated} of ${counted(desired, 'replica')} ready at revision ${app.target.number}`;
 }
 
-/** Each trouble once, those that hold back everything first. */
+/** Each trouble once with how many have it: what holds back everything first, then what a person can do something about. */
 function troublesOf(instances: readonly Member[], replaceLost: boolean): string[] {
   const inTrouble = instances.filter((instance) => !instance.retiring && isTrouble(instance));
-  const told = inTrouble.map(({ id, state, reason }) => (state === 'pending' ? reason : `${id}: ${reason}`));
-  if (!replaceLost) told.unshift('at least half of all nodes are lost, so nothing is replaced until they are back');
-  return [...new Set(told)];
+  const unplaced = inTrouble.filter(({ state }) => state === 'pending').map(({ reason }) => reason);
+  const placed = Map.groupBy(
+    inTrouble.filter(({ state }) => state !== 'pending'),
+    ({ reason }) => reason,
+  );
+  const told = [...placed].map(([reason, members]) => `${namesOf(members)}: ${reason}`);
+  const massLoss = 'at least half of all nodes are lost, so nothing is replaced until they are back';
+  return [...(replaceLost ? [] : [massLoss]), ...new Set(unplaced), ...told];
+}
+
+function namesOf(members: readonly Member[]): string {
+  return members.length === 1 ? (members[0]?.id ?? 'an instance') : counted(members.length, 'instance');
 }
 
 function isTrouble({ state, node }: Member): boolean {

@@ -101,7 +101,11 @@ export class Cluster extends ClusterPort {
     this.database.afterCommit(transaction, () => this.nudges.nodes(changed));
   }
 
-  private async tell(transaction: EntityManager, app: AppEntity, { endpoints, deleteApp }: AppPlan): Promise<number | null> {
+  private async tell(
+    transaction: EntityManager,
+    app: AppEntity,
+    { endpoints, deleteApp }: AppPlan,
+  ): Promise<number | null> {
     if (endpoints === null && !deleteApp) return null;
     const proxies = await this.endpoints.registered(transaction);
     this.database.afterCommit(transaction, () => this.nudges.proxies(proxies.heartbeats.keys()));

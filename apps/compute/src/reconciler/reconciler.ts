@@ -87,10 +87,17 @@ export class Reconciler implements OnModuleInit {
     const silence = watch.ofNodes.look(ofNodes, at, deaf);
     const changed = nodes.filter((node) => this.nodes.judge(node, silence.get(node.id) ?? 0) !== node.state);
     for (const node of changed) {
-      await this.cluster.settleNode(lease, node.id, this.nodes.judge(node, silence.get(node.id) ?? 0), ofNodes.get(node.id) ?? 0);
+      await this.cluster.settleNode(
+        lease,
+        node.id,
+        this.nodes.judge(node, silence.get(node.id) ?? 0),
+        ofNodes.get(node.id) ?? 0,
+      );
     }
     const proxySilence = watch.ofProxies.look(ofProxies, at, deaf);
-    const expired = new Map([...ofProxies].filter(([id]) => (proxySilence.get(id) ?? 0) >= this.config.ALTO_PROXY_EXPIRES_AFTER_MS));
+    const expired = new Map(
+      [...ofProxies].filter(([id]) => (proxySilence.get(id) ?? 0) >= this.config.ALTO_PROXY_EXPIRES_AFTER_MS),
+    );
     if (expired.size > 0) await this.cluster.expireProxies(lease, expired);
     watch.proxies = [...ofProxies.keys()].filter((id) => !expired.has(id));
     return changed.length > 0 || expired.size > 0;

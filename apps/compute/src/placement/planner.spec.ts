@@ -1,0 +1,176 @@
+import { ModelCluster, node, revision } from './cluster.model';
+import { isMassLoss } from './planner';
+
+const gib = 2 ** 30;
+
+function clusterOf(...nodes: string[]): ModelCluster {
+  const cluster = new ModelCluster();
+  for (const id of nodes) cluster.addNode(node(id));
+  return cluster;
+}
+
+describe('placement', () => {
+  it('spreads the instances of an app over the nodes', () => {
+    const cluster = clusterOf('a', 'b', 'c');
+    cluster.put('web', 6, revision(1));
+    cluster.settle();
+    const counts = Map.groupBy(cluster.of('web'), ({ node }) => node);
+    expect([...counts.values()].map(({ length }) => length)).toEqual([2, 2, 2]);
+  });
+
+  it('says in words why no node can take an instance, and places it as soon as one can', () => {
+    const cluster = new ModelCluster();
+    const large = revision(1, { resources: { cpuMillis: 100, memoryBytes: 2 * gib } });
+    cluster.put('web', 1, large);
+    cluster.settle();
+    expect(cluster.of('web')[0]).toMatchObject({
+      state: 'pending',
+      node: null,
+      reason: expect.stringContaining('no node has joined yet'),
+    });
+    cluster.addNode(node('a', { capacity: { cpuMillis: 4_000, memoryBytes: gib / 2 } }));
+    cluster.addNode(node('b', { state: 'lost' }));
+    cluster.settle();
+    expect(cluster.of('web')[0]!.reason).toBe('no node has 2 GiB of memory free: a has 512 MiB, b is lost');
+    expect(cluster.apps.get('web')!.status).toEqual({
+      state: 'degraded',
+      reason: '0 of 1 replica ready at revision 1; no node has 2 GiB of memory free: a has 512 MiB, b is lost',
+      desired: 1,
+      ready: 0,
+      updated: 0,
+    });
+    cluster.addNode(node('c'));
+    cluster.settle();
+    expect(cluster.of('web')[0]).toMatchObject({ state: 'ready', node: 'c' });
+    expect(cluster.apps.get('web')!.status.state).toBe('running');
+  });
+
+  it('does not give the same room to two apps in one plan', () => {
+    const cluster = new ModelCluster();
+    cluster.addNode(node('a', { capacity: { cpuMillis: 4_000, memoryBytes: gib } }));
+    const large = (number: number) => revision(number, { resources: { cpuMillis: 100, memoryBytes: gib } });
+    cluster.put('one', 1, large(1));
+    cluster.put('two', 1, large(2));
+    cluster.reconcile();
+    expect([...cluster.instances.values()].filter(({ node }) => node !== null)).toHaveLength(1);
+  });
+
+  it('prefers a node on which the version has not been given up', () => {
+    const cluster = clusterOf('a', 'b');
+    cluster.put('web', 1, revision(1));
+    cluster.reconcile();
+    const [first] = cluster.of('web');
+    cluster.observe(first!.id, 'failed');
+    cluster.nowMs += 60_001;
+    cluster.settle();
+    expect(cluster.of('web')).toMatchObject([{ state: 'ready', node: first!.node === 'a' ? 'b' : 'a' }]);
+  });
+});
+
+describe('stopping an instance', () => {
+  it('waits until every proxy has let go, then for requests in flight, then tells the agent', () => {
+    const cluster = clusterOf('a');
+    cluster.addProxy('p');
+    cluster.addProxy('q');
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    const { id } = cluster.of('web')[0]!;
+    cluster.put('web', 0, revision(1));
+    cluster.reconcile();
+    expect(cluster.instances.get(id)).toMatchObject({ state: 'draining', leftGeneration: cluster.generation });
+    expect(cluster.apps.get('web')!.endpoints).toMatchObject([{ instance: id, state: 'draining' }]);
+    cluster.proxies.get('p')!.appliedGeneration = cluster.generation;
+    while (!cluster.reconcile());
+    expect(cluster.instances.get(id)).toMatchObject({
+      state: 'draining',
+      reason: 'waits for q to send it no more requests',
+    });
+    cluster.proxies.get('q')!.busy = new Set([id]);
+    cluster.proxies.get('q')!.appliedGeneration = cluster.generation;
+    while (!cluster.reconcile());
+    expect(cluster.instances.get(id)).toMatchObject({ state: 'draining', drainUntil: cluster.nowMs + 30_000 });
+    expect(cluster.plan().askProxies).toBe(true);
+    cluster.proxies.get('q')!.busy = new Set();
+    while (!cluster.reconcile());
+    expect(cluster.instances.get(id)).toMatchObject({ state: 'stopping' });
+    expect(cluster.apps.get('web')!.endpoints).toEqual([]);
+    cluster.observe(id, 'exited');
+    while (!cluster.reconcile());
+    expect(cluster.instances.size).toBe(0);
+    expect(cluster.apps.get('web')!.status).toMatchObject({ state: 'stopped' });
+  });
+
+  it('gives requests in flight no more than the drain time where a proxy cannot tell', () => {
+    const cluster = clusterOf('a');
+    cluster.addProxy('p', null);
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    cluster.put('web', 0, revision(1));
+    while (!cluster.reconcile());
+    cluster.applyAll();
+    while (!cluster.reconcile());
+    expect(cluster.of('web')).toMatchObject([{ state: 'draining' }]);
+    expect(cluster.plan().wakeAt).toBe(cluster.nowMs + 30_000);
+    cluster.nowMs += 30_000;
+    while (!cluster.reconcile());
+    expect(cluster.of('web')).toMatchObject([{ state: 'stopping' }]);
+  });
+
+  it('removes an app only once its last instance is gone', () => {
+    const cluster = clusterOf('a');
+    cluster.put('web', 2, revision(1));
+    cluster.settle();
+    cluster.delete('web');
+    cluster.reconcile();
+    expect(cluster.apps.get('web')!.status).toMatchObject({ state: 'deleting' });
+    cluster.settle();
+    expect(cluster.apps.size + cluster.instances.size).toBe(0);
+  });
+});
+
+describe('a lost node', () => {
+  it('keeps its instances in rotation until others are available elsewhere', () => {
+    const cluster = clusterOf('a', 'b');
+    cluster.addProxy('p');
+    cluster.put('web', 2, revision(1));
+    cluster.settle();
+    cluster.nodes.get('a')!.state = 'lost';
+    cluster.reconcile();
+    const lost = cluster.of('web').find(({ state }) => state === 'lost')!;
+    expect(cluster.apps.get('web')!.endpoints).toHaveLength(2);
+    cluster.settle();
+    expect(cluster.of('web').filter(({ state, node }) => state === 'ready' && node === 'b')).toHaveLength(2);
+    expect(cluster.instances.get(lost.id)).toMatchObject({ state: 'lost', retiring: true });
+    expect(cluster.apps.get('web')!.endpoints!.map(({ instance }) => instance)).not.toContain(lost.id);
+    cluster.nodes.get('a')!.state = 'ready';
+    cluster.settle();
+    expect(cluster.of('web')).toHaveLength(2);
+    expect(cluster.instances.has(lost.id)).toBe(false);
+  });
+
+  it('that is the only one leaves everything as it was, and is taken up again', () => {
+    const cluster = clusterOf('a');
+    cluster.put('web', 2, revision(1));
+    cluster.settle();
+    const before = cluster.of('web').map(({ id }) => id);
+    cluster.nodes.get('a')!.state = 'lost';
+    while (!cluster.reconcile());
+    expect(cluster.apps.get('web')!.status.state).toBe('degraded');
+    expect(cluster.apps.get('web')!.endpoints!.map(({ instance }) => instance)).toEqual(before);
+    cluster.nodes.get('a')!.state = 'ready';
+    cluster.settle();
+    expect(cluster.of('web').map(({ id }) => id)).toEqual(before);
+  });
+
+  it('is not replaced while half of all nodes are lost', () => {
+    const cluster = clusterOf('a', 'b', 'c', 'd');
+    cluster.put('web', 4, revision(1));
+    cluster.settle();
+    cluster.nodes.get('a')!.state = 'lost';
+    cluster.nodes.get('b')!.state = 'lost';
+    while (!cluster.reconcile());
+    expect(cluster.of('web')).toHaveLength(4);
+    expect(cluster.apps.get('web')!.status.reason).toContain('at least half of all nodes are lost');
+    expect(isMassLoss([node('a', { state: 'lost' }), node('b')])).toBe(false);
+  });
+});
