@@ -16,9 +16,13 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const output = join(root, 'node_modules', '.cache', 'alto', 'bench');
 
 const word = process.argv[2] ?? '';
-const names = readdirSync(join(root, 'tests', 'bench')).filter((name) => name.endsWith('.bench.ts') && name.includes(word));
+const names = readdirSync(join(root, 'tests', 'bench')).filter(
+  (name) => name.endsWith('.bench.ts') && name.includes(word),
+);
 if (names.length === 0) {
-  console.error(`No benchmark's name holds '${word}'. There are: ${readdirSync(join(root, 'tests', 'bench')).join(', ')}`);
+  console.error(
+    `No benchmark's name holds '${word}'. There are: ${readdirSync(join(root, 'tests', 'bench')).join(', ')}`,
+  );
   process.exit(1);
 }
 const servers = await ensureServers({ report: (line) => console.error(line) });

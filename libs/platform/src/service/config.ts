@@ -70,8 +70,7 @@ export const serviceSettings = {
     .describe('OpenTelemetry collector (OTLP over HTTP) to send traces to'),
 };
 
-const serviceSchema = z.object(serviceSettings);
-export type ServiceConfig = z.output<typeof serviceSchema>;
+export type ServiceConfig = z.output<z.ZodObject<typeof serviceSettings>>;
 
 /** Declares the settings of a service on top of those that every service has. */
 export function defineConfig<S extends z.core.$ZodLooseShape>(settings: S) {

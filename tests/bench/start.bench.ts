@@ -1,0 +1,83 @@
+/**
+ * How long a whole Alto takes to start, cold (nothing there yet) and warm (again on the same data), and what it costs
+ * in memory when idle, each process named. Goal: 900 MB PSS at most.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { startAlto } from '@alto/testing';
+
+const memoryGoalMb = 900;
+const hello = fileURLToPath(new URL('../../../../../examples/hello', import.meta.url));
+
+interface ProcessMemory {
+  readonly pid: number;
+  readonly name: string;
+  readonly pssMb: number;
+}
+
+const seconds = (sinceMs: number) => ((performance.now() - sinceMs) / 1000).toFixed(1);
+
+/** Proportional set size: memory that several processes share is counted once in the sum. */
+function memoryOf(folder: string, names: ReadonlyMap<number, string>): ProcessMemory[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .map(Number)
+    .flatMap((pid) => {
+      try {
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        const owned = command.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder);
+        const kb = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
+        if (!owned || kb === undefined) return [];
+        return [{ pid, name: names.get(pid) ?? programOf(command), pssMb: Number(kb) / 1024 }];
+      } catch {
+        return []; // It ended, or belongs to somebody else.
+      }
+    })
+    .filter(({ pid }) => pid !== process.pid);
+}
+
+function programOf(command: string): string {
+  if (/shim-\d|log-guard/.test(command)) return 'shims';
+  if (/postgres:/.test(command) || /bin\/postgres/.test(command)) return 'postgres (backends)';
+  if (/haproxy/.test(command)) return 'haproxy (worker)';
+  return command.slice(0, 60);
+}
+
+const preparing = performance.now();
+const warmUp = await startAlto();
+await warmUp.stop({ failed: false });
+console.log(`build and first start: ${seconds(preparing)} s`);
+
+const cold = performance.now();
+const alto = await startAlto();
+try {
+  console.log(`cold start (new data folder, built): ${seconds(cold)} s`);
+  const deploying = performance.now();
+  await alto.command('deploy', hello, '--project', 'default');
+  console.log(`deploy of examples/hello, 3 replicas ready: ${seconds(deploying)} s`);
+
+  const { pid: agent, workloads } = await alto.status();
+  const names = new Map<number, string>([[agent, 'node-agent']]);
+  for (const { name, pid, kind } of workloads)
+    if (pid !== null) names.set(pid, kind === 'instance' ? 'hello (an app)' : name);
+  const sums = new Map<string, { count: number; pssMb: number }>();
+  for (const { name, pssMb } of memoryOf(alto.dataDirectory, names)) {
+    const sum = sums.get(name) ?? { count: 0, pssMb: 0 };
+    sums.set(name, { count: sum.count + 1, pssMb: sum.pssMb + pssMb });
+  }
+  const rows = Array.from(sums).sort(([, a], [, b]) => b.pssMb - a.pssMb);
+  for (const [name, { count, pssMb }] of rows)
+    console.log(`${pssMb.toFixed(1).padStart(8)} MB  ${String(count).padStart(2)} × ${name}`);
+  const total = rows.reduce((sum, [, { pssMb }]) => sum + pssMb, 0);
+  console.log(
+    `${total.toFixed(1).padStart(8)} MB PSS in all; goal ${memoryGoalMb} MB: ${total <= memoryGoalMb ? 'met' : 'MISSED'}`,
+  );
+  if (total > memoryGoalMb) process.exitCode = 1;
+
+  await alto.command('down');
+  const warm = performance.now();
+  await alto.start();
+  console.log(`warm start (same data): ${seconds(warm)} s`);
+} finally {
+  await alto.stop({ failed: false });
+}

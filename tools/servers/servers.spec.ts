@@ -1,0 +1,35 @@
+import { compareVersions, installCommand, releaseTarget, serverPackages } from './catalogue.ts';
+
+describe('servers', () => {
+  it('compares versions by number, not by text', () => {
+    expect(compareVersions('2.10.0', '2.9.10')).toBeGreaterThan(0);
+    expect(compareVersions('2.9.10', '2.9.10')).toBe(0);
+    expect(compareVersions('2.6', '2.6.1')).toBeLessThan(0);
+  });
+
+  it('reads the versions that the servers print', () => {
+    const printed = {
+      'nats-server': 'nats-server: v2.9.10\n',
+      haproxy: 'HAProxy version 2.6.12-1+deb12u4 2026/10/17\n',
+    };
+    const versions = serverPackages.map(({ name, versionPattern }) => versionPattern.exec(printed[name])?.[1]);
+    expect(versions).toEqual(['2.9.10', '2.6.12']);
+  });
+
+  it('names the command of the system that is there', () => {
+    const [, haproxy] = serverPackages;
+    const command = (program: string) =>
+      installCommand(haproxy as (typeof serverPackages)[number], (name) => name === program);
+    expect(command('apt-get')).toBe('sudo apt-get update && sudo apt-get install haproxy');
+    expect(command('dnf')).toBe('sudo dnf install haproxy');
+    expect(command('apk')).toBe('sudo apk add haproxy');
+    expect(command('brew')).toBe('brew install haproxy');
+  });
+
+  it('pins a checksum for every build that it would download', () => {
+    expect(releaseTarget('linux', 'x64')).toBe('linux-amd64');
+    for (const { release } of serverPackages) {
+      for (const checksum of Object.values(release?.checksums ?? {})) expect(checksum).toMatch(/^[0-9a-f]{64}$/);
+    }
+  });
+});
