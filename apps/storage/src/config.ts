@@ -17,7 +17,9 @@ export const storageConfig = defineConfig({
     .describe('Files, folders and links in a bundle at most'),
   ALTO_STORAGE_FREE_BYTES_MIN: bytes
     .default(256 * 1024 * 1024)
-    .describe('Space on the disk that is left free: uploads that would use it are refused, so that the disk never fills up'),
+    .describe(
+      'Space on the disk that is left free: uploads that would use it are refused, so that the disk never fills up',
+    ),
   ALTO_STORAGE_UPLOAD_IDLE_MS: milliseconds
     .default(30_000)
     .describe('Time that an upload may go without a byte before it is given up'),
@@ -33,7 +35,9 @@ export const storageConfig = defineConfig({
     .describe('Age from which a file that the database does not know is set aside; longer than any upload or download'),
   ALTO_STORAGE_QUARANTINE_MS: milliseconds
     .default(7 * 24 * 3_600_000)
-    .describe('Time that a file set aside is kept before it is removed; longer than the oldest database backup you would restore'),
+    .describe(
+      'Time that a file set aside is kept before it is removed; longer than the oldest database backup you would restore',
+    ),
   ALTO_STORAGE_LOCATE_TTL_MS: milliseconds
     .max(3_600_000)
     .default(5 * 60_000)

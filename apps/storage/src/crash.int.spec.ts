@@ -109,7 +109,13 @@ async function dieAt(dieAtStep: number, archives: readonly string[]): Promise<bo
   const stateDirectory = join(folder, `step-${dieAtStep}`);
   mkdirSync(stateDirectory);
   const project = newId('project');
-  const { crashed, acknowledged } = await run({ databaseUrl: testDatabase.url, stateDirectory, project, archives, dieAtStep });
+  const { crashed, acknowledged } = await run({
+    databaseUrl: testDatabase.url,
+    stateDirectory,
+    project,
+    archives,
+    dieAtStep,
+  });
   await checkSound(stateDirectory, project, acknowledged);
   if (!crashed) expect(acknowledged).toHaveLength(archives.length);
   return crashed;
@@ -119,7 +125,7 @@ it('loses nothing acknowledged and leaves nothing half done, whatever step the p
   const archives = ['first', 'second'].map((name) => join(folder, name));
   for (const path of archives) writeFileSync(path, await archiveOfSize(1_300_000));
   let steps = 0;
-  for (let crashes = true; crashes; ) {
+  for (let crashes = true; crashes;) {
     const round = await Promise.all(Array.from({ length: atOnce }, () => dieAt((steps += 1), archives)));
     crashes = round.every(Boolean);
   }

@@ -49,7 +49,10 @@ const { bundles } = await openStorage({
 });
 for (const path of job.archives) {
   const archive = readFileSync(path);
-  const bundle = await bundles.upload(job.project, undefined, { chunks: inChunks(archive), expectedBytes: archive.length });
+  const bundle = await bundles.upload(job.project, undefined, {
+    chunks: inChunks(archive),
+    expectedBytes: archive.length,
+  });
   writeSync(1, `${JSON.stringify(bundle)}\n`);
 }
 await database.stop();

@@ -30,7 +30,8 @@ import { VolumesStore } from './volumes/volumes.store';
     {
       provide: Volume,
       inject: [FileSystem, CONFIG],
-      useFactory: (files: FileSystem, config: StorageConfig) => Volume.open(files, join(config.ALTO_STATE_DIR, 'volume')),
+      useFactory: (files: FileSystem, config: StorageConfig) =>
+        Volume.open(files, join(config.ALTO_STATE_DIR, 'volume')),
     },
     VolumesService,
     VolumesStore,

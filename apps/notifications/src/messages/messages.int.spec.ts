@@ -61,7 +61,9 @@ describe('messages', () => {
   it('have sequences without gaps when many are published at once to a new topic', async () => {
     const { publish, list, topics } = someone();
     const published = await Promise.all(Array.from({ length: 40 }, (_, number) => publish('busy', { number })));
-    expect(published.map(({ sequence }) => sequence).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, index) => index + 1));
+    expect(published.map(({ sequence }) => sequence).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 40 }, (_, index) => index + 1),
+    );
     const { items } = await list('busy', 200);
     expect(items.map(({ id }) => id).sort()).toEqual(published.map(({ id }) => id).sort());
     expect((await topics()).items).toMatchObject([{ name: 'busy', lastSequence: 40 }]);
@@ -69,7 +71,9 @@ describe('messages', () => {
 
   it('are published once for each dedupeKey of a topic', async () => {
     const { publish, list } = someone();
-    const repeated = await Promise.all(Array.from({ length: 10 }, (_, number) => publish('paid', { number }, 'invoice-1')));
+    const repeated = await Promise.all(
+      Array.from({ length: 10 }, (_, number) => publish('paid', { number }, 'invoice-1')),
+    );
     expect(new Set(repeated.map(({ id }) => id)).size).toBe(1);
     await publish('paid', 'other', 'invoice-2');
     expect((await list('paid')).items).toHaveLength(2);

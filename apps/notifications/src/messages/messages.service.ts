@@ -1,6 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { AltoError, type InputOf, type Message, newId, notificationsEvents, notificationsOperations } from '@alto/contracts';
+import {
+  AltoError,
+  type InputOf,
+  type Message,
+  newId,
+  notificationsEvents,
+  notificationsOperations,
+} from '@alto/contracts';
 import { Clock, CONFIG, Database, Outbox } from '@alto/platform';
 import type { NotificationsConfig } from '../config';
 import type { TopicEntity } from '../topics/topic.entity';
@@ -44,7 +51,12 @@ export class MessagesService {
     return found.length > limit ? { items, nextCursor: String(items.at(-1)?.sequence) } : { items };
   }
 
-  private async append(tx: EntityManager, topic: TopicEntity, body: string, dedupeKey: string | null): Promise<MessageEntity> {
+  private async append(
+    tx: EntityManager,
+    topic: TopicEntity,
+    body: string,
+    dedupeKey: string | null,
+  ): Promise<MessageEntity> {
     const publishedAt = this.clock.now();
     const sequence = topic.lastSequence + 1;
     const id = newId('message', publishedAt.getTime());
@@ -73,7 +85,10 @@ function sequenceOf(cursor: string | undefined): number {
   if (cursor === undefined) return 0;
   const sequence = /^\d{1,15}$/.test(cursor) ? Number(cursor) : Number.NaN;
   if (Number.isSafeInteger(sequence)) return sequence;
-  throw new AltoError('invalid_request', { message: 'cursor: must be the nextCursor of a page before', field: 'cursor' });
+  throw new AltoError('invalid_request', {
+    message: 'cursor: must be the nextCursor of a page before',
+    field: 'cursor',
+  });
 }
 
 function view({ id, sequence, body, publishedAt }: MessageEntity, topic: string): Message {

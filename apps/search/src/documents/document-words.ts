@@ -16,7 +16,8 @@ export function wordsOf(fields: Readonly<Record<string, unknown>>): string {
     const value = waiting.pop();
     if (typeof value === 'string') texts.push(value);
     else if (typeof value === 'number') texts.push(String(value));
-    else if (typeof value === 'object' && value !== null) for (const inner of Object.values(value).reverse()) waiting.push(inner);
+    else if (typeof value === 'object' && value !== null)
+      for (const inner of Object.values(value).reverse()) waiting.push(inner);
   }
   return searchable(texts.join('\n'));
 }

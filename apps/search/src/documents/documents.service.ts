@@ -44,7 +44,10 @@ export class DocumentsService {
   async get(input: Addressed): Promise<SearchDocument> {
     const found = await this.store.find(addressOf(input));
     if (found !== null) return view(found);
-    throw new AltoError('not_found', { message: `There is no document ${input.document} in ${input.index}.`, field: 'document' });
+    throw new AltoError('not_found', {
+      message: `There is no document ${input.document} in ${input.index}.`,
+      field: 'document',
+    });
   }
 
   /** Deleting what is not there is no error, so that a lost answer can be asked for again. */
@@ -59,7 +62,12 @@ export class DocumentsService {
     if (index === undefined || !(await this.store.delete(tx, address))) return;
     const resourceVersion = await this.indexes.nextVersion(tx, index);
     const data = { index: indexName, document };
-    await this.outbox.append(tx, searchEvents.documentDeleted, { project, resource: resourceOf(address), resourceVersion, data });
+    await this.outbox.append(tx, searchEvents.documentDeleted, {
+      project,
+      resource: resourceOf(address),
+      resourceVersion,
+      data,
+    });
   }
 
   private encode(fields: Put['fields']): string {

@@ -31,7 +31,11 @@ export class DocumentsStore {
       await queryIn(tx)(upsert, [project, indexName, document, fields, words, version, updatedAt]);
     } catch (error) {
       if (!isLimitExceeded(error)) throw error;
-      throw new AltoError('too_large', { message: 'The document has too many different words.', field: 'fields' }, { cause: error });
+      throw new AltoError(
+        'too_large',
+        { message: 'The document has too many different words.', field: 'fields' },
+        { cause: error },
+      );
     }
   }
 

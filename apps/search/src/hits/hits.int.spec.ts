@@ -59,7 +59,8 @@ describe('search', () => {
     const { put, find } = someone();
     await put('moby', { title: 'Moby-Dick', author: { name: 'Herman Melville' }, year: 1851, tags: ['whale', 'Café'] });
     await put('emma', { title: 'Emma', author: { name: 'Jane Austen' }, year: 1815 });
-    for (const words of ['melville', 'WHALE', '1851', 'ｃａｆe\u0301', 'moby-dick']) expect(await found(find(words))).toEqual(['moby']);
+    for (const words of ['melville', 'WHALE', '1851', 'ｃａｆe\u0301', 'moby-dick'])
+      expect(await found(find(words))).toEqual(['moby']);
     expect(await found(find('title'))).toEqual([]);
     expect(await found(find('!?'))).toEqual([]);
   });
@@ -74,15 +75,19 @@ describe('search', () => {
     expect(items[0]!.score).toBeGreaterThan(items[1]!.score);
   });
 
-  it.each(["it's", `"quoted & phrase" | :* <-> !`, "\\'; DROP TABLE documents; --", 'a & b | c', 'http://x.org/?a=1&b=2', '\u0000'])(
-    'takes %j for words, not for a query language',
-    async (words) => {
-      const { put, find } = someone();
-      await put('quoted', { text: words });
-      await put('other', { text: 'unrelated' });
-      expect(['quoted', undefined]).toContain((await find(words)).items[0]?.document);
-    },
-  );
+  it.each([
+    "it's",
+    `"quoted & phrase" | :* <-> !`,
+    "\\'; DROP TABLE documents; --",
+    'a & b | c',
+    'http://x.org/?a=1&b=2',
+    '\u0000',
+  ])('takes %j for words, not for a query language', async (words) => {
+    const { put, find } = someone();
+    await put('quoted', { text: words });
+    await put('other', { text: 'unrelated' });
+    expect(['quoted', undefined]).toContain((await find(words)).items[0]?.document);
+  });
 
   it('replaces, keeps what is the same, and deletes', async () => {
     const { put, get, delete: remove, find } = someone();
@@ -117,12 +122,18 @@ describe('search', () => {
 
   it('refuses what is too large and does not know what is not there', async () => {
     const { put, find } = someone();
-    await expect(put('big', { text: 'x'.repeat(256 * 1024) })).rejects.toMatchObject({ code: 'too_large', field: 'fields' });
+    await expect(put('big', { text: 'x'.repeat(256 * 1024) })).rejects.toMatchObject({
+      code: 'too_large',
+      field: 'fields',
+    });
     await expect(find('x')).rejects.toMatchObject({ code: 'not_found', field: 'index' });
     const paths = (length: number) =>
       Array.from({ length }, (_, number) => `${(number + 50_000).toString(36)}.de/${number.toString(36)}`).join(' ');
     expect((await put('full', { text: paths(10_000) })).document).toBe('full');
-    await expect(put('overfull', { text: paths(23_000) })).rejects.toMatchObject({ code: 'too_large', field: 'fields' });
+    await expect(put('overfull', { text: paths(23_000) })).rejects.toMatchObject({
+      code: 'too_large',
+      field: 'fields',
+    });
   });
 
   it('keeps versions apart when one document is put many times at once', async () => {

@@ -32,7 +32,10 @@ function offsetOf(cursor: string | undefined): number {
   if (cursor === undefined) return 0;
   const offset = /^\d{1,6}$/.test(cursor) ? Number(cursor) : Number.NaN;
   if (offset <= offsetMax) return offset;
-  throw new AltoError('invalid_request', { message: 'cursor: must be the nextCursor of a page before', field: 'cursor' });
+  throw new AltoError('invalid_request', {
+    message: 'cursor: must be the nextCursor of a page before',
+    field: 'cursor',
+  });
 }
 
 function view({ document, score, fields }: FoundDocument): Hits['items'][number] {

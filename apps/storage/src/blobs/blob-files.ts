@@ -166,7 +166,7 @@ export class BlobWriter {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
-    for (let taken = 0; taken < chunk.byteLength; ) {
+    for (let taken = 0; taken < chunk.byteLength;) {
       const part = chunk.subarray(taken, taken + blockBytes - this.blockFill);
       this.block.set(part, this.blockFill);
       this.blockFill += part.byteLength;

@@ -92,7 +92,7 @@ class NodeOpenFile implements OpenFile {
   constructor(private readonly handle: FileHandle) {}
 
   async write(data: Uint8Array, position: number): Promise<void> {
-    for (let done = 0; done < data.byteLength; ) {
+    for (let done = 0; done < data.byteLength;) {
       const { bytesWritten } = await this.handle.write(data, done, data.byteLength - done, position + done);
       done += bytesWritten;
     }

@@ -93,8 +93,12 @@ export class ObservedFileSystem extends FileSystem {
         await file.dataSync();
       },
       close: async () => {
-        this.before('close', path);
-        await file.close();
+        // The kernel gives the descriptor back even where closing fails.
+        try {
+          this.before('close', path);
+        } finally {
+          await file.close();
+        }
       },
     };
   }

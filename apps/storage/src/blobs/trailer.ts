@@ -68,7 +68,8 @@ export function decodeFooter(footer: Buffer, fileBytes: number): Footer {
 /** Reads a whole trailer, footer included. @throws AltoError `corrupt_data` unless its checksum is right. */
 export function decodeTrailer(trailer: Buffer): Trailer {
   const footer = trailer.subarray(-footerBytes);
-  if (crc32c(trailer.subarray(0, -4)) !== footer.readUInt32BE(28)) throw corrupt('the checksum of its trailer is wrong');
+  if (crc32c(trailer.subarray(0, -4)) !== footer.readUInt32BE(28))
+    throw corrupt('the checksum of its trailer is wrong');
   const contentBytes = Number(footer.readBigUInt64BE(8));
   const factsBytes = footer.readUInt32BE(16);
   const checksums = Array.from({ length: footer.readUInt32BE(20) }, (_, block) =>

@@ -57,7 +57,11 @@ describe('ArchiveCheck', () => {
     ['too many bytes', [file('a', 600), file('b', 600)], '1000 bytes'],
   ])('refuses %s and names the entry', (_, entries, why) => {
     const culprit = entries.at(-1)!.name;
-    expect(() => accept(...entries)).toThrow(expect.objectContaining({ code: 'unprocessable', message: expect.stringContaining(why) }));
-    expect(() => accept(...entries)).toThrow(expect.objectContaining({ details: { entry: culprit.length > 200 ? `${culprit.slice(0, 200)}…` : culprit } }));
+    expect(() => accept(...entries)).toThrow(
+      expect.objectContaining({ code: 'unprocessable', message: expect.stringContaining(why) }),
+    );
+    expect(() => accept(...entries)).toThrow(
+      expect.objectContaining({ details: { entry: culprit.length > 200 ? `${culprit.slice(0, 200)}…` : culprit } }),
+    );
   });
 });

@@ -85,7 +85,8 @@ export class ArchiveCheck {
 
   private checkHardLink(entry: ArchiveEntry): void {
     const target = componentsOf(entry, entry.linkTarget ?? '', 'links to').join('/');
-    if (this.seen.get(target) !== 'file') throw refused(entry, `links to ${entry.linkTarget}, which is no file before it`);
+    if (this.seen.get(target) !== 'file')
+      throw refused(entry, `links to ${entry.linkTarget}, which is no file before it`);
   }
 }
 

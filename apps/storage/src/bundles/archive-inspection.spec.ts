@@ -36,7 +36,11 @@ describe('ArchiveInspection', () => {
     ['an archive without entries', () => archiveOf(), 'unprocessable'],
     ['one that is cut short', async () => (await archiveOfSize(50_000)).subarray(0, 30_000), 'unprocessable'],
     ['a damaged one', async () => flip(await archiveOfSize(50_000), 20_000), 'unprocessable'],
-    ['a file outside', () => archiveOf({ name: '../evil', content: 'x' }, { name: 'b', content: 'x' }), 'unprocessable'],
+    [
+      'a file outside',
+      () => archiveOf({ name: '../evil', content: 'x' }, { name: 'b', content: 'x' }),
+      'unprocessable',
+    ],
     ['a device', () => archiveOf({ name: 'dev', type: 'block-device' }), 'unprocessable'],
     ['a bomb', () => archiveOf({ name: 'zeros', content: Buffer.alloc(11_000_000) }), 'unprocessable'],
   ])('refuses %s', async (_, archive, code) => {

@@ -67,7 +67,8 @@ export class BundleContentService {
   /** The content of a blob of this instance. @throws AltoError `forbidden` unless the address is signed and valid still */
   async ofAddress(address: PresignedBlob): Promise<Content> {
     const key = await this.keys.find(address.key);
-    if (key === undefined || !isSigned(address, key)) throw new AltoError('forbidden', 'The address is not signed by this Alto.');
+    if (key === undefined || !isSigned(address, key))
+      throw new AltoError('forbidden', 'The address is not signed by this Alto.');
     if (address.expiresAtMs < this.clock.nowMs()) {
       throw new AltoError('forbidden', { message: 'The address has expired.', nextStep: 'Ask for a new one.' });
     }

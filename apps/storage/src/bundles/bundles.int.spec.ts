@@ -30,7 +30,11 @@ beforeAll(async () => {
   storage = await startTestService(storageService, {
     natsUrl: nats.url,
     databaseUrl: database.url,
-    settings: { ALTO_STORAGE_BUNDLE_BYTES_MAX: '20000000', ALTO_STORAGE_FREE_BYTES_MIN: '0', ALTO_STORAGE_UPLOAD_IDLE_MS: '500' },
+    settings: {
+      ALTO_STORAGE_BUNDLE_BYTES_MAX: '20000000',
+      ALTO_STORAGE_FREE_BYTES_MIN: '0',
+      ALTO_STORAGE_UPLOAD_IDLE_MS: '500',
+    },
   });
   await eventually(async () => (await fetch(`${storage.url}/readyz`)).ok, { withinMs: 30_000 });
 });
@@ -44,7 +48,10 @@ afterAll(async () => {
 const project = newTestProject();
 const developer = callerOf(project);
 
-function upload(archive: Buffer, { caller = developer, query = '', to = caller.project }: UploadOptions = {}): Promise<Response> {
+function upload(
+  archive: Buffer,
+  { caller = developer, query = '', to = caller.project }: UploadOptions = {},
+): Promise<Response> {
   return fetch(`${storage.url}/v1/projects/${to}/bundles${query}`, {
     method: 'POST',
     headers: { 'alto-caller': tokenOf(caller), 'content-type': 'application/gzip' },
@@ -85,7 +92,12 @@ describe('bundles', () => {
   it('comes back as it was sent, over several blocks', async () => {
     const archive = await archiveOfSize(3_500_000);
     const bundle = await uploaded(archive);
-    expect(bundle).toMatchObject({ project: project.id, sha256: sha256(archive), sizeBytes: archive.length, version: 1 });
+    expect(bundle).toMatchObject({
+      project: project.id,
+      sha256: sha256(archive),
+      sizeBytes: archive.length,
+      version: 1,
+    });
     const response = await download(bundle.id);
     expect(response.headers.get('content-length')).toBe(String(archive.length));
     expect(response.headers.get('etag')).toBe(`"${bundle.sha256}"`);
@@ -136,7 +148,8 @@ describe('bundles', () => {
     expect(told.status).toBe(413);
     const chunks = new ReadableStream({
       start(controller) {
-        for (let start = 0; start < archive.length; start += 65_536) controller.enqueue(archive.subarray(start, start + 65_536));
+        for (let start = 0; start < archive.length; start += 65_536)
+          controller.enqueue(archive.subarray(start, start + 65_536));
         controller.close();
       },
     });
@@ -156,7 +169,11 @@ describe('bundles', () => {
     for (const ending of ['gone', 'silent']) {
       const sending = request(`${storage.url}/v1/projects/${project.id}/bundles`, {
         method: 'POST',
-        headers: { 'alto-caller': tokenOf(developer), 'content-type': 'application/gzip', 'content-length': archive.length },
+        headers: {
+          'alto-caller': tokenOf(developer),
+          'content-type': 'application/gzip',
+          'content-length': archive.length,
+        },
       });
       const closed = new Promise((resolve) => sending.on('error', () => {}).on('close', resolve));
       sending.write(archive.subarray(0, 2_500_000));
@@ -207,7 +224,9 @@ describe('bundles', () => {
     const stranger = callerOf(newTestProject());
     const address = { project: stranger.project!, bundle: bundle.id };
     await expect(storage.call(get, address, stranger)).rejects.toMatchObject({ code: 'not_found' });
-    await expect(storage.call(get, { ...address, project: project.id }, stranger)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(storage.call(get, { ...address, project: project.id }, stranger)).rejects.toMatchObject({
+      code: 'not_found',
+    });
     expect((await download(bundle.id, stranger)).status).toBe(404);
     expect((await upload(await archiveOfSize(100), { caller: stranger, to: project.id })).status).toBe(404);
     expect((await storage.call(list, { project: stranger.project! }, stranger)).items).toEqual([]);

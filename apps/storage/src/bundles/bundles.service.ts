@@ -100,7 +100,12 @@ export class BundlesService {
     return bundle;
   }
 
-  private async create(tx: EntityManager, draft: BlobDraft, project: string, content: WrittenContent): Promise<BundleEntity> {
+  private async create(
+    tx: EntityManager,
+    draft: BlobDraft,
+    project: string,
+    content: WrittenContent,
+  ): Promise<BundleEntity> {
     const createdAt = this.clock.now();
     const { sha256, contentBytes: sizeBytes } = content;
     const id = newId('bundle', createdAt.getTime());
@@ -127,7 +132,8 @@ export class BundlesService {
     return new AltoError('too_large', {
       message: `A bundle may have ${this.config.ALTO_STORAGE_BUNDLE_BYTES_MAX} bytes at most.`,
       field: 'body',
-      nextStep: 'Leave out what the app does not need to run, or have the operator raise ALTO_STORAGE_BUNDLE_BYTES_MAX.',
+      nextStep:
+        'Leave out what the app does not need to run, or have the operator raise ALTO_STORAGE_BUNDLE_BYTES_MAX.',
     });
   }
 }

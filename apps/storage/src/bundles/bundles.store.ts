@@ -31,7 +31,14 @@ export class BundlesStore {
 
   /** @returns false when the project got a bundle of this content in the meantime */
   async insert(tx: EntityManager, bundle: BundleEntity): Promise<boolean> {
-    const result = await tx.createQueryBuilder().insert().into(BundleEntity).values(bundle).orIgnore().returning('id').execute();
+    const result = await tx
+      .createQueryBuilder()
+      .insert()
+      .into(BundleEntity)
+      .values(bundle)
+      .orIgnore()
+      .returning('id')
+      .execute();
     return (result.raw as unknown[]).length === 1;
   }
 

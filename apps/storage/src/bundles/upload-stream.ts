@@ -28,7 +28,11 @@ export class UploadStream {
       }
     } catch (error) {
       if (error instanceof AltoError) throw error;
-      throw new AltoError('invalid_request', { message: 'The upload broke off before its end.', field: 'body' }, { cause: error });
+      throw new AltoError(
+        'invalid_request',
+        { message: 'The upload broke off before its end.', field: 'body' },
+        { cause: error },
+      );
     } finally {
       clearTimeout(timer);
     }

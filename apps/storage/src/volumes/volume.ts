@@ -61,7 +61,10 @@ export class Volume {
       this.failure === undefined
         ? 'Try again in some seconds; /readyz of the storage service says what it waits for.'
         : "Check the machine's kernel log and disk, then restart the storage service.";
-    throw new AltoError('service_unavailable', { message: `Nothing can be stored here: ${this.notWritable}.`, nextStep });
+    throw new AltoError('service_unavailable', {
+      message: `Nothing can be stored here: ${this.notWritable}.`,
+      nextStep,
+    });
   }
 }
 
@@ -90,7 +93,9 @@ async function readIdentity(files: FileSystem, path: string): Promise<string | u
     }
   } catch (error) {
     if (fileErrorCode(error) === 'ENOENT') return undefined;
-    throw new Error(`${path} is not readable as the identity of a volume; restore it from a backup of the disk`, { cause: error });
+    throw new Error(`${path} is not readable as the identity of a volume; restore it from a backup of the disk`, {
+      cause: error,
+    });
   }
 }
 

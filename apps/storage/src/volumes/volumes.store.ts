@@ -12,7 +12,13 @@ export class VolumesStore {
   }
 
   async add(id: string, createdAt: Date): Promise<void> {
-    await this.db.manager.createQueryBuilder().insert().into(VolumeEntity).values({ id, createdAt }).orIgnore().execute();
+    await this.db.manager
+      .createQueryBuilder()
+      .insert()
+      .into(VolumeEntity)
+      .values({ id, createdAt })
+      .orIgnore()
+      .execute();
   }
 
   /** Notes that an instance serves a volume, and forgets instances not seen since `forgetBefore`. */
