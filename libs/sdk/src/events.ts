@@ -35,13 +35,12 @@ export async function* followEvents(
   let position = options.after;
   for (let failures = 0; !stop.aborted; failures++) {
     try {
-      for await (const received of connection(send, { ...options, after: position }, stop)) {
+      for await (const { position: at, event } of connection(send, { ...options, after: position }, stop)) {
         failures = 0;
-        if (received === 'connected') continue;
-        position = received.position;
-        if (seen.has(received.event.id)) continue;
-        remember(seen, received.event.id);
-        yield received;
+        position = at;
+        if (event === undefined || seen.has(event.id)) continue;
+        remember(seen, event.id);
+        yield { position, event };
       }
     } catch (error) {
       if (stop.aborted) return;
@@ -51,12 +50,18 @@ export async function* followEvents(
   }
 }
 
+/** Where the stream stands, with or without an event there. */
+interface Mark {
+  position: string;
+  event?: CloudEvent;
+}
+
 /** One connection, until it ends, fails or falls silent. */
 async function* connection(
   send: Send,
   options: FollowOptions,
   stop: AbortSignal,
-): AsyncGenerator<ReceivedEvent | 'connected', void, undefined> {
+): AsyncGenerator<Mark, void, undefined> {
   const { follow, followAll } = gatewayOperations.events;
   const shape =
     options.project === undefined
@@ -73,12 +78,11 @@ async function* connection(
   try {
     const response = await send(shape, { headers, signal: AbortSignal.any([stop, silence.signal]) });
     options.onConnected?.();
-    yield 'connected';
     for await (const message of parseEventStream(response.body ?? new Blob([]).stream())) {
       clearTimeout(timer);
       timer = setTimeout(silent, silenceMaxMs);
       const event = message.data === undefined ? undefined : cloudEventSchema.safeParse(parseData(message.data)).data;
-      if (event && message.id !== undefined) yield { position: message.id, event };
+      if (message.id !== undefined) yield { position: message.id, event };
     }
   } finally {
     clearTimeout(timer);
@@ -89,16 +93,15 @@ async function* connection(
 export interface StreamMessage {
   id?: string;
   event?: string;
-  /** Undefined for a comment, which is how the server shows that it lives. */
   data?: string;
 }
 
-/** Messages of an event stream as they arrive; comments come as messages without data. */
+/** Messages of an event stream as they arrive; comments come as empty messages, a position alone without data. */
 export async function* parseEventStream(bytes: ReadableStream<Uint8Array>): AsyncGenerator<StreamMessage> {
   let message: StreamMessage = {};
   for await (const line of linesOf(bytes)) {
     if (line === '') {
-      if (message.data !== undefined) yield message;
+      if (message.data !== undefined || message.id !== undefined) yield message;
       message = {};
     } else if (line.startsWith(':')) yield {};
     else {

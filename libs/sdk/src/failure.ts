@@ -23,8 +23,7 @@ export async function failureOf(response: Response): Promise<AltoError> {
 export function connectionFailure(error: unknown, baseUrl: string, signal: AbortSignal): unknown {
   if (error instanceof AltoError) return error;
   if (signal.aborted) return isTimeout(signal.reason) ? timedOut(baseUrl) : signal.reason;
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf((error as { cause?: unknown } | undefined)?.cause) ?? messageOf(error) ?? String(error);
   return new AltoError(
     'service_unavailable',
     {
@@ -48,6 +47,12 @@ function timedOut(baseUrl: string): AltoError {
   });
 }
 
+function messageOf(error: unknown): string | undefined {
+  const message = (error as { message?: unknown } | undefined)?.message;
+  return typeof message === 'string' && message !== '' ? message : undefined;
+}
+
+/** By name: a reason may come from another realm, where it is no instance of this one's classes. */
 function isTimeout(reason: unknown): boolean {
-  return reason instanceof Error && reason.name === 'TimeoutError';
+  return (reason as { name?: unknown } | undefined)?.name === 'TimeoutError';
 }
