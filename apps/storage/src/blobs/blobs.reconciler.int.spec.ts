@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '@alto/contracts';
 import { createLog, type Database, FakeClock, type Lease } from '@alto/platform';
-import { createDatabase, type TestDatabase } from '@alto/testing';
+import { createDatabase, eventually, startNats, startTestService, type TestDatabase } from '@alto/testing';
 import { connectDatabase, openStorage, type StorageParts } from '../storage.fake';
 import { storageService } from '../storage.module';
 import type { BlobDraft } from './blob-draft';
@@ -151,4 +151,27 @@ describe('the sweeper', () => {
     await reconciler.sweep(lease);
     expect(filesIn('tmp')).toEqual([]);
   });
+});
+
+it('is at work in a running service', async () => {
+  const nats = await startNats();
+  const settings = {
+    ALTO_STATE_DIR: stateDirectory,
+    ALTO_STORAGE_SWEEP_EVERY_MS: '50',
+    ALTO_STORAGE_FREE_BYTES_MIN: '0',
+  };
+  const service = await startTestService(storageService, {
+    natsUrl: nats.url,
+    databaseUrl: testDatabase.url,
+    settings,
+  });
+  try {
+    const dead = await draft();
+    await database.manager.update(BlobEntity, { id: dead.id }, { leaseExpiresAt: new Date(0) });
+    await eventually(async () => (await stateOf(dead.id)) === undefined, { withinMs: 30_000 });
+    expect(filesIn('tmp')).toEqual([]);
+  } finally {
+    await service.stop();
+    await nats.stop();
+  }
 });
