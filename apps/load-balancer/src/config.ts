@@ -17,7 +17,10 @@ const addressList = z
       const address = parsed?.[1] ?? '';
       const number = Number(parsed?.[2] ?? 0);
       if (isIP(address) === 0 || number < 1 || number > 65_535) {
-        context.addIssue({ code: 'custom', message: `'${trimmed}' must be an IP address and a port, as 127.0.0.1:14100` });
+        context.addIssue({
+          code: 'custom',
+          message: `'${trimmed}' must be an IP address and a port, as 127.0.0.1:14100`,
+        });
         return [];
       }
       return [{ address, port: number }];

@@ -175,7 +175,8 @@ class Connection {
     this.socket.write(this.text);
     const result = await outcome;
     clearTimeout(timer);
-    const reusable = typeof result !== 'string' && this.options.keepAlive && result.headers.get('connection') !== 'close';
+    const reusable =
+      typeof result !== 'string' && this.options.keepAlive && result.headers.get('connection') !== 'close';
     if (!reusable) this.close();
     return result;
   }
@@ -262,7 +263,7 @@ class ResponseReader {
 
 function readChunks(text: string, from: number): string | undefined {
   let body = '';
-  for (let at = from; ; ) {
+  for (let at = from; ;) {
     const lineEnd = text.indexOf('\r\n', at);
     if (lineEnd === -1) return undefined;
     const length = Number.parseInt(text.slice(at, lineEnd), 16);

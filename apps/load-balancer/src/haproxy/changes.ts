@@ -10,14 +10,15 @@ export interface RuntimeView {
 }
 
 /**
- * Commands in an order that leads no request astray at any point between them: hosts that go are forgotten first, then
- * slots are taken out of service, then filled, and hosts that come are learned last. A slot is out of service while
- * its address changes; returning resets its health, so that a new endpoint does not inherit that of the one before.
+ * Commands in an order that leaves no request without a server and leads none astray at any point between them: hosts
+ * that go are forgotten first, then slots are filled, then others taken out of service, and hosts that come are learned
+ * last. A slot is out of service while its address changes; returning resets its health, so that a new endpoint does
+ * not inherit that of the one before.
  */
 export function runtimeCommands(layout: Layout, view: RuntimeView): string[] {
   const hosts = hostCommands(layout, view.hosts);
   const slots = slotCommands(layout, view.servers);
-  return [...hosts.leave, ...slots.leave, ...slots.enter, ...hosts.enter];
+  return [...hosts.leave, ...slots.enter, ...slots.leave, ...hosts.enter];
 }
 
 /** Backends whose runtime state matters: those with something in them, in the layout or in HAProxy. */
@@ -33,7 +34,8 @@ function slotCommands(layout: Layout, servers: RuntimeServers): { leave: string[
       const server = `${backendName(number)}/${slotName(index)}`;
       const serves = slot !== null && slot.state === 'ready';
       const moved = serves && !isAt(now, slot);
-      if (now.inService && (!serves || moved)) leave.push(`set server ${server} state maint`);
+      if (now.inService && !serves) leave.push(`set server ${server} state maint`);
+      if (now.inService && moved) enter.push(`set server ${server} state maint`);
       if (moved) enter.push(`set server ${server} addr ${slot.address} port ${slot.port}`);
       if (serves && (moved || !now.inService)) enter.push(`set server ${server} state ready`);
     });
@@ -45,10 +47,7 @@ function isAt(now: RuntimeSlot, { address, port }: { address: string; port: numb
   return now.port === port && sameAddress(now.address, address);
 }
 
-function hostCommands(
-  { hosts }: Layout,
-  running: RuntimeView['hosts'],
-): { leave: string[]; enter: string[] } {
+function hostCommands({ hosts }: Layout, running: RuntimeView['hosts']): { leave: string[]; enter: string[] } {
   const leave: string[] = [];
   const enter: string[] = [];
   for (const [host, backends] of running) {

@@ -46,7 +46,10 @@ const serviceTimeoutMs = 300_000;
 
 export function render(settings: HaproxySettings, layout: Layout): Configuration {
   const shape: Layout = { backends: layout.backends.map(emptied), hosts: {} };
-  const structure = createHash('sha256').update(renderText(settings, shape, '')).digest('hex').slice(0, 16);
+  const structure = createHash('sha256')
+    .update(renderText(settings, shape, ''))
+    .digest('hex')
+    .slice(0, 16);
   return { text: renderText(settings, layout, structure), hosts: renderHosts(layout), structure };
 }
 
@@ -235,7 +238,7 @@ ${servers}`;
 
 function renderBackend({ slots }: Backend, number: number): string {
   const lines: string[] = [];
-  for (let index = 0; index < slots.length; ) {
+  for (let index = 0; index < slots.length;) {
     const slot = slots[index] ?? null;
     if (slot !== null) {
       lines.push(`  server ${slotName(index)} ${addressText(slot)}${slot.state === 'ready' ? '' : ' disabled'}\n`);

@@ -5,15 +5,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '@alto/platform';
 import { eventually, freePorts, HaproxyServer, loadClient, startHaproxy } from '@alto/testing';
-import type { Endpoint, Pool, ProxySpec } from '../proxy/proxy.engine';
-import { AnotherWriterError } from './files';
+import { AnotherWriterError, type Endpoint, type Pool, type ProxySpec } from '../proxy/proxy.engine';
 import { ask } from './socket';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
 
 /** Not one request failed. */
 const unharmed = expect.objectContaining({ failed: 0, failures: {} });
 
-const log = createLog({ level: process.env['ALTO_TEST_LOG_LEVEL'] ?? 'silent', service: 'test', instance: 'i', version: '0' });
+const log = createLog({
+  level: process.env['ALTO_TEST_LOG_LEVEL'] ?? 'silent',
+  service: 'test',
+  instance: 'i',
+  version: '0',
+});
 
 /** An instance of an app: answers with its id. */
 class Instance {
@@ -54,7 +58,10 @@ let url: string;
 let apiUrl: string;
 
 const pool = (id: string, ...endpoints: Endpoint[]): Pool => ({ id, endpoints });
-const spec = (...pools: Pool[]): ProxySpec => ({ pools, hosts: pools.map(({ id }) => ({ host: `${id}.test`, pool: id })) });
+const spec = (...pools: Pool[]): ProxySpec => ({
+  pools,
+  hosts: pools.map(({ id }) => ({ host: `${id}.test`, pool: id })),
+});
 const settle = (wanted: ProxySpec) =>
   eventually(
     async () => {
@@ -167,7 +174,13 @@ it('serves a new app at once without a reload, and forgets one that goes', async
 
 it('starts again after SIGKILL with the last known endpoints while nothing else runs', async () => {
   const a = await start('a1');
-  await settle({ ...spec(pool('a', a.endpoint())), hosts: [{ host: 'a.test', pool: 'a' }, { host: '*', pool: 'a' }] });
+  await settle({
+    ...spec(pool('a', a.endpoint())),
+    hosts: [
+      { host: 'a.test', pool: 'a' },
+      { host: '*', pool: 'a' },
+    ],
+  });
   await engine.close();
   await haproxy.kill();
   await haproxy.start();
@@ -194,7 +207,9 @@ it('reloads under load for more slots than were allocated, with no failed reques
   const a = many[0]!;
   await settle(spec(pool('a', a.endpoint())));
   const workers = haproxy.workers;
-  const clients = [true, false].map((keepAlive) => loadClient({ url, host: 'a.test', connections: 10, keepAlive, rate: 700 }));
+  const clients = [true, false].map((keepAlive) =>
+    loadClient({ url, host: 'a.test', connections: 10, keepAlive, rate: 700 }),
+  );
   const api = loadClient({ url: apiUrl, connections: 5, keepAlive: true, rate: 200 });
   await settle(spec(pool('a', ...many.map((instance) => instance.endpoint()))));
   clients.forEach((client) => client.reset());
@@ -208,7 +223,9 @@ it('gives a slot to another endpoint only when no connection uses it', async () 
   await settle(spec(pool('a', first.endpoint())));
   const slow = get('a.test', '/?after=1500');
   await eventually(async () => {
-    expect(await new Promise((resolve) => first.server.getConnections((_, count) => resolve(count)))).toBeGreaterThan(0);
+    expect(await new Promise((resolve) => first.server.getConnections((_, count) => resolve(count)))).toBeGreaterThan(
+      0,
+    );
   });
   await settle(spec(pool('a')));
   await settle(spec(pool('a', second.endpoint())));
@@ -275,10 +292,15 @@ it.each([
 it('says for whom it forwards, whatever the client says', async () => {
   const a = await start('a1');
   await settle(spec(pool('a', a.endpoint())));
-  const forged = 'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: not valid\r\n';
+  const forged =
+    'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: not valid\r\n';
   const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\n${forged}Connection: close\r\n\r\n`);
   const saw = JSON.parse(/^x-saw: (.*)$/m.exec(answer)?.[1] ?? '{}') as Record<string, string>;
-  expect(saw).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http', 'x-forwarded-host': 'a.test' });
+  expect(saw).toMatchObject({
+    'x-forwarded-for': '127.0.0.1',
+    'x-forwarded-proto': 'http',
+    'x-forwarded-host': 'a.test',
+  });
   expect(saw).not.toHaveProperty('forwarded');
   expect(saw['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
   expect(answer).toContain(`x-request-id: ${saw['x-request-id']}`);

@@ -8,13 +8,24 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Log } from '@alto/platform';
+import { readIfThere, replaceFile } from '../durable-file';
 import type { Applied, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
 import { type Configuration, type HaproxySettings, hostsMap, render } from './configuration';
-import { readIfThere, replaceFile, WriterLock } from './files';
-import { arrange, backendName, emptyLayout, type Layout, type Slot, slotName } from './layout';
+import {
+  arrange,
+  type Backend,
+  backendName,
+  emptyLayout,
+  isEnding,
+  type Layout,
+  lostLayout,
+  type Slot,
+  slotName,
+} from './layout';
 import { readLayout, writeLayout } from './layout-file';
-import { HaproxyRuntime } from './runtime';
-import type { ProcessInfo, RuntimeSlot } from './runtime-state';
+import { type EndingConnections, HaproxyRuntime } from './runtime';
+import type { ProcessInfo, RuntimeSlot, SlotConnections } from './runtime-state';
+import { WriterLock } from './writer-lock';
 
 export interface HaproxyOptions {
   /** Program that checks a configuration before it replaces the last good one. */
@@ -66,7 +77,11 @@ export class HaproxyEngine implements ProxyEngine {
       await mkdir(join(options.folder, 'maps'), { recursive: true, mode: 0o700 });
       await mkdir(options.runFolder, { recursive: true, mode: 0o700 });
       const read = async (name: string) => (await readIfThere(join(options.folder, name))) ?? '';
-      const written = { layout: await read('layout.json'), hosts: await read(hostsMap), text: await read('haproxy.cfg') };
+      const written = {
+        layout: await read('layout.json'),
+        hosts: await read(hostsMap),
+        text: await read('haproxy.cfg'),
+      };
       const layout = await openLayout(options.folder, written.layout, log);
       return new HaproxyEngine(options, log, lock, layout, written);
     } catch (error) {
@@ -76,14 +91,16 @@ export class HaproxyEngine implements ProxyEngine {
   }
 
   async apply(spec: ProxySpec): Promise<Applied> {
-    const unused = await this.runtime.unusedSlots(this.layout);
-    const { layout, unplaced } = arrange(this.layout, spec, unused);
+    const before = await this.runtime.endingConnections(this.layout);
+    const { layout, unplaced } = arrange(this.layout, spec, (number, index) => isUnused(before, number, index));
     const configuration = render(this.settings, layout);
     const refused = await this.write(layout, configuration);
     if (refused !== undefined) return { settled: false, reason: refused };
     this.layout = layout;
     const reason = await this.follow(configuration);
-    return { settled: reason === '', reason: [reason, ...unplaced].filter((text) => text !== '').join(' ') };
+    const busy = reason === '' && !this.runtime.hasOldProcesses ? await this.busy() : undefined;
+    const words = [reason, ...unplaced].filter((text) => text !== '').join(' ');
+    return { settled: reason === '', reason: words, ...(busy !== undefined && { busy }) };
   }
 
   async targets(pool: string): Promise<TargetReport[]> {
@@ -98,6 +115,11 @@ export class HaproxyEngine implements ProxyEngine {
   close(): Promise<void> {
     this.lock.release();
     return Promise.resolve();
+  }
+
+  private async busy(): Promise<string[] | undefined> {
+    const connections = await this.runtime.endingConnections(this.layout);
+    return connections && [...connections].flatMap(([number, slots]) => busyIn(this.layout.backends[number]!, slots));
   }
 
   /** Layout first and configuration last: see {@link arrange} for why no order of crashes leads a host astray. */
@@ -211,6 +233,18 @@ export class HaproxyEngine implements ProxyEngine {
   }
 }
 
+/** Unused as far as is known: a slot about which HAProxy says nothing may be in use. */
+function isUnused(connections: EndingConnections | undefined, backend: number, index: number): boolean {
+  const slot = connections?.get(backend)?.get(slotName(index));
+  return slot !== undefined && slot.used + slot.idle === 0;
+}
+
+function busyIn({ slots }: Backend, connections: ReadonlyMap<string, SlotConnections>): string[] {
+  return slots.flatMap((slot, index) =>
+    isEnding(slot) && (connections.get(slotName(index))?.used ?? 0) > 0 ? [slot.id] : [],
+  );
+}
+
 function alertOf(output: string): string {
   const alerts = output.split('\n').filter((line) => line.startsWith('[ALERT]'));
   return (alerts[0] ?? output).slice(0, 1_000);
@@ -225,7 +259,7 @@ async function openLayout(folder: string, text: string, log: Log): Promise<Layou
     const aside = join(folder, 'layout.json.unreadable');
     await rename(join(folder, 'layout.json'), aside);
     log.error('The layout of HAProxy could not be read; it is set aside and made anew', { aside, error });
-    return emptyLayout;
+    return lostLayout;
   }
 }
 
@@ -236,7 +270,11 @@ function reportOf(slot: Slot, running: RuntimeSlot | undefined): Omit<TargetRepo
   }
   if (running === undefined) return { endpoint, state: 'unknown', reason: 'HAProxy does not answer.' };
   if (running.health === 'down') {
-    return { endpoint, state: 'down', reason: 'HAProxy cannot connect to it; it gets requests again when it accepts connections.' };
+    return {
+      endpoint,
+      state: 'down',
+      reason: 'HAProxy cannot connect to it; it gets requests again when it accepts connections.',
+    };
   }
   return { endpoint, state: 'up', reason: 'It gets requests.' };
 }

@@ -46,13 +46,29 @@ const freeBackend: Backend = { pool: null, slots: freeSlots(slotsFirst) };
 
 export const emptyLayout: Layout = { backends: Array<Backend>(backendsFirst).fill(freeBackend), hosts: {} };
 
+/**
+ * For when the layout was lost: every place of a HAProxy that may run counts as taken until no connection uses it, so
+ * that none is given to another app while hosts and connections still lead there.
+ */
+export const lostLayout: Layout = {
+  backends: Array.from({ length: backendsFirst }, (_, number) => ({
+    pool: `lost-${number}`,
+    slots: Array<Slot>(slotsFirst).fill({ id: 'lost', address: '127.0.0.1', port: 1, state: 'gone' }),
+  })),
+  hosts: {},
+};
+
 export const backendName = (number: number): string => `app_${number}`;
 /** @param index from 0, as in {@link Backend.slots} */
 export const slotName = (index: number): string => `s${index + 1}`;
 
-/** Backends with a slot whose endpoint is gone, and which wait for its connections to end. */
-export function waitingBackends(layout: Layout): number[] {
-  return layout.backends.flatMap(({ slots }, number) => (slots.some((slot) => slot?.state === 'gone') ? [number] : []));
+/** Backends with a slot that gets no new requests, whose connections are to end. */
+export function endingBackends(layout: Layout): number[] {
+  return layout.backends.flatMap(({ slots }, number) => (slots.some(isEnding) ? [number] : []));
+}
+
+export function isEnding(slot: Slot | null): slot is Slot {
+  return slot !== null && slot.state !== 'ready';
 }
 
 /**
@@ -80,9 +96,11 @@ export function arrange(before: Layout, spec: ProxySpec, unused: Unused): Arrang
       unplaced.push(`App ${id} has no place: this proxy holds ${backendsMax} apps at most.`);
       continue;
     }
-    if (!placeOf.has(id)) backends[number] = { pool: id, slots: arrangeSlots(backends[number]!.slots, endpoints, never) };
+    if (!placeOf.has(id))
+      backends[number] = { pool: id, slots: arrangeSlots(backends[number]!.slots, endpoints, never) };
     placeOf.set(id, number);
-    const left = endpoints.length - backends[number]!.slots.filter((slot) => slot !== null && slot.state !== 'gone').length;
+    const left =
+      endpoints.length - backends[number]!.slots.filter((slot) => slot !== null && slot.state !== 'gone').length;
     if (left > 0) unplaced.push(`${left} endpoints of app ${id} have no place: an app has ${slotsMax} slots at most.`);
   }
   return { layout: { backends, hosts: hostsOf(spec, placeOf) }, unplaced };

@@ -50,20 +50,26 @@ export function parseServersState(text: string): RuntimeServers {
   return servers;
 }
 
-/** `show servers conn <backend>` → names of the slots with connections, in use or idle. */
-export function parseConnectedSlots(text: string): Set<string> {
+export interface SlotConnections {
+  /** With a request in flight. */
+  readonly used: number;
+  readonly idle: number;
+}
+
+/** `show servers conn <backend>` → slot name → connections. @throws Error when it is not that */
+export function parseConnections(text: string): Map<string, SlotConnections> {
   const [header = '', ...lines] = text.split('\n');
   const columns = header.replace(/^# /, '').split(/\s+/);
   const used = columns.indexOf('used_cur');
   const idle = columns.indexOf('idle_cur');
   if (used === -1 || idle === -1) throw new Error(`HAProxy answered 'show servers conn' with '${text.slice(0, 200)}'.`);
-  const connected = new Set<string>();
+  const connections = new Map<string, SlotConnections>();
   for (const line of lines) {
     const fields = line.split(/\s+/);
     const slot = fields[0]?.split('/')[1];
-    if (slot !== undefined && Number(fields[used]) + Number(fields[idle]) > 0) connected.add(slot);
+    if (slot !== undefined) connections.set(slot, { used: Number(fields[used]), idle: Number(fields[idle]) });
   }
-  return connected;
+  return connections;
 }
 
 /** `show map <file>` → key → values, which are more than one when a key was added twice. */

@@ -2,9 +2,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectTimeoutMs, hostsMap, keepAliveMs, requestTimeoutMs, retries } from './configuration';
 import { runtimeCommands, type RuntimeView } from './changes';
-import { backendName, type Layout, slotName, type Unused, waitingBackends } from './layout';
+import { backendName, type Layout, endingBackends } from './layout';
 import {
-  parseConnectedSlots,
+  parseConnections,
   parseInfo,
   parseMap,
   parseProcesses,
@@ -12,6 +12,7 @@ import {
   type ProcessInfo,
   type RuntimeServers,
   type RuntimeSlot,
+  type SlotConnections,
 } from './runtime-state';
 import { ask, SocketError, tell } from './socket';
 
@@ -27,11 +28,16 @@ export interface RuntimePaths {
  */
 export const oldProcessQuietMs = keepAliveMs + requestTimeoutMs + connectTimeoutMs * (retries + 1) + 1_000;
 
+/** Number of a backend → slot name → connections. */
+export type EndingConnections = ReadonlyMap<number, ReadonlyMap<string, SlotConnections>>;
+
 const reloadWithinMs = 10_000;
 /** Above this many backends one answer about all of them is cheaper than one answer each. */
 const singleQuestionsMax = 24;
 
 export class HaproxyRuntime {
+  /** Old processes still finish what they have in flight, for whom nobody can be asked. */
+  hasOldProcesses = false;
   /** Old process → when it was seen first. */
   private readonly oldSince = new Map<number, number>();
 
@@ -62,6 +68,7 @@ export class HaproxyRuntime {
   async unquietProcesses(): Promise<number[]> {
     const { oldWorkers } = parseProcesses(await ask(this.paths.masterSocket, 'show proc'));
     const now = performance.now();
+    this.hasOldProcesses = oldWorkers.length > 0;
     for (const pid of this.oldSince.keys()) if (!oldWorkers.includes(pid)) this.oldSince.delete(pid);
     for (const pid of oldWorkers) if (!this.oldSince.has(pid)) this.oldSince.set(pid, now);
     return oldWorkers.filter((pid) => now - (this.oldSince.get(pid) ?? now) < oldProcessQuietMs);
@@ -81,18 +88,19 @@ export class HaproxyRuntime {
     return { commands: commands.length, left, said };
   }
 
-  /** Which slots no connection uses, among those whose endpoint is gone. When HAProxy cannot tell, none. */
-  async unusedSlots(layout: Layout): Promise<Unused> {
-    const connected = new Map<number, Set<string>>();
+  /** Connections of the slots that get no new requests. @returns undefined when HAProxy cannot tell */
+  async endingConnections(layout: Layout): Promise<EndingConnections | undefined> {
+    const connections = new Map<number, Map<string, SlotConnections>>();
     try {
-      for (const number of waitingBackends(layout)) {
+      for (const number of endingBackends(layout)) {
         const answer = await ask(this.paths.adminSocket, `show servers conn ${backendName(number)}`);
-        connected.set(number, parseConnectedSlots(answer));
+        connections.set(number, parseConnections(answer));
       }
+      return connections;
     } catch (error) {
-      if (!(error instanceof SocketError)) throw error;
+      if (error instanceof SocketError) return undefined;
+      throw error;
     }
-    return (number, slot) => connected.get(number)?.has(slotName(slot)) === false;
   }
 
   async slots(backend: string): Promise<ReadonlyMap<string, RuntimeSlot>> {

@@ -42,6 +42,10 @@ export interface Applied {
   readonly settled: boolean;
   /** What is being waited for, is wrong or found no place, in words; empty when the whole spec holds. */
   readonly reason: string;
+  /**
+   * Ids of endpoints that get no new requests and still have requests in flight; left out when the proxy cannot tell.
+   */
+  readonly busy?: readonly string[];
 }
 
 export interface TargetReport {
@@ -62,4 +66,15 @@ export interface ProxyEngine {
   /** What the proxy itself found out about the targets of one pool; `unknown` when it does not answer. */
   targets(pool: string): Promise<TargetReport[]>;
   close(): Promise<void>;
+}
+
+/** Another process commands this proxy. */
+export class AnotherWriterError extends Error {
+  override readonly name = 'AnotherWriterError';
+}
+
+/** Where an engine comes from. */
+export abstract class ProxyEngines {
+  /** @throws AnotherWriterError while another process commands the proxy */
+  abstract open(): Promise<ProxyEngine>;
 }

@@ -53,7 +53,7 @@ export const loadBalancerOperations = {
       callers: ['gateway'],
       input: z.strictObject({ ...routeAddress, host: hostField, app: nameField }),
       output: routeSchema,
-      errors: ['already_exists'],
+      errors: ['already_exists', 'quota_exceeded'],
       idempotent: true,
     }),
     get: operation({

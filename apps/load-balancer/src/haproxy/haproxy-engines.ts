@@ -1,0 +1,41 @@
+/** The HAProxy of this machine, as the service's settings describe it. */
+import { resolve } from 'node:path';
+import { Inject, Injectable } from '@nestjs/common';
+import { CONFIG, Log } from '@alto/platform';
+import type { LoadBalancerConfig } from '../config';
+import { type ProxyEngine, ProxyEngines } from '../proxy/proxy.engine';
+import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
+
+@Injectable()
+export class HaproxyEngines extends ProxyEngines {
+  constructor(
+    @Inject(CONFIG) private readonly config: LoadBalancerConfig,
+    private readonly log: Log,
+  ) {
+    super();
+  }
+
+  open(): Promise<ProxyEngine> {
+    return HaproxyEngine.open(optionsOf(this.config), this.log);
+  }
+}
+
+function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
+  const folder = resolve(config.ALTO_HAPROXY_DIR);
+  return {
+    command: config.ALTO_HAPROXY_COMMAND,
+    folder,
+    runFolder: resolve(config.ALTO_HAPROXY_RUN_DIR ?? folder),
+    settings: {
+      host: config.ALTO_PUBLIC_HOST,
+      apps: { name: 'apps', port: config.ALTO_APPS_PORT },
+      services: [
+        { name: 'api', port: config.ALTO_API_PORT, targets: config.ALTO_GATEWAY_TARGETS },
+        { name: 's3', port: config.ALTO_S3_PORT, targets: config.ALTO_STORAGE_TARGETS },
+      ],
+      connectionsMax: config.ALTO_HAPROXY_MAXCONN,
+      serverTimeoutMs: config.ALTO_PROXY_SERVER_TIMEOUT_MS,
+      streamTimeoutMs: config.ALTO_PROXY_STREAM_TIMEOUT_MS,
+    },
+  };
+}

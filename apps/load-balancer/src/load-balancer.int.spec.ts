@@ -1,0 +1,240 @@
+import { createServer, request, type Server } from 'node:http';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EndpointSet, loadBalancerOperations, newId, type RequestOf } from '@alto/contracts';
+import {
+  callerOf,
+  createDatabase,
+  eventually,
+  freePorts,
+  HaproxyServer,
+  type NatsServer,
+  newTestProject,
+  startHaproxy,
+  startNats,
+  startTestService,
+  type TestDatabase,
+  type TestProject,
+  type TestService,
+} from '@alto/testing';
+import { loadBalancerConfig } from './config';
+import { loadBalancerDatabase } from './database';
+import { LoadBalancerModule } from './load-balancer.module';
+import { FakeCompute } from './traffic/compute.fake';
+
+const definition = {
+  name: 'load-balancer',
+  module: LoadBalancerModule,
+  config: loadBalancerConfig,
+  database: loadBalancerDatabase,
+} as const;
+const { routes } = loadBalancerOperations;
+
+let nats: NatsServer;
+let database: TestDatabase;
+let folder: string;
+let appsPort: number;
+let settings: Record<string, string>;
+let service: TestService;
+let compute: FakeCompute;
+let haproxy: HaproxyServer;
+let project: TestProject;
+const backends: Server[] = [];
+
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats.stop());
+
+beforeEach(async () => {
+  database = await createDatabase({ name: 'load_balancer', ...loadBalancerDatabase });
+  folder = mkdtempSync(join(tmpdir(), 'alto-lb-'));
+  const [apps = 0, api = 0, s3 = 0] = await freePorts(3);
+  appsPort = apps;
+  settings = {
+    ALTO_HAPROXY_DIR: folder,
+    ALTO_APPS_PORT: `${apps}`,
+    ALTO_API_PORT: `${api}`,
+    ALTO_S3_PORT: `${s3}`,
+    ALTO_PROXY_SYNC_INTERVAL_MS: '300',
+  };
+  project = newTestProject();
+  service = await start();
+  compute = await FakeCompute.start(nats.url);
+  haproxy = await startHaproxy({ folder });
+});
+afterEach(async () => {
+  await service.stop();
+  await compute.stop();
+  await haproxy.stop();
+  await Promise.all(backends.splice(0).map((server) => new Promise((resolve) => server.close(resolve))));
+  await database.drop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function start(more: Record<string, string> = {}): Promise<TestService> {
+  const started = await startTestService(definition, {
+    natsUrl: nats.url,
+    databaseUrl: database.url,
+    settings: { ...settings, ...more },
+  });
+  await ready(started);
+  return started;
+}
+
+const ready = (one: TestService) =>
+  eventually(async () => expect((await fetch(`${one.url}/readyz`)).status).toBe(200), { withinMs: 20_000 });
+
+async function backend(answer: string): Promise<number> {
+  const server = createServer((_, response) => response.setHeader('connection', 'close').end(answer));
+  backends.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as { port: number }).port;
+}
+
+async function appOf(owner: TestProject, name: string, answer = name): Promise<EndpointSet> {
+  const endpoints = [
+    { instance: newId('instance'), ip: '127.0.0.1', port: await backend(answer), state: 'ready' as const },
+  ];
+  const app = newId('app');
+  return { app, appName: name, project: owner.id, projectName: owner.name, generation: 0, deleted: false, endpoints };
+}
+
+/** Body and status of a request for a host, over HAProxy. */
+function get(host: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ port: appsPort, host: '127.0.0.1', headers: { host }, agent: false }, (response) => {
+      let body = '';
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+      response.on('end', () => resolve(response.statusCode === 200 ? body : `${response.statusCode}`));
+    });
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
+const serves = (host: string, answer: string) => eventually(async () => expect(await get(host)).toBe(answer));
+const put = (
+  input: Omit<RequestOf<typeof routes.put>, 'project'>,
+  owner = project,
+  role: 'developer' | 'operator' = 'developer',
+) => service.call(routes.put, { project: owner.id, ...input }, callerOf(owner, role));
+
+it('serves an app at its default host as soon as compute tells of it, and reports what it has applied', async () => {
+  const shop = await appOf(project, 'shop');
+  compute.tell(shop);
+  await serves(`shop.${project.name}.localhost`, 'shop');
+  await eventually(() => expect(compute.applied).toBe(compute.generation));
+  compute.tell({ ...shop, deleted: true, endpoints: [] });
+  await serves(`shop.${project.name}.localhost`, '404');
+  await eventually(() => expect(compute.applied).toBe(compute.generation));
+  expect(compute.busy).toEqual([]);
+});
+
+it('leads a host to an app, again and elsewhere and nowhere', async () => {
+  compute.tell(await appOf(project, 'shop'));
+  compute.tell(await appOf(project, 'blog'));
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await serves('www.example.com', 'shop');
+  const moved = await put({ route: 'main', host: 'www.example.com', app: 'blog' });
+  expect(moved.version).toBe(2);
+  await serves('www.example.com', 'blog');
+  expect((await put({ route: 'main', host: 'www.example.com', app: 'blog' })).version).toBe(2);
+  const shown = await eventually(async () => {
+    const route = await service.call(routes.get, { project: project.id, route: 'main' }, callerOf(project));
+    expect(route.status.state).toBe('serving');
+    return route;
+  });
+  expect(shown.status.targets).toMatchObject([{ state: 'ready', reason: 'It gets requests.' }]);
+  await service.call(routes.delete, { project: project.id, route: 'main' }, callerOf(project));
+  await serves('www.example.com', '404');
+});
+
+it('gives a host to one project alone, and does not tell another whose it is', async () => {
+  const other = newTestProject();
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  const refused = put({ route: 'mine', host: 'www.example.com', app: 'shop' }, other);
+  await expect(refused).rejects.toMatchObject({ code: 'already_exists', field: 'host' });
+  await expect(refused).rejects.not.toMatchObject({ message: expect.stringContaining(project.name) });
+  await expect(
+    put({ route: 'mine', host: `shop.${project.name}.localhost`, app: 'shop' }, other),
+  ).rejects.toMatchObject({
+    code: 'already_exists',
+  });
+  await expect(service.call(routes.get, { project: other.id, route: 'main' }, callerOf(other))).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  expect(await service.call(routes.list, { project: other.id }, callerOf(other))).toEqual({ items: [] });
+});
+
+it('lets an operator alone take every other host', async () => {
+  compute.tell(await appOf(project, 'shop'));
+  await expect(put({ route: 'all', host: '*', app: 'shop' })).rejects.toMatchObject({ code: 'forbidden' });
+  await put({ route: 'all', host: '*', app: 'shop' }, project, 'operator');
+  await serves('127.0.0.1', 'shop');
+});
+
+it('lists routes page by page, and says why one does not serve', async () => {
+  for (const name of ['a', 'b', 'c']) await put({ route: name, host: `${name}.example.com`, app: 'missing' });
+  const first = await service.call(routes.list, { project: project.id, limit: 2 }, callerOf(project));
+  expect(first.items.map(({ name }) => name)).toEqual(['a', 'b']);
+  const second = await service.call(
+    routes.list,
+    { project: project.id, limit: 2, cursor: first.nextCursor },
+    callerOf(project),
+  );
+  expect(second.items.map(({ name }) => name)).toEqual(['c']);
+  expect(second.items[0]!.status).toMatchObject({ state: 'unknown_app', reason: expect.stringContaining("'missing'") });
+  await expect(
+    service.call(routes.list, { project: project.id, cursor: 'bm9wZSE' }, callerOf(project)),
+  ).rejects.toMatchObject({ code: 'invalid_request', field: 'cursor' });
+});
+
+it('starts and serves what it last knew with PostgreSQL, NATS and compute absent', async () => {
+  compute.tell(await appOf(project, 'shop'));
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await serves('www.example.com', 'shop');
+  await service.stop();
+  await haproxy.kill();
+  for (const file of ['haproxy.cfg', 'layout.json', 'maps/hosts.map']) writeFileSync(join(folder, file), '');
+  service = await startTestService(definition, {
+    natsUrl: 'nats://127.0.0.1:1',
+    databaseUrl: 'postgresql://nobody@127.0.0.1:1/none',
+    settings,
+  });
+  await haproxy.start();
+  await serves('www.example.com', 'shop');
+  await serves(`shop.${project.name}.localhost`, 'shop');
+});
+
+it('keeps the last good files when what was known cannot be read, until compute answers', async () => {
+  const shop = await appOf(project, 'shop');
+  compute.tell(shop);
+  await serves(`shop.${project.name}.localhost`, 'shop');
+  await service.stop();
+  compute.isSilent = true;
+  writeFileSync(join(folder, 'known.json'), '{"version":1,"sets":[{');
+  const before = readFileSync(join(folder, 'haproxy.cfg'), 'utf8');
+  service = await startTestService(definition, { natsUrl: nats.url, databaseUrl: database.url, settings });
+  await haproxy.restart();
+  await serves(`shop.${project.name}.localhost`, 'shop');
+  expect(readFileSync(join(folder, 'haproxy.cfg'), 'utf8')).toBe(before);
+  compute.isSilent = false;
+  await ready(service);
+  compute.tell(await appOf(project, 'blog'));
+  await serves(`blog.${project.name}.localhost`, 'blog');
+  await serves(`shop.${project.name}.localhost`, 'shop');
+});
+
+it('a second load balancer waits, answers meanwhile, and takes over with no gap', async () => {
+  compute.tell(await appOf(project, 'shop'));
+  await serves(`shop.${project.name}.localhost`, 'shop');
+  const second = await start();
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await serves('www.example.com', 'shop');
+  await service.stop();
+  service = second;
+  compute.tell(await appOf(project, 'blog'));
+  await serves(`blog.${project.name}.localhost`, 'blog');
+  await serves('www.example.com', 'shop');
+});

@@ -1,0 +1,13 @@
+import { Module } from '@nestjs/common';
+import { HaproxyEngines } from './haproxy/haproxy-engines';
+import { ProxyEngines } from './proxy/proxy.engine';
+import { RoutesController } from './routes/routes.controller';
+import { RoutesService } from './routes/routes.service';
+import { RoutesStore } from './routes/routes.store';
+import { TrafficReconciler } from './traffic/traffic.reconciler';
+
+@Module({
+  controllers: [RoutesController],
+  providers: [RoutesService, RoutesStore, TrafficReconciler, { provide: ProxyEngines, useClass: HaproxyEngines }],
+})
+export class LoadBalancerModule {}

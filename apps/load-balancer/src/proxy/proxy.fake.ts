@@ -1,0 +1,62 @@
+/** A proxy in memory, scripted by tests: it can be absent, slow to settle, or commanded by another. */
+import {
+  AnotherWriterError,
+  type Applied,
+  type ProxyEngine,
+  ProxyEngines,
+  type ProxySpec,
+  type TargetReport,
+} from './proxy.engine';
+
+export class FakeProxy extends ProxyEngines implements ProxyEngine {
+  /** Every spec that was applied, in order. */
+  readonly specs: ProxySpec[] = [];
+  /** Not settled for this reason. */
+  unsettled: string | undefined;
+  /** Ids of endpoints with requests in flight. */
+  busy: string[] = [];
+  /** Ids of endpoints that the proxy cannot connect to. */
+  readonly down = new Set<string>();
+  private isOpen = false;
+
+  get spec(): ProxySpec {
+    return this.specs.at(-1) ?? { pools: [], hosts: [] };
+  }
+
+  open(): Promise<ProxyEngine> {
+    if (this.isOpen) return Promise.reject(new AnotherWriterError('Another load balancer commands the fake proxy.'));
+    this.isOpen = true;
+    return Promise.resolve(this);
+  }
+
+  apply(spec: ProxySpec): Promise<Applied> {
+    this.specs.push(structuredClone(spec) as ProxySpec);
+    if (this.unsettled !== undefined) return Promise.resolve({ settled: false, reason: this.unsettled });
+    return Promise.resolve({ settled: true, reason: '', busy: this.busy });
+  }
+
+  targets(pool: string): Promise<TargetReport[]> {
+    const endpoints = this.spec.pools.find(({ id }) => id === pool)?.endpoints ?? [];
+    return Promise.resolve(
+      endpoints.map(({ id, state }) => ({
+        pool,
+        endpoint: id,
+        state: state === 'draining' ? 'draining' : this.down.has(id) ? 'down' : 'up',
+        reason: 'The fake proxy says so.',
+      })),
+    );
+  }
+
+  close(): Promise<void> {
+    this.isOpen = false;
+    return Promise.resolve();
+  }
+
+  /** Ids of the endpoints that would answer a request for this host. */
+  answering(host: string): string[] {
+    const { hosts, pools } = this.spec;
+    const lead = hosts.find((one) => one.host === host) ?? hosts.find((one) => one.host === '*');
+    const endpoints = pools.find(({ id }) => id === lead?.pool)?.endpoints ?? [];
+    return endpoints.filter(({ id, state }) => state === 'ready' && !this.down.has(id)).map(({ id }) => id);
+  }
+}

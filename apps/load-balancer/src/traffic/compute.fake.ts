@@ -1,0 +1,47 @@
+/** Compute for tests, over real NATS: it tells proxies of endpoint sets and notes what they report. */
+import { computeOperations, type EndpointSet, type InputOf, type OutputOf } from '@alto/contracts';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+
+type Report = InputOf<typeof computeOperations.proxies.sync>;
+type Answer = OutputOf<typeof computeOperations.proxies.sync>;
+
+export class FakeCompute {
+  generation = 0;
+  /** Of the last report. */
+  applied: number | undefined;
+  busy: string[] | undefined;
+  /** While true it answers nobody. */
+  isSilent = false;
+  private readonly sets = new Map<string, EndpointSet>();
+  private proxy: string | undefined;
+
+  private constructor(private readonly connection: NatsConnection) {
+    connection.subscribe(computeOperations.proxies.sync.subject, {
+      callback: (_, message) => {
+        if (!this.isSilent) message.respond(JSON.stringify(this.answer(message.json())));
+      },
+    });
+  }
+
+  static async start(natsUrl: string): Promise<FakeCompute> {
+    return new FakeCompute(await connect({ servers: natsUrl }));
+  }
+
+  tell(set: EndpointSet): void {
+    this.generation++;
+    this.sets.set(set.app, { ...set, generation: this.generation });
+    if (this.proxy !== undefined) this.connection.publish(`alto.nudge.proxy.${this.proxy}`, 'null');
+  }
+
+  async stop(): Promise<void> {
+    await this.connection.close();
+  }
+
+  private answer({ proxy, appliedGeneration, busy }: Report): Answer {
+    this.proxy = proxy;
+    this.applied = appliedGeneration;
+    this.busy = busy;
+    const sets = [...this.sets.values()].filter(({ generation }) => generation > appliedGeneration);
+    return { generation: this.generation, complete: appliedGeneration === 0, sets };
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * Keeps one proxy at what compute says of endpoints and the database of routes. Each round asks for what is new,
+ * writes it down, applies it and reports; whatever does not answer is passed over, and what was last known stays.
+ *
+ *     waiting (another process commands the proxy) ──its lock is free──▶ commanding ──drain──▶ ended
+ */
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { AltoError, computeOperations } from '@alto/contracts';
+import { AltoClient, CONFIG, Health, Lifecycle, Log, type MessageSubscription } from '@alto/platform';
+import type { LoadBalancerConfig } from '../config';
+import {
+  AnotherWriterError,
+  type Applied,
+  type ProxyEngine,
+  ProxyEngines,
+  type TargetReport,
+} from '../proxy/proxy.engine';
+import { RoutesStore } from '../routes/routes.store';
+import { Bell } from './bell';
+import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
+import { KnownFile } from './known-file';
+
+/** Nudges every load balancer to read the routes again. */
+export const routesNudge = 'alto.nudge.proxy.routes';
+
+const unsettledRetryMs = 250;
+const lockRetryMs = 250;
+const syncTimeoutMs = 2_000;
+
+@Injectable()
+export class TrafficReconciler implements OnModuleInit {
+  private current: Known = nothingKnown('');
+  private engine: ProxyEngine | undefined;
+  /** What compute is told: the proxy has settled on this generation. */
+  private appliedGeneration = 0;
+  private applied: Applied = { settled: false, reason: 'Nothing has been applied yet.' };
+  /** The known was lost, so that nothing is applied before compute has answered. */
+  private blank = false;
+  private notReady: string | undefined = 'the files of the proxy are not written yet';
+  private readonly bell = new Bell();
+  private readonly stopping = new AbortController();
+  private readonly subscriptions: MessageSubscription[] = [];
+  private readonly file: KnownFile;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    @Inject(CONFIG) private readonly config: LoadBalancerConfig,
+    private readonly log: Log,
+    private readonly client: AltoClient,
+    private readonly engines: ProxyEngines,
+    private readonly routes: RoutesStore,
+    private readonly lifecycle: Lifecycle,
+    private readonly health: Health,
+  ) {
+    this.file = new KnownFile(config.ALTO_HAPROXY_DIR);
+  }
+
+  /** Resolves when the proxy's files are there, so that HAProxy can be started once the service is ready. */
+  async onModuleInit(): Promise<void> {
+    this.health.register('proxy', () => this.notReady);
+    this.lifecycle.onDrain(() => this.stop());
+    await this.tryToCommand();
+    this.running = this.run();
+  }
+
+  get known(): Known {
+    return this.current;
+  }
+
+  /** What keeps the proxy from being as it should, in words; empty when nothing does. */
+  get reason(): string {
+    return this.applied.reason;
+  }
+
+  /** What the proxy found out about the targets of an app; nothing while another process commands it. */
+  async targets(app: string): Promise<TargetReport[]> {
+    return (await this.engine?.targets(app)) ?? [];
+  }
+
+  /** Makes a change of the routes effective soon, here and at every other load balancer. */
+  routesChanged(): void {
+    this.bell.ring();
+    this.client.publish(routesNudge);
+  }
+
+  private async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+    for (const subscription of this.subscriptions.splice(0)) subscription.unsubscribe();
+    await this.engine?.close();
+    this.engine = undefined;
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted && this.engine === undefined) {
+      await this.bell.wait(lockRetryMs, signal);
+      if (!signal.aborted) await this.tryToCommand();
+    }
+    while (!signal.aborted) {
+      const again = await this.round();
+      const waitMs = this.applied.settled ? this.config.ALTO_PROXY_SYNC_INTERVAL_MS : unsettledRetryMs;
+      if (!again) await this.bell.wait(Math.min(waitMs, this.config.ALTO_PROXY_SYNC_INTERVAL_MS), signal);
+    }
+  }
+
+  private async tryToCommand(): Promise<void> {
+    try {
+      const engine = await this.engines.open();
+      await this.begin(engine);
+    } catch (error) {
+      if (error instanceof AnotherWriterError) {
+        this.notReady = undefined;
+        this.current = (await this.file.peek()) ?? this.current;
+      } else {
+        this.fail(error);
+      }
+    }
+  }
+
+  private async begin(engine: ProxyEngine): Promise<void> {
+    this.engine = engine;
+    const { known, lost } = await this.file.read();
+    this.current = known;
+    this.blank = lost;
+    if (lost) this.log.error('What was known of endpoints and routes could not be read; asking for it anew');
+    else await this.file.write(known);
+    this.log.info('Commanding the proxy', { proxy: known.proxy, generation: known.generation });
+    for (const subject of [`alto.nudge.proxy.${known.proxy}`, routesNudge]) {
+      this.subscriptions.push(this.client.subscribe(subject, () => this.bell.ring()));
+    }
+    await this.apply();
+  }
+
+  /** @returns true when there is more to do at once */
+  private async round(): Promise<boolean> {
+    try {
+      const before = this.current;
+      const reported = this.appliedGeneration;
+      await this.askForRoutes();
+      await this.askForEndpoints();
+      if (this.current !== before) await this.file.write(this.current);
+      await this.apply();
+      return this.appliedGeneration !== reported;
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+  }
+
+  private async askForEndpoints(): Promise<void> {
+    const { proxy } = this.current;
+    const report = {
+      proxy,
+      appliedGeneration: this.appliedGeneration,
+      ...(this.applied.busy !== undefined && { busy: [...this.applied.busy] }),
+    };
+    try {
+      const news = await this.client.call(computeOperations.proxies.sync, report, {
+        timeoutMs: syncTimeoutMs,
+        patienceMs: 0,
+      });
+      const learned = learnEndpoints(this.current, news);
+      if (!same(learned, this.current)) this.current = learned;
+      this.blank = false;
+    } catch (error) {
+      if (!(error instanceof AltoError)) throw error;
+      this.log.debug('Compute does not answer; the last known endpoints stay', { error });
+    }
+  }
+
+  private async askForRoutes(): Promise<void> {
+    try {
+      const generation = await this.routes.generation();
+      if (generation === this.current.routesGeneration) return;
+      this.current = learnRoutes(this.current, generation, await this.routes.everything());
+    } catch (error) {
+      this.log.debug('The database does not answer; the last known routes stay', { error });
+    }
+  }
+
+  private async apply(): Promise<void> {
+    if (this.engine === undefined || this.blank) return;
+    const { current } = this;
+    const applied = await this.engine.apply(specOf(current, this.config.ALTO_APPS_DOMAIN));
+    if (applied.reason !== '' && applied.reason !== this.applied.reason) {
+      this.log.warn('The proxy is not yet as it should be', { reason: applied.reason });
+    }
+    this.applied = applied;
+    this.notReady = undefined;
+    if (applied.settled) this.appliedGeneration = current.generation;
+  }
+
+  private fail(error: unknown): void {
+    this.notReady = `the files of the proxy cannot be written: ${(error as Error).message}`;
+    this.applied = { settled: false, reason: (error as Error).message };
+    this.log.error('The proxy could not be brought to what is known; trying on', { error });
+  }
+}
+
+function same(one: Known, other: Known): boolean {
+  return one.generation === other.generation && JSON.stringify(one.sets) === JSON.stringify(other.sets);
+}
