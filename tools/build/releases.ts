@@ -65,10 +65,11 @@ async function buildRelease(root: string, service: string, shared: string): Prom
   await rm(building, { recursive: true, force: true });
   await mkdir(building, { recursive: true });
   try {
-    const { version: packageVersion } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
+    const { version: packageVersion, alto } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
     const metafile = await bundle({ root, entry: join('apps', service, 'src', 'main.ts'), outputDirectory: building });
     await copyNativePackages(root, metafile, building);
     if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
+    await copyAssetPackages(root, alto?.assetPackages ?? {}, building);
     const version = await sealRelease(service, packageVersion, building);
     const directory = join(releases, version);
     await rename(building, directory).catch((error: unknown) => {
@@ -114,6 +115,15 @@ async function copyNativePackages(root: string, metafile: Metafile, directory: s
     for (const sibling of siblings.filter((entry) => entry === base || entry.startsWith(`${base}-`))) {
       const target = join(directory, 'node_modules', scope, sibling);
       await cp(join(root, 'node_modules', scope, sibling), target, { recursive: true });
+    }
+  }
+}
+
+/** Files of packages that an app serves as they are: `alto.assetPackages` of its package.json names them. */
+async function copyAssetPackages(root: string, packages: Record<string, string[]>, directory: string): Promise<void> {
+  for (const [name, files] of Object.entries(packages)) {
+    for (const file of files) {
+      await cp(join(root, 'node_modules', name, file), join(directory, 'assets', name, file));
     }
   }
 }

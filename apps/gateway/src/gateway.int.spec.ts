@@ -2,12 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { request as rawRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Operation, operation } from '@alto/contracts';
+import { AltoError, type Operation, operation } from '@alto/contracts';
 import {
   createDatabase,
   eventually,
   type NatsServer,
   startNats,
+  startPostgres,
   startTestService,
   type TestDatabase,
   type TestService,
@@ -316,7 +317,6 @@ describe('learned routes', () => {
   });
 
   it('passes errors of a service on as they are', async () => {
-    const { AltoError } = await import('@alto/contracts');
     const answer = () => {
       throw new AltoError('invalid_request', { message: 'colour: must be red', field: 'colour', nextStep: 'Use red.' });
     };
@@ -412,7 +412,6 @@ describe('limits', () => {
 
 describe('without what it stands on', () => {
   it('goes on with keys and routes it knows while PostgreSQL is away, and is not called unready', async () => {
-    const { startPostgres } = await import('@alto/testing');
     const server = await startPostgres();
     const { entities, migrations } = gatewayService.database ?? { entities: [], migrations: [] };
     const own = await createDatabase({ name: 'gateway', entities, migrations, server });
