@@ -39,7 +39,7 @@ export function statusOf({ app, instances, replaceLost }: StatusRequest): AppSta
   return {
     ...counts,
     state: isShort && troubles.length > 0 ? 'degraded' : 'progressing',
-    reason: [progressOf(app, counts), ...(troubles.length > 0 ? [troubles.slice(0, 3).join('; ')] : [])].join('; '),
+    reason: [progressOf(app, counts), ...troubles.slice(0, 3)].join('; '),
   };
 }
 

@@ -1,0 +1,237 @@
+import { computeOperations } from '@alto/contracts';
+import { callerOf, eventually, type NatsServer, newTestProject, startNats } from '@alto/testing';
+import { Scenario, withinMs } from '../scenario';
+
+const { apps, revisions } = computeOperations;
+
+let nats: NatsServer;
+let scenario: Scenario;
+
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats.stop());
+beforeEach(async () => {
+  scenario = await Scenario.begin(nats);
+});
+afterEach(() => scenario.end());
+
+describe('an app', () => {
+  it('is deployed: placed, started, ready, and known to the proxy', async () => {
+    scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    const app = await scenario.put('hello', { replicas: 3 });
+    expect(app).toMatchObject({ revision: 1, version: 1, status: { state: 'progressing', desired: 3 } });
+    await scenario.reaches('hello', 'running', { ready: 3, updated: 3 });
+    await eventually(() => expect(proxy.serving('hello')).toHaveLength(3), { withinMs });
+    expect(proxy.sets.get('hello')).toMatchObject({
+      app: app.id,
+      project: scenario.project.id,
+      projectName: scenario.project.name,
+    });
+    expect(await scenario.instancesOf('hello')).toMatchObject(
+      [1, 2, 3].map(() => ({ state: 'ready', revision: 1, node: 'node-a' })),
+    );
+  });
+
+  it('stays as it is when the same specification is put again, whatever the order of its fields', async () => {
+    const spec = { env: { A: '1', B: '2' }, replicas: 0 };
+    const first = await scenario.put('hello', spec);
+    await scenario.reaches('hello', 'stopped');
+    const settled = await scenario.get('hello');
+    expect(await scenario.put('hello', { replicas: 0, env: { B: '2', A: '1' } })).toEqual(settled);
+    expect(settled.id).toBe(first.id);
+  });
+
+  it('makes a revision of each change of its content, keeps ten and goes back to an old one as the same', async () => {
+    for (let round = 1; round <= 12; round++)
+      await scenario.put('hello', { replicas: 0, env: { ROUND: String(round) } });
+    const listed = await scenario.compute.call(
+      revisions.list,
+      { ...scenario.address('hello'), limit: 4 },
+      callerOf(scenario.project),
+    );
+    expect(listed.items.map(({ number, current }) => [number, current])).toEqual([
+      [12, true],
+      [11, false],
+      [10, false],
+      [9, false],
+    ]);
+    const rest = await scenario.compute.call(
+      revisions.list,
+      { ...scenario.address('hello'), cursor: listed.nextCursor },
+      callerOf(scenario.project),
+    );
+    expect(rest.items.map(({ number }) => number)).toEqual([8, 7, 6, 5, 4, 3]);
+    expect(await scenario.put('hello', { replicas: 0, env: { ROUND: '5' } })).toMatchObject({ revision: 5 });
+    expect(await scenario.put('hello', { replicas: 1, env: { ROUND: '5' } })).toMatchObject({ revision: 5 });
+  });
+
+  it('is scaled up and down', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello', { replicas: 1 });
+    await scenario.reaches('hello', 'running');
+    await scenario.put('hello', { replicas: 4 });
+    await scenario.reaches('hello', 'running', { ready: 4 });
+    await scenario.put('hello', { replicas: 2 });
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toHaveLength(2), { withinMs });
+    await eventually(() => expect(agent.running.size).toBe(2), { withinMs });
+    expect(proxy.serving('hello')).toHaveLength(2);
+    expect((await scenario.get('hello')).revision).toBe(1);
+  });
+
+  it('is changed with no moment at which proxies know fewer than its replicas', async () => {
+    scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello', { replicas: 3 });
+    await scenario.reaches('hello', 'running');
+    await eventually(() => expect(proxy.serving('hello')).toHaveLength(3), { withinMs });
+    const served: number[] = [];
+    proxy.onApplied = ({ endpoints }) => served.push(endpoints.filter(({ state }) => state === 'ready').length);
+    await scenario.put('hello', { replicas: 3, env: { VERSION: '2' } });
+    await scenario.reaches('hello', 'running', { updated: 3 });
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toHaveLength(3), { withinMs });
+    expect(Math.min(...served)).toBeGreaterThanOrEqual(3);
+    expect((await scenario.instancesOf('hello')).map(({ revision }) => revision)).toEqual([2, 2, 2]);
+  });
+
+  it('waits with ending an instance until every proxy has let go and its requests are answered', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const [proxy, slow] = [scenario.addProxy('proxy-a'), scenario.addProxy('proxy-b')];
+    await scenario.put('hello', { replicas: 1 });
+    await scenario.reaches('hello', 'running');
+    const [instance] = await eventually(() => slow.serving('hello').length === 1 && slow.serving('hello'), {
+      withinMs,
+    });
+    slow.isStuck = true;
+    proxy.busy = new Set([instance!]);
+    await scenario.put('hello', { replicas: 0 });
+    await eventually(() => expect(proxy.sets.get('hello')!.endpoints).toMatchObject([{ state: 'draining' }]), {
+      withinMs,
+    });
+    const reasonOf = async () => (await scenario.instancesOf('hello'))[0]?.reason;
+    await eventually(async () => expect(await reasonOf()).toBe('waits for proxy-b to send it no more requests'), {
+      withinMs,
+    });
+    slow.isStuck = false;
+    await eventually(async () => expect(await reasonOf()).toContain('those in flight may take'), { withinMs });
+    expect(agent.running.get(instance!)).toMatchObject({ state: 'ready' });
+    proxy.busy = new Set();
+    await scenario.reaches('hello', 'stopped');
+    await eventually(() => expect(agent.running.size).toBe(0), { withinMs });
+  });
+
+  it('is deleted: drained, ended, and gone for proxies too', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello', { replicas: 2 });
+    await scenario.reaches('hello', 'running');
+    expect(await scenario.delete('hello')).toMatchObject({
+      status: { state: 'deleting' },
+    });
+    await scenario.isGone('hello');
+    await eventually(() => expect(proxy.sets.size + agent.running.size).toBe(0), { withinMs });
+    await expect(scenario.delete('hello')).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    expect(await scenario.put('hello', { replicas: 0 })).toMatchObject({ revision: 1, version: 1 });
+  });
+
+  it('that is put again while it is deleted lives on', async () => {
+    scenario.join({ node: 'node-a', behave: () => ({ state: 'starting', reason: 'slow' }) });
+    const { id } = await scenario.put('hello', { replicas: 1 });
+    await scenario.delete('hello');
+    expect(await scenario.put('hello', { replicas: 0 })).toMatchObject({ id, status: { state: 'progressing' } });
+    await scenario.reaches('hello', 'stopped');
+  });
+
+  it('tells in words what is wrong with it', async () => {
+    const agent = scenario.join({
+      node: 'node-a',
+      behave: () => ({ state: 'backoff', reason: 'exited with code 1; starts again in 4 s', exitCode: 1, restarts: 3 }),
+    });
+    await scenario.put('hello');
+    const { status } = await scenario.reaches('hello', 'degraded', { ready: 0 });
+    const [instance] = await scenario.instancesOf('hello');
+    expect(status.reason).toBe(
+      `0 of 1 replica ready at revision 1; ${instance!.id}: exited with code 1; starts again in 4 s`,
+    );
+    expect(instance).toMatchObject({ state: 'backoff', exitCode: 1, restarts: 3 });
+    agent.set(instance!.id, { state: 'ready', reason: 'answers' });
+    await scenario.reaches('hello', 'running');
+    await scenario.put('large', { resources: { memoryBytes: 2 ** 34 } });
+    const large = await scenario.reaches('large', 'degraded');
+    expect(large.status.reason).toMatch(/no node has 16 GiB of memory free: node-a has [0-9.]+ GiB$/);
+  });
+
+  it('replaces an instance that its agent has given up', async () => {
+    let failures = 0;
+    scenario.join({
+      node: 'node-a',
+      behave: () => (failures++ === 0 ? { state: 'failed', reason: 'was not ready within 300 s' } : {}),
+    });
+    await scenario.put('hello');
+    await scenario.reaches('hello', 'running');
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toHaveLength(1), { withinMs });
+    expect(failures).toBe(2);
+  });
+
+  it('is refused with the field named when it cannot be', async () => {
+    const invalid = { code: 'invalid_request' };
+    await expect(
+      scenario.put('hello', { env: { A: 'x'.repeat(32_000), B: 'x'.repeat(32_000), C: 'x'.repeat(32_000) } }),
+    ).rejects.toMatchObject({ ...invalid, field: 'env' });
+    await expect(scenario.put('hello', { env: { A: 'a\0b' } })).rejects.toMatchObject({ ...invalid, field: 'env.A' });
+    await expect(scenario.put('hello', { command: [] })).rejects.toMatchObject({ ...invalid, field: 'command' });
+    await expect(scenario.put('hello', { resources: { memoryBytes: 1 } })).rejects.toMatchObject({
+      ...invalid,
+      field: 'resources.memoryBytes',
+    });
+    await expect(
+      scenario.compute.call(
+        apps.list,
+        { project: scenario.project.id, cursor: 'nonsense' },
+        callerOf(scenario.project),
+      ),
+    ).rejects.toMatchObject({ ...invalid, field: 'cursor' });
+    await expect(scenario.get('hello')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('is a secret of its project', async () => {
+    await scenario.put('hello', { replicas: 0 });
+    const other = newTestProject();
+    await expect(
+      scenario.compute.call(apps.get, { project: other.id, app: 'hello' }, callerOf(other)),
+    ).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    await expect(scenario.compute.call(apps.get, scenario.address('hello'), callerOf(other))).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    await expect(
+      scenario.compute.call(
+        apps.put,
+        { command: ['node'], ...scenario.address('hello') },
+        callerOf(scenario.project, 'viewer'),
+      ),
+    ).rejects.toMatchObject({ code: 'forbidden' });
+    expect((await scenario.compute.call(apps.list, { project: other.id }, callerOf(other))).items).toEqual([]);
+  });
+
+  it('is listed by pages', async () => {
+    for (const name of ['c', 'a', 'e', 'b', 'd']) await scenario.put(name, { replicas: 0 });
+    const first = await scenario.compute.call(
+      apps.list,
+      { project: scenario.project.id, limit: 3 },
+      callerOf(scenario.project),
+    );
+    const second = await scenario.compute.call(
+      apps.list,
+      { project: scenario.project.id, limit: 3, cursor: first.nextCursor },
+      callerOf(scenario.project),
+    );
+    expect([...first.items, ...second.items].map(({ name }) => name)).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(second.nextCursor).toBeUndefined();
+  });
+});

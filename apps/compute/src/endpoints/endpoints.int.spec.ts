@@ -1,0 +1,99 @@
+import { computeOperations } from '@alto/contracts';
+import { Database } from '@alto/platform';
+import { eventually, type NatsServer, startNats } from '@alto/testing';
+import { Scenario, withinMs } from '../scenario';
+
+const { proxies } = computeOperations;
+let nats: NatsServer;
+let scenario: Scenario;
+
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats.stop());
+beforeEach(async () => {
+  scenario = await Scenario.begin(nats);
+});
+afterEach(() => scenario.end());
+
+const ask = (appliedGeneration: number, proxy = 'proxy-x') =>
+  scenario.compute.call(proxies.sync, { proxy, appliedGeneration });
+
+const sql = (text: string) => scenario.compute.app.get(Database).query<{ generation: number }>(text);
+
+describe('endpoint sets', () => {
+  it('are all in the answer to a proxy that knows nothing, and only the changed ones in later answers', async () => {
+    for (const app of ['one', 'two', 'three']) {
+      await scenario.put(app, { replicas: 0 });
+      await scenario.reaches(app, 'stopped');
+    }
+    const everything = await ask(0);
+    expect(everything).toMatchObject({ generation: 3, complete: true });
+    expect(everything.sets.map(({ appName, endpoints }) => [appName, endpoints])).toEqual([
+      ['one', []],
+      ['two', []],
+      ['three', []],
+    ]);
+    expect(await ask(2)).toMatchObject({ generation: 3, complete: false, sets: [{ appName: 'three' }] });
+    expect(await ask(3)).toEqual({ generation: 3, complete: false, sets: [] });
+    await scenario.delete('one');
+    await scenario.isGone('one');
+    expect(await ask(3)).toMatchObject({ generation: 4, sets: [{ appName: 'one', deleted: true, endpoints: [] }] });
+  });
+
+  it('are given whole to a proxy that is ahead, as after the database was set back', async () => {
+    await scenario.put('one', { replicas: 0 });
+    await scenario.reaches('one', 'stopped');
+    expect(await ask(1_000)).toMatchObject({ generation: 1, complete: true, sets: [{ appName: 'one' }] });
+  });
+
+  it('are given whole to a proxy that has been away for longer than deletions are remembered', async () => {
+    for (const app of ['one', 'two', 'three']) {
+      await scenario.put(app, { replicas: 0 });
+      await scenario.reaches(app, 'stopped');
+    }
+    await scenario.delete('two');
+    await scenario.isGone('two');
+    await sql("UPDATE endpoint_set SET updated_at = updated_at - interval '2 days' WHERE deleted");
+    await scenario.stopCompute(scenario.compute);
+    await scenario.startCompute();
+    await eventually(
+      async () => expect((await sql('SELECT generation FROM endpoint_set WHERE deleted')).rows).toEqual([]),
+      { withinMs },
+    );
+    const answer = await ask(3);
+    expect(answer).toMatchObject({ generation: 3, complete: true });
+    expect(answer.sets.map(({ appName }) => appName)).toEqual(['one', 'three']);
+  });
+
+  it('keep no instance waiting for a proxy that is gone', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello');
+    await scenario.reaches('hello', 'running');
+    await eventually(() => expect(proxy.serving('hello')).toHaveLength(1), { withinMs });
+    await proxy.stop();
+    await scenario.put('hello', { replicas: 0 });
+    await eventually(
+      async () => expect((await scenario.instancesOf('hello'))[0]?.reason).toContain('waits for proxy-a'),
+      { withinMs },
+    );
+    await scenario.reaches('hello', 'stopped');
+    await eventually(() => expect(agent.running.size).toBe(0), { withinMs });
+  });
+
+  it('leave out an instance that cannot serve, until it can again', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello', { replicas: 2 });
+    await scenario.reaches('hello', 'running');
+    const [first] = [...agent.running.keys()];
+    agent.set(first!, { state: 'running', reason: 'GET / answers 500' });
+    const { status } = await scenario.reaches('hello', 'degraded', { ready: 1 });
+    expect(status.reason).toContain(`${first}: GET / answers 500`);
+    await eventually(() => expect(proxy.serving('hello')).not.toContain(first), { withinMs });
+    agent.set(first!, { state: 'ready', reason: 'answers' });
+    await scenario.reaches('hello', 'running', { ready: 2 });
+    await eventually(() => expect(proxy.serving('hello')).toHaveLength(2), { withinMs });
+  });
+});

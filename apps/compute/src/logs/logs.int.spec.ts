@@ -1,0 +1,95 @@
+import { computeOperations, type LogLine, nodeAgentOperations } from '@alto/contracts';
+import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
+import { answering, type Answering } from '../answering';
+import { Scenario, withinMs } from '../scenario';
+
+const { logs } = computeOperations;
+let nats: NatsServer;
+let scenario: Scenario;
+const agents: Answering[] = [];
+
+beforeAll(async () => {
+  nats = await startNats();
+});
+afterAll(() => nats.stop());
+beforeEach(async () => {
+  scenario = await Scenario.begin(nats);
+});
+afterEach(async () => {
+  await Promise.all(agents.splice(0).map((agent) => agent.stop()));
+  await scenario.end();
+});
+
+/** An agent whose instances write a line each second, alternating with those of other nodes. */
+async function writing(node: string, offset: number): Promise<void> {
+  const line = (instance: string, second: number): LogLine => {
+    const time = new Date(Date.UTC(2030, 0, 1, 0, 0, second)).toISOString();
+    return { instance, stream: 'output', time, text: `${node} ${second}` };
+  };
+  const agent = await answering(
+    nats.url,
+    nodeAgentOperations.logs.read,
+    ({ instances, cursor, lines = 100 }) => {
+      const from = cursor === undefined ? 0 : Number(cursor);
+      const seconds = Array.from({ length: Math.min(10 - from, Number(lines)) }, (_, index) => from + index);
+      return {
+        lines: seconds.map((second) => line(instances[0]!, second * 2 + offset)),
+        cursor: String(from + seconds.length),
+      };
+    },
+    node,
+  );
+  agents.push(agent);
+}
+
+const read = (more: { lines?: number; cursor?: string; instance?: string } = {}) =>
+  scenario.compute.call(logs.read, { ...scenario.address('hello'), ...more }, callerOf(scenario.project));
+
+async function deployed(): Promise<void> {
+  scenario.join({ node: 'node-a' });
+  scenario.join({ node: 'node-b' });
+  await eventually(async () => expect(await scenario.nodes()).toHaveLength(2), { withinMs });
+  await scenario.put('hello', { replicas: 2 });
+  await scenario.reaches('hello', 'running');
+}
+
+describe('the log of an app', () => {
+  it('is that of all its instances in order of time, and goes on where a reader stopped', async () => {
+    await deployed();
+    await Promise.all([writing('node-a', 0), writing('node-b', 1)]);
+    const first = await read({ lines: 6 });
+    expect(first.lines).toHaveLength(6);
+    const next = await read({ lines: 8, cursor: first.cursor });
+    expect(next.lines.map(({ text }) => text)).toEqual(
+      [12, 13, 14, 15, 16, 17, 18, 19].map((second) => `node-${second % 2 === 0 ? 'a' : 'b'} ${second}`),
+    );
+    expect(await read({ cursor: next.cursor })).toMatchObject({ lines: [] });
+    expect((await read({ cursor: next.cursor })).cursor).toBe(next.cursor);
+  });
+
+  it('can be read of one instance', async () => {
+    await deployed();
+    await Promise.all([writing('node-a', 0), writing('node-b', 1)]);
+    const instance = (await scenario.instancesOf('hello')).find(({ node }) => node === 'node-b')!;
+    const { lines } = await read({ instance: instance.id });
+    expect(new Set(lines.map((line) => line.instance))).toEqual(new Set([instance.id]));
+    expect(lines).toHaveLength(10);
+  });
+
+  it('says what is missing when a node does not answer', async () => {
+    await deployed();
+    await writing('node-a', 0);
+    const { lines } = await read();
+    expect(lines.filter(({ stream }) => stream === 'output')).toHaveLength(10);
+    expect(lines.filter(({ stream }) => stream === 'alto')).toMatchObject([
+      { text: expect.stringContaining('the agent of node node-b does not answer') },
+    ]);
+  });
+
+  it('is refused for a cursor that was never given out, and for an instance of another app', async () => {
+    await deployed();
+    await expect(read({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'invalid_request', field: 'cursor' });
+    const other = (await scenario.instancesOf('hello'))[0]!.id.replace(/.$/, '0');
+    await expect(read({ instance: other })).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
