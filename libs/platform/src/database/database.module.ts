@@ -1,5 +1,4 @@
 /** Wires the database's parts into a service; the order in which they start and stop is here. */
-import { readFileSync } from 'node:fs';
 import {
   type BeforeApplicationShutdown,
   type OnApplicationBootstrap,
@@ -7,7 +6,8 @@ import {
   type Provider,
 } from '@nestjs/common';
 import { inboxPrefix, type ServiceName } from '@alto/contracts';
-import { connect, credsAuthenticator } from '@nats-io/transport-node';
+import { connect } from '@nats-io/transport-node';
+import { credentialsAuthenticator } from '../messaging/nats-credentials';
 import { CONFIG, type ServiceConfig } from '../service/config';
 import { Health } from '../service/health';
 import { Lifecycle } from '../service/lifecycle';
@@ -147,6 +147,6 @@ function eventsConnector(service: ServiceName, config: ServiceConfig): EventsCon
       timeout: 5_000,
       pingInterval: 5_000,
       maxPingOut: 2,
-      ...(credsFile !== undefined && { authenticator: credsAuthenticator(() => readFileSync(credsFile)) }),
+      ...(credsFile !== undefined && { authenticator: credentialsAuthenticator(credsFile) }),
     });
 }

@@ -3,9 +3,14 @@
  * ready meanwhile, and never gives up. Subscriptions belong in `onConnection`, so that they are made on every
  * connection object; a reconnect within one brings them back by itself.
  */
-import { readFileSync } from 'node:fs';
-import { connect, credsAuthenticator, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
+import {
+  connect,
+  type ConnectionOptions,
+  type NatsConnection,
+  PermissionViolationError,
+} from '@nats-io/transport-node';
 import type { Log } from '../service/log';
+import { credentialsAuthenticator } from './nats-credentials';
 import { SendQueue } from './send-queue';
 
 const connectTimeoutMs = 5_000;
@@ -28,6 +33,7 @@ export interface BusOptions {
 export type BusState = 'connecting' | 'connected' | 'disconnected' | 'closed';
 type ConnectionListener = (connection: NatsConnection) => void;
 type StateListener = (state: BusState) => void;
+type RefusalListener = (subject: string) => void;
 
 export class NatsBus {
   /** For messages that come many at a time. */
@@ -38,6 +44,7 @@ export class NatsBus {
   private readonly stopping = new AbortController();
   private readonly connectionListeners = new Set<ConnectionListener>();
   private readonly stateListeners = new Set<StateListener>();
+  private readonly refusalListeners = new Set<RefusalListener>();
 
   constructor(
     private readonly options: BusOptions,
@@ -76,6 +83,11 @@ export class NatsBus {
   onState(listener: StateListener): () => void {
     this.stateListeners.add(listener);
     return () => this.stateListeners.delete(listener);
+  }
+
+  /** Calls the listener with each subject that NATS's permissions did not let this service publish on. */
+  onRefusal(listener: RefusalListener): void {
+    this.refusalListeners.add(listener);
   }
 
   /** Waits until messages can be carried. @returns undefined when that did not happen within the time. */
@@ -140,9 +152,15 @@ export class NatsBus {
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') this.lost();
       if (status.type === 'reconnect') this.setState('connected');
-      if (status.type === 'error') this.log.error('NATS refused something', { error: status.error });
+      if (status.type === 'error') this.refused(status.error);
     }
     this.lost();
+  }
+
+  private refused(error: Error): void {
+    this.log.error('NATS refused something', { error });
+    if (!(error instanceof PermissionViolationError) || error.operation !== 'publish') return;
+    for (const listener of this.refusalListeners) listener(error.subject);
   }
 
   private lost(): void {
@@ -172,7 +190,7 @@ export class NatsBus {
       ignoreAuthErrorAbort: true,
       // Off: a stack trace made for each request costs more than the request.
       noAsyncTraces: true,
-      ...(credsFile !== undefined && { authenticator: credsAuthenticator(() => readFileSync(credsFile)) }),
+      ...(credsFile !== undefined && { authenticator: credentialsAuthenticator(credsFile) }),
     };
   }
 

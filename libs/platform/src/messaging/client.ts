@@ -13,7 +13,7 @@ import type { Log } from '../service/log';
 import type { NatsBus } from './bus';
 import { callerGaveUp, currentCall, outsideCall, runInCall, type ServedCall } from './call-context';
 import { encodeRequestHeaders } from './call-headers';
-import { ConnectionLost, NoAnswer, NoResponders, RequestInbox } from './request-inbox';
+import { ConnectionLost, NoAnswer, NoResponders, NotPermitted, RequestInbox } from './request-inbox';
 import { inSpan } from './spans';
 import { newTraceparent } from './trace-context';
 
@@ -56,6 +56,7 @@ export class AltoClient {
   ) {
     this.inbox = new RequestInbox(bus.inboxPrefix, bus.queue);
     bus.onConnection((connection) => this.inbox.attach(connection));
+    bus.onRefusal((subject) => this.inbox.notPermitted(subject));
     bus.onState((state) => {
       if (state === 'disconnected' || state === 'closed') this.inbox.connectionLost();
     });
@@ -178,6 +179,12 @@ function translate(error: unknown, operation: Operation, budgetMs: number): unkn
     return new AltoError('service_unavailable', {
       message: `The connection to ${operation.service} was lost; whether ${operation.name} was done is not known.`,
       details: { service: operation.service },
+    });
+  }
+  if (error instanceof NotPermitted) {
+    return new AltoError('forbidden', {
+      message: `This service may not call ${operation.name}: its NATS permissions do not name it.`,
+      nextStep: 'Name the service among the callers of the operation in libs/contracts, or renew its credentials.',
     });
   }
   if (error instanceof NoAnswer) {

@@ -1,6 +1,7 @@
 /** A NATS credentials file: the user's JWT, issued by an account, and the seed of the user's nkey. */
 import { readFileSync } from 'node:fs';
-import { readUserJwt } from './nkey';
+import type { Authenticator } from '@nats-io/transport-node';
+import { readUserJwt, signWithSeed } from './nkey';
 
 export interface NatsCredentials {
   readonly jwt: string;
@@ -23,4 +24,13 @@ export function readCredentials(file: string): NatsCredentials {
   } catch (error) {
     throw new Error(`${file} is not a NATS credentials file (ALTO_NATS_CREDS_FILE)`, { cause: error });
   }
+}
+
+/** Signs in with a credentials file, read again at each connect so that new credentials need no restart. */
+export function credentialsAuthenticator(file: string): Authenticator {
+  return (nonce) => {
+    const { jwt, seed } = readCredentials(file);
+    const sig = Buffer.from(signWithSeed(seed, nonce ?? ''), 'base64').toString('base64url');
+    return { jwt, sig };
+  };
 }

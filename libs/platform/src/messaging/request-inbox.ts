@@ -10,10 +10,13 @@ import type { SendQueue } from './send-queue';
 export class NoResponders extends Error {}
 /** The connection was lost meanwhile: the request may or may not have been served. */
 export class ConnectionLost extends Error {}
+/** The service's permissions do not let it publish on the subject: nothing was delivered. */
+export class NotPermitted extends Error {}
 /** No answer in time: the request may or may not have been served. */
 export class NoAnswer extends Error {}
 
 interface Waiting {
+  readonly subject: string;
   readonly resolve: (message: Msg) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -55,7 +58,7 @@ export class RequestInbox {
     const token = (this.count++).toString(36);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.take(token)?.reject(new NoAnswer()), timeoutMs);
-      this.waiting.set(token, { resolve, reject, timer });
+      this.waiting.set(token, { subject, resolve, reject, timer });
       const options = { reply: this.prefix + token, headers };
       this.queue.send(connection, subject, payload, options, (error) => this.take(token)?.reject(error));
     });
@@ -65,6 +68,13 @@ export class RequestInbox {
   connectionLost(): void {
     const error = new ConnectionLost();
     for (const token of this.waiting.keys()) this.take(token)?.reject(error);
+  }
+
+  /** NATS has refused a message on the subject: it does not say which. */
+  notPermitted(subject: string): void {
+    for (const [token, waiting] of this.waiting) {
+      if (waiting.subject === subject) this.take(token)?.reject(new NotPermitted());
+    }
   }
 
   private receive(message: Msg): void {
