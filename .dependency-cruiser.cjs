@@ -39,7 +39,7 @@ module.exports = {
     {
       name: 'testing-in-specs-only',
       severity: 'error',
-      from: { path: '^(apps|libs/platform)/', pathNot: '\\.(spec|conformance|bench)\\.ts$' },
+      from: { path: '^(apps|libs/platform)/', pathNot: '\\.(spec|conformance|bench|fake)\\.ts$' },
       to: { path: '^libs/testing/' },
     },
     {

@@ -1,6 +1,6 @@
 import { computeOperations } from '@alto/contracts';
 import { callerOf, eventually, type NatsServer, newTestProject, startNats } from '@alto/testing';
-import { Scenario, withinMs } from '../scenario';
+import { Scenario, withinMs } from '../scenario.fake';
 
 const { apps, revisions } = computeOperations;
 

@@ -1,7 +1,7 @@
 import { AltoError, newId, storageOperations } from '@alto/contracts';
 import { eventually, type NatsServer, startNats } from '@alto/testing';
-import { answering, type Answering } from '../answering';
-import { Scenario, withinMs } from '../scenario';
+import { answering, type Answering } from '../answering.fake';
+import { Scenario, withinMs } from '../scenario.fake';
 
 let nats: NatsServer;
 let scenario: Scenario;

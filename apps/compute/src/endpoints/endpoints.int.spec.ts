@@ -1,7 +1,7 @@
 import { computeOperations } from '@alto/contracts';
 import { Database } from '@alto/platform';
 import { eventually, type NatsServer, startNats } from '@alto/testing';
-import { Scenario, withinMs } from '../scenario';
+import { Scenario, withinMs } from '../scenario.fake';
 
 const { proxies } = computeOperations;
 let nats: NatsServer;

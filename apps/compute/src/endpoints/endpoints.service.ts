@@ -122,17 +122,17 @@ export class EndpointsService {
     // Ahead of us: the database was set back, so what the proxy knows is of another history.
     const since = applied > counter.generation || applied < counter.pruned ? 0 : applied;
     const rows = await this.sets.changedSince(transaction, since, setsPerAnswerMax + 1);
-    const fitting = fit(rows);
+    const carried = carriable(rows);
     return {
-      generation: fitting.at(-1)?.generation ?? since,
-      complete: since === 0 && fitting.length === rows.length,
-      sets: fitting.map(setOf),
+      generation: carried.at(-1)?.generation ?? since,
+      complete: since === 0 && carried.length === rows.length,
+      sets: carried.map(setOf),
     };
   }
 }
 
 /** As many whole sets as an answer can carry, and at least one. */
-function fit(rows: readonly EndpointSetEntity[]): readonly EndpointSetEntity[] {
+function carriable(rows: readonly EndpointSetEntity[]): readonly EndpointSetEntity[] {
   let endpoints = 0;
   const count = rows.findIndex((row, index) => {
     endpoints += row.endpoints.length;

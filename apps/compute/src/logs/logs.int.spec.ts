@@ -1,7 +1,7 @@
 import { computeOperations, type LogLine, nodeAgentOperations } from '@alto/contracts';
 import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
-import { answering, type Answering } from '../answering';
-import { Scenario, withinMs } from '../scenario';
+import { answering, type Answering } from '../answering.fake';
+import { Scenario, withinMs } from '../scenario.fake';
 
 const { logs } = computeOperations;
 let nats: NatsServer;

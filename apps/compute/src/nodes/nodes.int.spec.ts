@@ -1,5 +1,5 @@
 import { eventually, type NatsServer, startNats } from '@alto/testing';
-import { Scenario, withinMs } from '../scenario';
+import { Scenario, withinMs } from '../scenario.fake';
 
 let nats: NatsServer;
 let scenario: Scenario;

@@ -1,4 +1,4 @@
-import { ModelCluster, node, revision } from './cluster.model';
+import { ModelCluster, node, revision } from './cluster.fake';
 import { isMassLoss } from './planner';
 
 const gib = 2 ** 30;

@@ -2,10 +2,10 @@ import { Module, type Type } from '@nestjs/common';
 import { Database, type Lease } from '@alto/platform';
 import { eventually, type NatsServer, startNats } from '@alto/testing';
 import { ComputeModule } from '../compute.module';
-import type { ScriptedProxy } from '../endpoints/scripted-proxy';
-import type { ScriptedAgent } from '../nodes/scripted-agent';
+import type { ScriptedProxy } from '../endpoints/proxy.fake';
+import type { ScriptedAgent } from '../nodes/agent.fake';
 import type { AppPlan } from '../placement/planner';
-import { Scenario, withinMs } from '../scenario';
+import { Scenario, withinMs } from '../scenario.fake';
 import { Cluster, ClusterPort } from './cluster';
 
 let nats: NatsServer;

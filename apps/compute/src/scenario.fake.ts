@@ -16,8 +16,8 @@ import {
 import { ComputeModule } from './compute.module';
 import { computeConfig } from './config';
 import { computeDatabase } from './database';
-import { ScriptedProxy } from './endpoints/scripted-proxy';
-import { ScriptedAgent, type ScriptedAgentOptions } from './nodes/scripted-agent';
+import { ScriptedProxy } from './endpoints/proxy.fake';
+import { ScriptedAgent, type ScriptedAgentOptions } from './nodes/agent.fake';
 
 export const withinMs = 20_000;
 const { apps, instances, nodes } = computeOperations;
