@@ -24,6 +24,7 @@ import {
   digestOf,
   encodeAnnouncement,
   NatsBus,
+  readCredentials,
   readRequestHeaders,
 } from '@alto/platform';
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
@@ -36,6 +37,7 @@ export interface FakeServiceOptions {
   /** Public key of the gateway whose callers are believed. */
   callerPublicKeys: string;
   answer?: (operation: Operation, input: Record<string, unknown>, caller: Caller) => unknown;
+  credsFile?: string;
   /** Serves uploads and downloads. */
   http?: RequestListener;
 }
@@ -51,9 +53,9 @@ export class FakeService {
   private sequence = 0;
 
   constructor(private readonly options: FakeServiceOptions) {
-    const { natsUrl: url, service } = options;
+    const { natsUrl: url, service, credsFile } = options;
     const log = createLog({ level: 'silent', service: 'fake', instance: 'fake', version: '0' });
-    this.bus = new NatsBus({ url, name: service, inboxPrefix: inboxPrefix(service) }, log);
+    this.bus = new NatsBus({ url, credsFile, name: service, inboxPrefix: inboxPrefix(service) }, log);
     this.verifier = new CallerTokenVerifier(options.callerPublicKeys);
     this.contract = contractText(service, options.operations);
   }
@@ -75,11 +77,15 @@ export class FakeService {
   }
 
   announce(state: Announcement['state']): void {
-    const { service, version = '1.0.0' } = this.options;
+    const { service, version = '1.0.0', credsFile } = this.options;
+    const credentials = credsFile === undefined ? undefined : readCredentials(credsFile);
     const announcement = { service, version, instance: this.instance, httpUrl: this.httpUrl, state };
     const digest = digestOf(this.contract);
     const rest = { digest, startedAtMs: this.startedAtMs, sequence: ++this.sequence };
-    this.bus.connection?.publish(announceSubject(service), encodeAnnouncement({ ...announcement, ...rest }, undefined));
+    this.bus.connection?.publish(
+      announceSubject(service),
+      encodeAnnouncement({ ...announcement, ...rest }, credentials),
+    );
   }
 
   /** Says farewell and is gone. */
