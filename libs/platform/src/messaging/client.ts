@@ -13,7 +13,7 @@ import type { Log } from '../service/log';
 import type { NatsBus } from './bus';
 import { callerGaveUp, currentCall, outsideCall, runInCall, type ServedCall } from './call-context';
 import { encodeRequestHeaders } from './call-headers';
-import { ConnectionLost, NoAnswer, NoResponders, NotPermitted, RequestInbox } from './request-inbox';
+import { ConnectionLost, NoAnswer, NotDelivered, NotPermitted, RequestInbox } from './request-inbox';
 import { inSpan } from './spans';
 import { newTraceparent } from './trace-context';
 
@@ -124,7 +124,7 @@ export class AltoClient {
         const headers = encodeRequestHeaders({ requestId, traceparent, budgetMs: leftMs, callerToken });
         return readAnswer(await this.send(connection, subject, payload, headers, leftMs, options.signal));
       } catch (error) {
-        const retryable = error instanceof NoResponders || (error instanceof ConnectionLost && operation.idempotent);
+        const retryable = error instanceof NotDelivered || (error instanceof ConnectionLost && operation.idempotent);
         const elapsedMs = performance.now() - startedAt;
         if (!retryable || elapsedMs >= patienceMs) throw translate(error, operation, budgetMs);
         await pause(Math.min(backoff(failures), patienceMs - elapsedMs), options.signal);
@@ -174,7 +174,7 @@ function readAnswer<T>(message: Msg): T {
 }
 
 function translate(error: unknown, operation: Operation, budgetMs: number): unknown {
-  if (error instanceof NoResponders) return unavailable(operation);
+  if (error instanceof NotDelivered) return unavailable(operation);
   if (error instanceof ConnectionLost) {
     return new AltoError('service_unavailable', {
       message: `The connection to ${operation.service} was lost; whether ${operation.name} was done is not known.`,

@@ -6,11 +6,13 @@
 import { type Msg, type MsgHdrs, type NatsConnection, nuid } from '@nats-io/transport-node';
 import type { SendQueue } from './send-queue';
 
-/** Nobody listens on the subject: the server says so at once, and nothing was delivered. */
-export class NoResponders extends Error {}
+/** The request reached nobody: it can be tried again whatever it is. */
+export class NotDelivered extends Error {}
+/** Nobody listens on the subject: the server says so at once. */
+export class NoResponders extends NotDelivered {}
 /** The connection was lost meanwhile: the request may or may not have been served. */
 export class ConnectionLost extends Error {}
-/** The service's permissions do not let it publish on the subject: nothing was delivered. */
+/** The service's permissions do not let it publish on the subject. */
 export class NotPermitted extends Error {}
 /** No answer in time: the request may or may not have been served. */
 export class NoAnswer extends Error {}
@@ -47,7 +49,7 @@ export class RequestInbox {
     });
   }
 
-  /** @throws NoResponders | ConnectionLost | NoAnswer, or what the client library throws for a message it cannot send. */
+  /** @throws NotDelivered | NotPermitted | ConnectionLost | NoAnswer, or what the client library throws for a message it cannot send. */
   request(
     connection: NatsConnection,
     subject: string,
@@ -60,7 +62,9 @@ export class RequestInbox {
       const timer = setTimeout(() => this.take(token)?.reject(new NoAnswer()), timeoutMs);
       this.waiting.set(token, { subject, resolve, reject, timer });
       const options = { reply: this.prefix + token, headers };
-      this.queue.send(connection, subject, payload, options, (error) => this.take(token)?.reject(error));
+      this.queue.send(connection, subject, payload, options, (error) => {
+        this.take(token)?.reject(connection.isClosed() ? new NotDelivered() : error);
+      });
     });
   }
 

@@ -191,6 +191,13 @@ it('a lost connection fails what is under way, and is tried again where that doe
   await server.stop();
 });
 
+it('a connection that was given up for good is replaced, with its subscriptions', async () => {
+  const server = await start();
+  await Promise.all([server.bus.connection?.close(), client.bus.connection?.close()]);
+  await expect(client.client.call(work, { id: 1, forMs: 0 })).resolves.toEqual({ id: 1 });
+  await server.stop();
+});
+
 it('a frozen NATS fails calls within their budget, and all goes on when it thaws', async () => {
   const server = await start();
   nats.pause();

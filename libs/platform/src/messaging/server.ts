@@ -6,7 +6,15 @@
  * Drain: stop taking requests → the server confirms that none is on its way → handlers finish → their replies are with
  * the server. It lasts as long as the handlers do and loses nothing.
  */
-import { AltoError, ambientErrorCodes, type ErrorCode, invalidRequest, type Operation } from '@alto/contracts';
+import {
+  AltoError,
+  ambientErrorCodes,
+  type ErrorCode,
+  invalidRequest,
+  type Operation,
+  operationsOf,
+  type ServiceName,
+} from '@alto/contracts';
 import { type CustomTransportStrategy, type MessageHandler, Server } from '@nestjs/microservices';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { nuid } from '@nats-io/transport-node';
@@ -28,7 +36,7 @@ const defaultBudgetMs = 30_000;
 const defaultConcurrencyMax = 256;
 
 export interface AltoServerOptions {
-  readonly service: string;
+  readonly service: ServiceName;
   readonly instance: string;
   /** Requests served at a time; more are answered `overloaded`. */
   readonly concurrencyMax?: number;
@@ -81,6 +89,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     } catch (error) {
       return ready(error as Error);
     }
+    this.warnOfUnserved();
     this.stopListening = this.bus.onConnection((connection) => this.subscribe(connection));
     ready();
   }
@@ -134,6 +143,16 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     }
     const own = operation.perInstance === true ? `${subject}.${this.options.instance}` : subject;
     return { operation, subject: own, handler, stats: newOperationStats() };
+  }
+
+  /** Callers of these would be told that the service is not available. */
+  private warnOfUnserved(): void {
+    const served = new Set(this.endpoints.map(({ operation }) => operation.name));
+    const unserved = operationsOf(this.options.service)
+      .filter(({ http, name }) => (http?.kind ?? 'json') === 'json' && !served.has(name))
+      .map(({ name }) => name);
+    if (unserved.length > 0)
+      this.log.warn('Operations are declared that no controller handles', { operations: unserved });
   }
 
   private subscribe(connection: NatsConnection): void {

@@ -69,6 +69,12 @@ const read = operation({
   idempotent: true,
 });
 
+const large = operation({
+  ...echo,
+  verb: 'large',
+  input: z.object({ bytes: z.number() }),
+});
+
 const perInstance = operation({ ...echo, verb: 'here', perInstance: true });
 
 let client: RunningClient;
@@ -87,6 +93,11 @@ class TestController {
   @Handles(perInstance)
   here({ text }: InputOf<typeof perInstance>): OutputOf<typeof perInstance> {
     return { text };
+  }
+
+  @Handles(large)
+  large({ bytes }: InputOf<typeof large>): OutputOf<typeof large> {
+    return { text: 'x'.repeat(bytes) };
   }
 
   @Handles(fail)
@@ -227,6 +238,12 @@ describe('a server', () => {
     const outcomes = await Promise.all(calls);
     expect(outcomes.filter((one) => one === 'overloaded')).toHaveLength(40);
     await expect(client.client.call(echo, { text: 'again' })).resolves.toEqual({ text: 'again' });
+  });
+
+  it('tells the caller when an answer or a request is too large for NATS', async () => {
+    await expect(client.client.call(large, { bytes: 2_000_000 })).rejects.toMatchObject({ code: 'internal' });
+    const text = 'x'.repeat(2_000_000);
+    await expect(client.client.call(echo, { text })).rejects.toMatchObject({ code: 'too_large' });
   });
 
   it('lets budget, trace, request id travel on with the calls that a handler makes', async () => {
