@@ -56,14 +56,17 @@ const world = {
 };
 
 @Controller()
-class StandIns {
+class ComputeStandIn {
   @Handles(computeOperations.nodes.sync)
   sync(report: InputOf<typeof computeOperations.nodes.sync>): OutputOf<typeof computeOperations.nodes.sync> {
     world.reports.push(report);
     const { generation, fencingToken, instances } = world;
     return { generation, fencingToken, instances };
   }
+}
 
+@Controller()
+class StorageStandIn {
   @Handles(storageOperations.bundles.locate)
   locate(): OutputOf<typeof storageOperations.bundles.locate> {
     const expiresAt = new Date(Date.now() + 60_000).toISOString();
@@ -71,8 +74,11 @@ class StandIns {
   }
 }
 
-@Module({ controllers: [StandIns] })
-class StandInModule {}
+@Module({ controllers: [ComputeStandIn] })
+class ComputeModule {}
+
+@Module({ controllers: [StorageStandIn] })
+class StorageModule {}
 
 function instance(more: Partial<DesiredInstance> = {}): DesiredInstance {
   return {
@@ -126,7 +132,8 @@ const get = async (url: string) => (await fetch(url)).text();
 
 describe('the agent', () => {
   let nats: NatsServer;
-  let standIns: TestService;
+  let compute: TestService;
+  let storage: TestService;
   let root: string;
   let dataDir: string;
   let manifest: StaticManifest;
@@ -144,13 +151,13 @@ describe('the agent', () => {
     );
     await bundle({ root: repository, entry, outputDirectory: trialFolder });
     nats = await startNats();
-    standIns = await startTestService(
-      { name: 'compute', module: StandInModule, config: defineConfig({}) },
-      { natsUrl: nats.url },
-    );
+    const at = { natsUrl: nats.url };
+    compute = await startTestService({ name: 'compute', module: ComputeModule, config: defineConfig({}) }, at);
+    storage = await startTestService({ name: 'storage', module: StorageModule, config: defineConfig({}) }, at);
   });
   afterAll(async () => {
-    await standIns.stop();
+    await compute.stop();
+    await storage.stop();
     await nats.stop();
     rmSync(trialFolder, { recursive: true, force: true });
   });
@@ -220,7 +227,7 @@ describe('the agent', () => {
     world.instances = instances;
   }
   const readLogs = async (id: string, cursor?: string) =>
-    standIns.client.call(
+    compute.client.call(
       nodeAgentOperations.logs.read,
       { instances: [id], lines: 1_000, cursor },
       { instance: manifest.agent?.nodeId },
@@ -360,7 +367,7 @@ describe('the agent', () => {
     return host;
   }
 
-  it('replaces a service beside the old one, and takes back one that does not get ready', async () => {
+  it('replaces a service beside the old one, and remembers where it runs', async () => {
     const [one, two] = [await freePort(), await freePort()];
     manifest = { ...manifest, workloads: [service('web', [one, two])] };
     await startAgent();
@@ -395,9 +402,10 @@ describe('the agent', () => {
       env: { PATH: process.env.PATH, ALTO_DATA_DIR: dataDir, ALTO_LOG_LEVEL: 'silent' },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
+    const ended = once(second, 'exit');
     const complaint = await text(second.stderr);
     expect(complaint).toMatch(new RegExp(`An agent with pid ${first.pid} already runs`));
-    expect(second.exitCode).toBe(75);
+    expect((await ended)[0]).toBe(75);
     first.kill('SIGTERM');
     await once(first, 'exit');
     expect(first.exitCode).toBe(0);

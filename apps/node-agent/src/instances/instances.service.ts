@@ -166,6 +166,7 @@ export class InstancesService {
       await rm(instanceFolders(machine, id).root, { recursive: true, force: true });
       await state.commit((current) => {
         delete current.ports[id];
+        delete current.memories[id];
         current.retired[id] = clock.nowMs();
       });
     }

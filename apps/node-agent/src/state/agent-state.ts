@@ -79,10 +79,6 @@ export class AgentStateStore implements MemoryStore {
     this.note((state) => (state.memories[id] = memory));
   }
 
-  delete(id: string): void {
-    this.note((state) => delete state.memories[id]);
-  }
-
   desired(id: string): DesiredInstance | undefined {
     return this.state.instances.find((instance) => instance.id === id);
   }

@@ -27,8 +27,9 @@ export class StaticWorkloads {
 
   constructor(
     private readonly supervisor: Supervisor,
-    private readonly state: AgentStateStore,
+    private readonly state: Pick<AgentStateStore, 'current' | 'commit'>,
     private readonly log: Log,
+    private readonly readyWithinMs: number = READY_WITHIN_MS,
   ) {}
 
   /** What is to run from now on. What runs already goes on, from whatever specification it was started. */
@@ -121,10 +122,10 @@ export class StaticWorkloads {
   }
 
   private async untilReady(id: string): Promise<void> {
-    const status = await this.supervisor.until(id, isUp, READY_WITHIN_MS);
+    const status = await this.supervisor.until(id, isUp, this.readyWithinMs);
     if (isUp(status)) return;
     throw new AltoError('unprocessable', {
-      message: `${id} did not get ready within ${READY_WITHIN_MS / 1000} s: ${status?.reason ?? 'it is not known'}`,
+      message: `${id} did not get ready within ${this.readyWithinMs / 1000} s: ${status?.reason ?? 'it is not known'}`,
       nextStep: `Read its log: alto logs ${id}`,
     });
   }

@@ -29,7 +29,6 @@ const DEPENDENCY_WAIT_MS = 60_000;
 export interface MemoryStore {
   get(id: string): WorkloadMemory | undefined;
   set(id: string, memory: WorkloadMemory): void;
-  delete(id: string): void;
 }
 
 export interface SupervisorOptions {
@@ -80,6 +79,7 @@ export class Supervisor {
   private timer: NodeJS.Timeout | undefined;
   private round: Promise<void> | undefined;
   private looping = false;
+  private woken = false;
   private trackedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly options: SupervisorOptions) {}
@@ -98,13 +98,15 @@ export class Supervisor {
     this.wake();
   }
 
-  /** Drops a workload that has exited; its records in the runtime stay. @throws Error while it has not. */
+  /**
+   * Drops a workload that has exited. Its records in the runtime stay, and its memory: should it come back,
+   * its last end is counted already. @throws Error while it has not exited
+   */
   drop(id: string): void {
     const unit = this.units.get(id);
     if (!unit) return;
     if (unit.phase !== 'exited' || unit.starting) throw new Error(`Workload ${id} has not exited.`);
     this.units.delete(id);
-    this.options.memories.delete(id);
   }
 
   status(id: string): WorkloadStatus | undefined {
@@ -159,9 +161,10 @@ export class Supervisor {
     await Promise.allSettled([...this.units.values()].map((unit) => unit.starting));
   }
 
-  /** Looks again soon. */
+  /** Looks again soon; during a round, right after it. */
   wake(): void {
-    if (this.looping) this.schedule(0);
+    this.woken = true;
+    if (this.looping && !this.round) this.schedule(0);
   }
 
   /** One round: one step for each workload. */
@@ -184,13 +187,15 @@ export class Supervisor {
   }
 
   private async runRound(): Promise<void> {
-    if (this.round) return this.schedule(ROUND_MS.busy);
+    this.woken = false;
     this.round = this.tick().catch((error: unknown) =>
       this.options.log.error('A round of supervision failed', { error }),
     );
     await this.round;
     this.round = undefined;
-    if (this.looping) this.schedule(this.settled() ? ROUND_MS.settled : ROUND_MS.busy);
+    if (!this.looping) return;
+    const pauseMs = this.settled() ? ROUND_MS.settled : ROUND_MS.busy;
+    this.schedule(this.woken ? 0 : pauseMs);
   }
 
   private settled(): boolean {
