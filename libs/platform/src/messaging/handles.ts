@@ -12,7 +12,7 @@ import type { InputOf, Operation, OutputOf } from '@alto/contracts';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { type Observable, throwError } from 'rxjs';
 import type { CallContext } from './call-context';
-import { HttpCallInterceptor } from './http-call.interceptor';
+import { HttpCallInterceptor } from './http-call';
 
 /** Nest hands handlers to transports with the same id only. */
 export const altoTransport = Symbol('alto-nats');

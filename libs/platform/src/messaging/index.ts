@@ -12,4 +12,5 @@ export * from './http-caller.guard';
 export * from './messaging.module';
 export * from './nats-credentials';
 export * from './server';
+export { inSpan } from './spans';
 export * from './trace-context';

@@ -117,7 +117,8 @@ function createDirectory(bus: NatsBus, log: Log, config: ServiceConfig): Service
   return new ServiceDirectory(bus, log, credsFile === undefined ? undefined : readCredentials(credsFile).issuer);
 }
 
-function isTracing(config: ServiceConfig): boolean {
+/** Whether calls are recorded as spans. */
+export function isTracing(config: ServiceConfig): boolean {
   return config.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined;
 }
 
