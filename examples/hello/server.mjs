@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 
 const port = Number(process.env.PORT);
-const instance = process.env.ALTO_INSTANCE_ID ?? `pid-${process.pid}`;
+const instance = process.env.ALTO_INSTANCE ?? `pid-${process.pid}`;
 const startedAt = new Date().toISOString();
 
 const server = createServer((request, response) => {
@@ -13,7 +13,7 @@ const server = createServer((request, response) => {
   );
 });
 
-server.listen(port, '127.0.0.1', () => console.log(`${instance} listens on ${port}`));
+server.listen(port, process.env.HOST ?? '127.0.0.1', () => console.log(`${instance} listens on ${port}`));
 
 process.on('SIGTERM', () => {
   console.log(`${instance} stops`);

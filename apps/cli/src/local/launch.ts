@@ -80,6 +80,9 @@ function agentEnvironment(dataDirectory: string, releases: string, environment: 
     MALLOC_ARENA_MAX: '2',
     NODE_COMPILE_CACHE: join(dataDirectory, 'runtime', 'compiled', 'node-agent'),
     ALTO_DATA_DIR: dataDirectory,
+    // Apps find the Node that stays, not the one of this command.
+    ALTO_NODE_BIN_DIR:
+      environment.ALTO_NODE_BIN_DIR ?? join(dataDirectory, 'runtime', `node-${process.versions.node}`, 'bin'),
     ...(!ownReleases && { ALTO_RELEASES_SOURCE: environment.ALTO_RELEASES_SOURCE ?? releases }),
     ALTO_SERVICE_ENV: environment.ALTO_SERVICE_ENV ?? JSON.stringify(Object.fromEntries(forServices)),
   };

@@ -1,0 +1,49 @@
+import { AltoError, type ErrorCode } from '@alto/contracts';
+import { CommandError, exitCodes, explain } from './failure';
+import { Output } from './output';
+
+function explained(error: unknown, json = false): { code: number; text: string } {
+  let text = '';
+  const stream = { write: (part: string) => (text += part) };
+  return { code: explain(error, new Output(stream, stream, json)), text };
+}
+
+describe('explain', () => {
+  it('says what is wrong and what to do', () => {
+    const { code, text } = explained(
+      new AltoError('not_found', { message: 'There is no app x.', nextStep: 'List them with `alto apps`.' }),
+    );
+    expect(code).toBe(exitCodes.notFound);
+    expect(text).toBe('There is no app x.\nList them with `alto apps`.\n');
+  });
+
+  it.each<[ErrorCode, number]>([
+    ['unauthenticated', exitCodes.refused],
+    ['forbidden', exitCodes.refused],
+    ['service_unavailable', exitCodes.unavailable],
+    ['timeout', exitCodes.unavailable],
+    ['conflict', exitCodes.failed],
+  ])('gives %s its exit code', (code, exitCode) => {
+    expect(explained(new AltoError(code, 'Something.')).code).toBe(exitCode);
+  });
+
+  it('prints the problem as JSON for programs', () => {
+    const { text } = explained(new AltoError('forbidden', 'The key may not do this.'), true);
+    expect(JSON.parse(text)).toMatchObject({
+      error: { code: 'forbidden', status: 403, detail: 'The key may not do this.' },
+    });
+  });
+
+  it('names the trace of what failed inside Alto', () => {
+    const error = new AltoError('internal', 'Something failed.');
+    error.traceId = 'abc';
+    expect(explained(error).text).toContain('trace abc');
+  });
+
+  it('keeps the exit code of what the command found by itself', () => {
+    expect(explained(new CommandError('No key.', 'Log in.', exitCodes.refused))).toEqual({
+      code: 3,
+      text: 'No key.\nLog in.\n',
+    });
+  });
+});

@@ -1,0 +1,34 @@
+import type { Command } from 'commander';
+import { Output } from './output';
+import { makeProgram } from './program';
+import { Session } from './session';
+
+function makeTestProgram() {
+  let printed = '';
+  const stream = { write: (text: string) => (printed += text) };
+  const program = makeProgram(new Session({ HOME: '/nonexistent' }), new Output(stream, stream, false));
+  return { program, printed: () => printed };
+}
+
+function helpOf(command: Command): string {
+  let text = '';
+  command.configureOutput({ writeOut: (part) => (text += part) });
+  command.outputHelp();
+  return text;
+}
+
+describe('the alto command', () => {
+  const names = makeTestProgram().program.commands.map((command) => command.name());
+
+  it('has every command of the reference', () => {
+    const documented = 'up down status doctor login projects keys deploy apps logs nodes services events'.split(' ');
+    expect(names).toEqual(expect.arrayContaining(documented));
+  });
+
+  it.each(names)('shows examples and --json in the help of %s', (name) => {
+    const command = makeTestProgram().program.commands.find((candidate) => candidate.name() === name);
+    const help = helpOf(command as Command);
+    expect(help).toContain('Examples:\n  $ alto ');
+    expect(help).toContain('--json');
+  });
+});
