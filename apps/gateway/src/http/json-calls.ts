@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Operation } from '@alto/contracts';
-import { AltoClient, AltoNatsServer, beginCall, CONFIG, ServedCall } from '@alto/platform';
+import { AltoClient, AltoNatsServer, beginCall, CONFIG, inSpan, isTracing, ServedCall } from '@alto/platform';
 import type { GatewayConfig } from '../config';
 import { type LearnedOperation, takesJsonBody } from '../routing/learned-operation';
 import type { Exchange } from './exchange';
@@ -28,7 +28,7 @@ export class JsonCalls {
     const { operation, path, query, request, reply } = exchange;
     const body = takesJsonBody(operation) ? await this.readBody(exchange) : undefined;
     const input = buildInput(operation, { path, query, body });
-    const output = await this.call(exchange, operation, input);
+    const output = await this.call(exchange, input);
     const status = operation.http.status ?? 200;
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(output) };
     reply.raw.writeHead(output === '' ? 204 : status, { ...securityHeaders, ...headers });
@@ -40,8 +40,15 @@ export class JsonCalls {
     return readJsonBody(request.raw, request.headers, { bytesMax, depthMax, timeoutMs: bodyTimeoutMs });
   }
 
-  private async call(exchange: Exchange, operation: LearnedOperation, input: Record<string, unknown>): Promise<string> {
-    const { caller, callerToken, requestId, traceparent } = exchange;
+  /** Where traces are recorded, this is the span that all others of the request lie under. */
+  private call(exchange: Exchange, input: Record<string, unknown>): Promise<string> {
+    const { operation, traceparent } = exchange;
+    if (!isTracing(this.config)) return this.dispatch(exchange, input, traceparent);
+    return inSpan('server', operation.name, traceparent, (own) => this.dispatch(exchange, input, own));
+  }
+
+  private async dispatch(exchange: Exchange, input: Record<string, unknown>, traceparent: string): Promise<string> {
+    const { operation, caller, callerToken, requestId } = exchange;
     const call = new ServedCall({
       operation: operation.name,
       caller: { kind: 'key', ...caller },
@@ -50,11 +57,11 @@ export class JsonCalls {
       callerToken,
       budgetMs: this.config.ALTO_REQUEST_TIMEOUT_MS,
     });
-    return beginCall(call, async () => {
-      if (operation.service === 'gateway') return this.own.serveLocally(operation.name, input, call);
-      const output: unknown = await this.client.call(asOperation(operation), input, { patienceMs });
-      return JSON.stringify(output) ?? '';
-    });
+    if (operation.service === 'gateway') return this.own.serveLocally(operation.name, input, call);
+    const output: unknown = await beginCall(call, () =>
+      this.client.call(asOperation(operation), input, { patienceMs }),
+    );
+    return JSON.stringify(output) ?? '';
   }
 }
 

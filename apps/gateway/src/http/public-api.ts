@@ -3,7 +3,16 @@ import type { ServerResponse } from 'node:http';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { AltoError } from '@alto/contracts';
-import { acceptTraceparent, CallerTokenSigner, CONFIG, Lifecycle, Log, toAltoError, traceIdOf } from '@alto/platform';
+import {
+  acceptTraceparent,
+  CallerTokenSigner,
+  CONFIG,
+  isTracing,
+  Lifecycle,
+  Log,
+  toAltoError,
+  traceIdOf,
+} from '@alto/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { GatewayConfig } from '../config';
 import { EventStreams } from '../events/event-streams';
@@ -54,7 +63,9 @@ export class PublicApi implements OnModuleInit {
       // Bodies are left on the socket: what may be read of them, and how, depends on the operation.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
-      scope.setErrorHandler((error, request, reply) => this.fail(request, reply, error, newTrace(request)));
+      scope.setErrorHandler((error, request, reply) =>
+        this.fail(request, reply, error, newTrace(request, isTracing(this.config))),
+      );
       scope.all('/*', (request, reply) => this.handle(request, reply));
     });
     answerBrokenRequests(fastify);
@@ -66,7 +77,7 @@ export class PublicApi implements OnModuleInit {
   }
 
   private async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const trace = newTrace(request);
+    const trace = newTrace(request, isTracing(this.config));
     const startedAt = performance.now();
     let operation = 'none';
     reply.hijack();
@@ -156,9 +167,9 @@ export class PublicApi implements OnModuleInit {
   }
 }
 
-function newTrace(request: FastifyRequest): Trace {
+function newTrace(request: FastifyRequest, isRecorded: boolean): Trace {
   const given = request.headers['traceparent'];
-  const traceparent = acceptTraceparent(typeof given === 'string' ? given : undefined);
+  const traceparent = acceptTraceparent(typeof given === 'string' ? given : undefined, isRecorded);
   return { requestId: globalThis.crypto.randomUUID(), traceparent };
 }
 

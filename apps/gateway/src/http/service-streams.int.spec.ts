@@ -246,8 +246,9 @@ it('takes another instance when one cannot be reached, and says 503 when none ca
   const [dead] = [await serve(listener), await serve(listener)];
   await reachable();
   await dead?.vanish();
+  const large = Buffer.concat([chunk, chunk, chunk]);
   for (let count = 0; count < 4; count++) {
-    const answer = await fetch(file('again'), { method: 'POST', headers: headers(), body: chunk });
+    const answer = await fetch(file('again'), { method: 'POST', headers: headers(), body: large });
     expect(answer.status).toBe(201);
   }
   for (const service of fakes.splice(0)) await service.stop();

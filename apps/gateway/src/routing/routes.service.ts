@@ -2,7 +2,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { type ServiceName, serviceNames } from '@alto/contracts';
-import { CONFIG, contractText, Log, type ServiceContract, ServiceDirectory } from '@alto/platform';
+import { CONFIG, contractText, Lifecycle, Log, type ServiceContract, ServiceDirectory } from '@alto/platform';
 import { z } from 'zod';
 import type { GatewayConfig } from '../config';
 import { type LearnedOperation, learnedOperationSchema } from './learned-operation';
@@ -39,7 +39,9 @@ export class Routes implements OnModuleInit {
     @Inject(CONFIG) config: GatewayConfig,
     private readonly directory: ServiceDirectory,
     private readonly log: Log,
+    lifecycle: Lifecycle,
   ) {
+    lifecycle.onDrain(() => this.writing);
     this.file = join(config.ALTO_STATE_DIR, 'routes.json');
   }
 
@@ -60,11 +62,6 @@ export class Routes implements OnModuleInit {
 
   isKnown(service: ServiceName): boolean {
     return this.table.has(service);
-  }
-
-  /** Waits until what was learned is on disk. */
-  async flush(): Promise<void> {
-    await this.writing;
   }
 
   private refresh(): void {
