@@ -40,6 +40,7 @@ export interface AgentOptions {
 
 export class Agent implements Control {
   private readonly startedAt: string;
+  private reports = 0;
   private readonly progress: AgentStatus['progress'] = [];
   /** First start may name the machine, where its credentials do. */
   private manifestNodeId: string | undefined;
@@ -279,6 +280,8 @@ export class Agent implements Control {
         cpuMillis: config.ALTO_NODE_CPU_MILLIS ?? Math.min(256_000, cpus().length * 1000),
         memoryBytes: config.ALTO_NODE_MEMORY_BYTES ?? totalmem(),
       },
+      incarnation: Date.parse(this.startedAt),
+      sequence: (this.reports += 1),
       seenGeneration: this.state.current.generation,
     };
   }

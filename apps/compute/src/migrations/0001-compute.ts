@@ -69,7 +69,7 @@ const statements = [
     cpu_millis integer NOT NULL,
     memory_bytes bigint NOT NULL,
     state text NOT NULL,
-    incarnation integer NOT NULL,
+    incarnation bigint NOT NULL,
     sequence bigint NOT NULL,
     heartbeats bigint NOT NULL,
     generation bigint NOT NULL,

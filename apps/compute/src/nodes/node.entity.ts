@@ -22,7 +22,7 @@ export class NodeEntity {
   state!: 'ready' | 'suspect' | 'lost';
 
   /** Order of the agent's reports: those that are not after the last one are refused. */
-  @Column('integer')
+  @Column('bigint', { transformer: bigintAsNumber })
   incarnation!: number;
 
   @Column('bigint', { transformer: bigintAsNumber })

@@ -12,7 +12,7 @@ it('takes reports in their order, a repeated one again, and of the newest incarn
   expect(isNewsOf(2, 99)).toBe(false);
 });
 
-it('believes an agent that counts from one again once its former self has fallen silent', () => {
+it('believes an agent whose clock was set back once its former self has fallen silent', () => {
   expect(isNewsOf(1, 1, 14_999)).toBe(false);
   expect(isNewsOf(1, 1, 15_000)).toBe(true);
 });

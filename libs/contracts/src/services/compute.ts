@@ -335,7 +335,7 @@ export const computeOperations = {
         name: z.string().min(1).max(200),
         agentVersion: z.string().max(60),
         capacity: resourcesSchema,
-        /** Starts of the agent, counted on its disk. With `sequence` it orders reports, which may overtake each other. */
+        /** Grows with each start of the agent: its time in milliseconds. With `sequence` it orders reports, which may overtake each other. */
         incarnation: z.number().int().min(0).default(0),
         /** Reports of this incarnation: one more with each. */
         sequence: z.number().int().min(0).default(0),
