@@ -69,6 +69,7 @@ export function messagingProviders(service: ServiceName): Provider[] {
           service,
           instance: config.ALTO_SERVICE_INSTANCE,
           tracing: isTracing(config),
+          drainTimeoutMs: config.ALTO_SHUTDOWN_TIMEOUT_MS,
           observe: observeOperations(metrics),
         }),
     },

@@ -64,7 +64,8 @@ afterEach(async () => {
   await nats.stop();
 });
 
-const start = () => startTransport({ url: nats.url, service: 'compute', controllers: [WorkController] });
+const options = () => ({ url: nats.url, service: 'compute', controllers: [WorkController] }) as const;
+const start = () => startTransport(options());
 
 /** Keeps `inFlight` requests under way, of up to `longestMs` each, and counts what became of them. */
 class Load {
@@ -151,6 +152,17 @@ it('a drain lasts as long as the handlers, and no longer', async () => {
   const idleSince = performance.now();
   await idle.stop();
   expect(performance.now() - idleSince).toBeLessThan(300);
+});
+
+it('a drain does not wait for a handler that never ends', async () => {
+  const server = await startTransport({ ...options(), drainTimeoutMs: 200 });
+  const call = client.client.call(work, { id: 1, forMs: 3_000 }, { timeoutMs: 500 });
+  call.catch(() => undefined);
+  await eventually(() => expect(served.size).toBe(1));
+  const startedAt = performance.now();
+  await server.stop();
+  expect(performance.now() - startedAt).toBeLessThan(1_500);
+  await expect(call).rejects.toMatchObject({ code: 'timeout' });
 });
 
 it('a drain without NATS ends all the same', async () => {

@@ -40,6 +40,8 @@ export interface AltoServerOptions {
   readonly instance: string;
   /** Requests served at a time; more are answered `overloaded`. */
   readonly concurrencyMax?: number;
+  /** Time that a drain gives the handlers; without end unless given. */
+  readonly drainTimeoutMs?: number;
   /** Checks each output with the operation's schema, which also keeps fields out that the contract does not name. */
   readonly checkOutputs?: boolean;
   readonly tracing?: boolean;
@@ -175,6 +177,9 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
   }
 
   private accept(endpoint: Endpoint, message: Msg, replies: Replies): void {
+    // Nobody could be told what became of it.
+    if (!message.reply)
+      return this.log.warn('A request without a subject for its answer is not served', { subject: message.subject });
     if (this.inFlight >= this.concurrencyMax) return this.refuse(endpoint, message, replies);
     this.inFlight++;
     void this.serve(endpoint, message, replies).finally(() => {
@@ -283,8 +288,23 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     this.stopListening?.();
     // Confirmed by the server: what it had sent before has reached `accept`.
     await Promise.allSettled(this.subscriptions.map((subscription) => subscription.drain()));
-    if (this.inFlight > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
+    await this.idle();
     await this.bus.flush();
+  }
+
+  /** A handler that never ends must not keep the process from ending. */
+  private async idle(): Promise<void> {
+    if (this.inFlight === 0) return;
+    const { drainTimeoutMs } = this.options;
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.whenIdle = resolve;
+      if (drainTimeoutMs !== undefined) timer = setTimeout(resolve, drainTimeoutMs);
+    });
+    clearTimeout(timer);
+    if (this.inFlight > 0) {
+      this.log.error('Handlers did not finish in time and are cut off', { handlers: this.inFlight, drainTimeoutMs });
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type TransportOptions,
 } from '@alto/testing';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
+import fc from 'fast-check';
 import { z } from 'zod';
 import { type CallContext, currentCall } from './call-context';
 import { Handles } from './handles';
@@ -216,6 +217,26 @@ describe('a server', () => {
     '{"__proto__":{"text":"a"}}',
   ])('answers the malformed request %#', async (payload) => {
     expect(await raw(echo, payload)).toMatchObject({ code: 'invalid_request', body: { status: 400 } });
+  });
+
+  it('answers whatever is sent to it', async () => {
+    const connection = client.bus.connection as NatsConnection;
+    const anything = fc.record({
+      payload: fc.oneof(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.json().map((text) => Buffer.from(text)),
+      ),
+      header: fc.constantFrom('traceparent', 'Alto-Budget-Ms', 'Alto-Request-Id', 'Alto-Caller', 'Alto-Error', 'Other'),
+      value: fc.string({ maxLength: 60 }).map((text) => text.replaceAll(/[\r\n]/g, '')),
+    });
+    const answered = fc.asyncProperty(anything, async ({ payload, header, value }) => {
+      const given = headers();
+      given.set(header, value);
+      const answer = await connection.request(echo.subject, payload, { timeout: 2_000, headers: given });
+      const code = answer.headers?.get('Alto-Error') ?? '';
+      expect(['', 'invalid_request', 'timeout']).toContain(code);
+    });
+    await fc.assert(answered, { numRuns: 300 });
   });
 
   it('passes a declared error on with its field, and the trace id', async () => {
