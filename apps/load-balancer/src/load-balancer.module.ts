@@ -4,10 +4,17 @@ import { ProxyEngines } from './proxy/proxy.engine';
 import { RoutesController } from './routes/routes.controller';
 import { RoutesService } from './routes/routes.service';
 import { RoutesStore } from './routes/routes.store';
+import { RouteSource } from './traffic/route-source';
 import { TrafficReconciler } from './traffic/traffic.reconciler';
 
 @Module({
   controllers: [RoutesController],
-  providers: [RoutesService, RoutesStore, TrafficReconciler, { provide: ProxyEngines, useClass: HaproxyEngines }],
+  providers: [
+    RoutesService,
+    RoutesStore,
+    TrafficReconciler,
+    { provide: ProxyEngines, useClass: HaproxyEngines },
+    { provide: RouteSource, useExisting: RoutesStore },
+  ],
 })
 export class LoadBalancerModule {}

@@ -194,6 +194,13 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
   http-request set-header X-Request-Id %[var(txn.id)]
   http-response set-header X-Request-Id %[var(txn.id)]`;
 
+/**
+ * A request that has no effects is sent again, to another instance, when the connection ended without a byte of the
+ * answer; any other only when no connection could be made, so that nothing is ever done twice.
+ */
+const safeRetries = `  retry-on conn-failure empty-response
+  http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }`;
+
 function renderAppsFront(settings: HaproxySettings): string {
   const hosts = hostsMap;
   return `frontend ${settings.apps.name} from alto
@@ -204,14 +211,12 @@ ${requestRules}
   http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.pool) -m found }
   use_backend %[var(txn.pool)]
 
-# What each backend of an app holds. A request that has no effects is sent again, to another instance, when the
-# connection ended without a byte of the answer; any other only when no connection could be made.
+# What each backend of an app holds.
 defaults apps from alto
   balance roundrobin
-  retry-on conn-failure empty-response
-  http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }
+${safeRetries}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  default-server check inter 1s fastinter 250ms fall 2 rise 1
+  default-server check inter 2s fastinter 250ms fall 2 rise 1
 `;
 }
 
@@ -227,7 +232,7 @@ backend ${name}_instances from alto
   balance roundrobin
   load-server-state-from-file global
   retries ${Math.max(retries, Math.min(targets.length, 10))}
-  retry-on conn-failure
+${safeRetries}
   timeout server ${Math.max(serviceTimeoutMs, settings.serverTimeoutMs)}ms
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
   option httpchk GET /readyz

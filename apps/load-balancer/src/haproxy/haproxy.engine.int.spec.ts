@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import { connect } from 'node:net';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createLog } from '@alto/platform';
@@ -30,6 +31,7 @@ class Instance {
   static async start(id: string, port = 0): Promise<Instance> {
     const server = createServer((request, response) => {
       if (request.url === '/readyz') return void response.end('ok');
+      if (response.headersSent) return;
       response.setHeader('x-saw', JSON.stringify(request.headers));
       const afterMs = Number(new URL(request.url ?? '/', 'http://x').searchParams.get('after') ?? 0);
       setTimeout(() => response.end(id), afterMs);
@@ -249,6 +251,144 @@ it('repairs what someone else changed in the running HAProxy', async () => {
   await settle(spec(pool('a', a.endpoint())));
   expect(bodyOf(await get('a.test'))).toBe('a1');
   expect(await get('stray.test')).toContain('404');
+});
+
+/** Switches protocols as a WebSocket does; what follows is bytes in both directions, which is all that a proxy sees. */
+async function openTunnel(host: string): Promise<Socket> {
+  const socket = connect(options.settings.apps.port, '127.0.0.1');
+  socket.write(`GET /tunnel HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`);
+  expect(await nextText(socket)).toContain('101 Switching Protocols');
+  return socket;
+}
+
+const nextText = async (socket: Socket) =>
+  String((await once(socket, 'data', { signal: AbortSignal.timeout(5_000) }))[0]);
+
+it('keeps WebSockets and silent streams of events through changes, timeouts and a reload', async () => {
+  const [a, b] = [await start('a1'), await start('a2')];
+  a.server.on('upgrade', (_request, socket: Socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.on('end', () => socket.end());
+    socket.on('data', (data: Buffer) => socket.write(`echo ${data.toString()}`));
+  });
+  let events: ServerResponse | undefined;
+  a.server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
+    if (request.headers.accept === 'text/event-stream') (events = response).writeHead(200).flushHeaders();
+  });
+  await settle(spec(pool('a', a.endpoint())));
+  await engine.close();
+  engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, serverTimeoutMs: 500 } }, log);
+  await settle(spec(pool('a', a.endpoint())));
+
+  const tunnel = await openTunnel('a.test');
+  const stream = connect(options.settings.apps.port, '127.0.0.1');
+  stream.write('GET /events HTTP/1.1\r\nHost: a.test\r\nAccept: text/event-stream\r\n\r\n');
+  expect(await nextText(stream)).toContain('200 OK');
+  const openedAt = performance.now();
+  await settle(spec(pool('a', b.endpoint()), pool('b', b.endpoint())));
+  expect(await engine.apply(spec(pool('a', b.endpoint())))).toMatchObject({ settled: true, busy: ['a1'] });
+  const workers = haproxy.workers;
+  await engine.close();
+  engine = await HaproxyEngine.open(options, log);
+  await eventually(async () => {
+    await engine.apply(spec(pool('a', b.endpoint())));
+    expect(haproxy.workers.some((pid) => !workers.includes(pid))).toBe(true);
+  });
+  await eventually(() => performance.now() - openedAt > 2_000);
+  tunnel.write('still here');
+  expect(await nextText(tunnel)).toBe('echo still here');
+  events!.write('data: still here\n\n');
+  expect(await nextText(stream)).toContain('data: still here');
+  tunnel.destroy();
+  stream.destroy();
+});
+
+it('vouches for nothing after a reload while an old process may still begin a request', async () => {
+  const [a, b] = [await start('a1'), await start('a2')];
+  await settle(spec(pool('a', a.endpoint())));
+  const idle = connect(options.settings.apps.port, '127.0.0.1');
+  idle.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  expect(await nextText(idle)).toContain('200 OK');
+  await engine.close();
+  engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, connectionsMax: 1_500 } }, log);
+  const applied = await engine.apply(spec(pool('a', b.endpoint())));
+  expect(applied).toMatchObject({ settled: false, reason: expect.stringContaining('old processes') });
+  expect(applied).not.toHaveProperty('busy');
+  expect(bodyOf(await get('a.test'))).toBe('a2');
+  // The trap: the old process serves the idle connection once more, from its own list of servers.
+  idle.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  expect(await nextText(idle)).toMatch(/connection: close[\s\S]*a1$/);
+  await settle(spec(pool('a', b.endpoint())));
+  expect(haproxy.workers).toHaveLength(1);
+});
+
+it('says so while HAProxy does not answer, and goes on when it does', async () => {
+  const a = await start('a1');
+  await settle(spec());
+  haproxy.pause();
+  expect(await engine.apply(spec(pool('a', a.endpoint())))).toMatchObject({
+    settled: false,
+    reason: expect.stringContaining('no answer within'),
+  });
+  haproxy.resume();
+  await settle(spec(pool('a', a.endpoint())));
+  expect(bodyOf(await get('a.test'))).toBe('a1');
+});
+
+it('counts as settled when no HAProxy has run for a while, since nothing is sent then', async () => {
+  await haproxy.kill();
+  expect(await engine.apply(spec())).toMatchObject({ settled: false, reason: 'HAProxy does not run.' });
+  await settle(spec());
+});
+
+it('keeps the last good configuration when HAProxy refuses a new one', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const before = readFileSync(join(folder, 'haproxy.cfg'), 'utf8');
+  await engine.close();
+  engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, host: 'not an address' } }, log);
+  expect(await engine.apply(spec(pool('a')))).toMatchObject({
+    settled: false,
+    reason: expect.stringContaining('refuses'),
+  });
+  expect(readFileSync(join(folder, 'haproxy.cfg'), 'utf8')).toBe(before);
+  expect(bodyOf(await get('a.test'))).toBe('a1');
+});
+
+it('sends a request again only when that is safe', async () => {
+  let hits: string[] = [];
+  const dropping = createServer((request) => {
+    hits.push(request.method ?? '');
+    request.socket.destroy();
+  });
+  await new Promise<void>((resolve) => dropping.listen(0, '127.0.0.1', resolve));
+  const { port } = dropping.address() as { port: number };
+  await settle(spec(pool('a', { id: 'dropping', address: '127.0.0.1', port, state: 'ready' })));
+  const post = await raw('POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
+  expect(post).toContain('502');
+  expect(JSON.parse(bodyOf(post))).toMatchObject({ status: 502, code: 'service_unavailable' });
+  expect(hits).toEqual(['POST']);
+  hits = [];
+  const a = await start('a1');
+  await settle(spec(pool('a', { id: 'dropping', address: '127.0.0.1', port, state: 'ready' }, a.endpoint())));
+  for (let round = 0; round < 4; round++) expect(bodyOf(await get('a.test'))).toBe('a1');
+  expect(hits).toContain('GET');
+  await new Promise((resolve) => dropping.close(resolve));
+});
+
+it('answers in problems when an app is silent for too long', async () => {
+  const a = await start('a1');
+  await engine.close();
+  engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, serverTimeoutMs: 200 } }, log);
+  await settle(spec(pool('a', a.endpoint()), pool('empty')));
+  expect(JSON.parse(bodyOf(await get('a.test', '/?after=1000')))).toMatchObject({ status: 504, code: 'timeout' });
+  const nobody = await get('empty.test');
+  expect(nobody).toMatch(/retry-after: 1/i);
+  expect(JSON.parse(bodyOf(nobody))).toMatchObject({
+    status: 503,
+    code: 'service_unavailable',
+    requestId: expect.any(String),
+  });
 });
 
 it('lets one load balancer at a time write', async () => {

@@ -1,6 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '@alto/platform';
 import { type EntityManager, MoreThan } from 'typeorm';
+import type { KnownRoute } from '../traffic/known';
+import { RouteSource } from '../traffic/route-source';
 import { RouteCounterEntity } from './route-counter.entity';
 import { RouteEntity } from './route.entity';
 
@@ -9,8 +11,10 @@ const counterRow = 1;
 export const routesMax = 20_000;
 
 @Injectable()
-export class RoutesStore {
-  constructor(private readonly database: Database) {}
+export class RoutesStore extends RouteSource {
+  constructor(private readonly database: Database) {
+    super();
+  }
 
   /** Grows with every change. @throws AltoError service_unavailable */
   async generation(): Promise<number> {
@@ -18,7 +22,7 @@ export class RoutesStore {
     return counter.generation;
   }
 
-  everything(): Promise<Pick<RouteEntity, 'id' | 'project' | 'host' | 'app'>[]> {
+  everything(): Promise<KnownRoute[]> {
     const select = { id: true, project: true, host: true, app: true } as const;
     return this.database.manager.find(RouteEntity, { select, order: { id: 'ASC' }, take: routesMax });
   }

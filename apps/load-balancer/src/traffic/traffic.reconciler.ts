@@ -15,10 +15,10 @@ import {
   ProxyEngines,
   type TargetReport,
 } from '../proxy/proxy.engine';
-import { RoutesStore } from '../routes/routes.store';
 import { Bell } from './bell';
 import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
 import { KnownFile } from './known-file';
+import { RouteSource } from './route-source';
 
 /** Nudges every load balancer to read the routes again. */
 export const routesNudge = 'alto.nudge.proxy.routes';
@@ -48,7 +48,7 @@ export class TrafficReconciler implements OnModuleInit {
     private readonly log: Log,
     private readonly client: AltoClient,
     private readonly engines: ProxyEngines,
-    private readonly routes: RoutesStore,
+    private readonly routes: RouteSource,
     private readonly lifecycle: Lifecycle,
     private readonly health: Health,
   ) {
