@@ -23,7 +23,6 @@ import {
 import { defineConfig, Handles } from '@alto/platform';
 import { eventually, isAlive, startNats, startTestService, type NatsServer, type TestService } from '@alto/testing';
 import { pack } from 'tar-stream';
-import { bundle } from '../../../tools/build/bundle';
 import type { AgentStatus } from './control/control-server';
 import type { StaticManifest, StaticWorkload } from './workloads/workload';
 
@@ -128,6 +127,17 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** By the build tool, as a program: what is tested is what is shipped. */
+async function buildLikeARelease(entry: string): Promise<void> {
+  const request = { root: repository, entry, outputDirectory: trialFolder };
+  const program = `
+    const { bundle } = await import(${JSON.stringify(join(repository, 'tools/build/bundle.ts'))});
+    await bundle(${JSON.stringify(request)});`;
+  const build = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+  const [code] = (await once(build, 'exit')) as [number | null];
+  expect(code).toBe(0);
+}
+
 const get = async (url: string) => (await fetch(url)).text();
 
 describe('the agent', () => {
@@ -149,7 +159,7 @@ describe('the agent', () => {
        import { runAgentProcess } from ${JSON.stringify(join(sources, 'agent-process'))};
        await runAgentProcess(() => async () => JSON.parse(readFileSync(process.argv[2], 'utf8')));`,
     );
-    await bundle({ root: repository, entry, outputDirectory: trialFolder });
+    await buildLikeARelease(entry);
     nats = await startNats();
     const at = { natsUrl: nats.url };
     compute = await startTestService({ name: 'compute', module: ComputeModule, config: defineConfig({}) }, at);

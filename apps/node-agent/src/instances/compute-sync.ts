@@ -13,6 +13,8 @@ type SyncAnswer = OutputOf<typeof computeOperations.nodes.sync>;
 /** Changes that come together are reported together. */
 const SETTLE_MS = 50;
 const TIMEOUT_MS = 5_000;
+/** The next report comes anyway: no need to wait long for someone to take this one. */
+const PATIENCE_MS = 500;
 
 export interface ComputeSyncOptions {
   client: Pick<AltoClient, 'call' | 'subscribe'>;
@@ -28,7 +30,7 @@ export class ComputeSync {
   private timer: NodeJS.Timeout | undefined;
   private running: Promise<void> | undefined;
   private again = false;
-  private stopped = false;
+  private readonly leaving = new AbortController();
   private connected: boolean | undefined;
   private reported = '';
   private nudges: MessageSubscription | undefined;
@@ -46,7 +48,7 @@ export class ComputeSync {
   }
 
   async stop(): Promise<void> {
-    this.stopped = true;
+    this.leaving.abort(new Error('The agent is leaving'));
     clearTimeout(this.timer);
     this.nudges?.unsubscribe();
     this.endWatch?.();
@@ -59,7 +61,7 @@ export class ComputeSync {
   }
 
   private schedule(delayMs: number): void {
-    if (this.stopped) return;
+    if (this.leaving.signal.aborted) return;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.run(), delayMs);
   }
@@ -78,13 +80,18 @@ export class ComputeSync {
     const fingerprint = this.fingerprint();
     try {
       const request = { ...describe(), instances: instances.observed() };
-      const answer: SyncAnswer = await client.call(computeOperations.nodes.sync, request, { timeoutMs: TIMEOUT_MS });
+      const answer: SyncAnswer = await client.call(computeOperations.nodes.sync, request, {
+        timeoutMs: TIMEOUT_MS,
+        patienceMs: PATIENCE_MS,
+        signal: this.leaving.signal,
+      });
       this.reported = fingerprint;
       await instances.apply(answer);
       if (this.connected !== true) log.info('In step with compute', { generation: answer.generation });
       this.connected = true;
     } catch (error) {
-      if (this.connected !== false) log.warn('Not in step with compute; what runs goes on', { error });
+      if (this.connected !== false && !this.leaving.signal.aborted)
+        log.warn('Not in step with compute; what runs goes on', { error });
       this.connected = false;
     }
   }
