@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { transform, type Options as SwcOptions } from '@swc/core';
-import { build, type Metafile, type Plugin } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 /** Packages with a compiled part: copied beside the bundle instead of bundled into it. */
 export const nativePackages: readonly string[] = ['@node-rs/crc32'];
@@ -11,17 +11,20 @@ export const nativePackages: readonly string[] = ['@node-rs/crc32'];
 export interface BundleRequest {
   /** Root of the repository. */
   root: string;
-  /** TypeScript file to begin with, relative to the root. */
-  entry: string;
-  /** Folder that receives `main.mjs` and its source map. */
+  /** Folder that receives `<output>.mjs` and its source map for each entry. */
   outputDirectory: string;
+  /** TypeScript file to begin with, relative to the root, by the output that it becomes. */
+  entries: Readonly<Record<string, string>>;
 }
 
-/** @returns esbuild's account of what went into the bundle. */
-export async function bundle({ root, entry, outputDirectory }: BundleRequest): Promise<Metafile> {
-  const result = await build({
+/**
+ * All programs at once, since most of what they are made of is the same.
+ * @returns what each output imports from outside
+ */
+export async function bundle({ root, outputDirectory, entries }: BundleRequest): Promise<Map<string, string[]>> {
+  const { metafile } = await build({
     absWorkingDir: root,
-    entryPoints: { main: entry },
+    entryPoints: { ...entries },
     outdir: outputDirectory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
@@ -40,7 +43,13 @@ export async function bundle({ root, entry, outputDirectory }: BundleRequest): P
     tsconfig: join(root, 'tsconfig.base.json'),
     plugins: [decorators(root), optionalModules()],
   });
-  return result.metafile;
+  const outputs = Object.entries(metafile.outputs);
+  return new Map(
+    Object.keys(entries).map((name) => {
+      const [, output] = outputs.find(([path]) => path.endsWith(`${name}.mjs`)) ?? [];
+      return [name, output?.imports.map(({ path }) => path) ?? []];
+    }),
+  );
 }
 
 const requireBanner = [

@@ -2,10 +2,8 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Metafile } from 'esbuild';
 import { bundle, nativePackages } from './bundle.ts';
 
 const repository = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -32,56 +30,78 @@ export interface ReleaseManifest {
   files: Record<string, string>;
 }
 
-/** Builds the apps side by side and points `dist/releases/<service>/current` at each. */
+/** Builds what has changed and points `dist/releases/<service>/current` at each release. */
 export async function buildReleases({ root = repository, only }: BuildOptions = {}): Promise<Release[]> {
   const services = only ?? (await buildableApps(root));
-  const shared = await digestOf(root, [
+  const common = await digestOf(root, [
     ...(await sourcesUnder(join(root, 'libs'))),
     ...(await sourcesUnder(join(root, 'tools', 'build'))),
     join(root, 'package-lock.json'),
     join(root, 'tsconfig.base.json'),
   ]);
-  return await atMost(availableParallelism(), services, (service) => buildRelease(root, service, shared));
+  const inputs = new Map<string, string>();
+  const releases = new Map<string, Release>();
+  for (const service of services) {
+    const digest = await inputDigest(root, service, common);
+    const version = await cachedVersion(releasesOf(root, service), digest);
+    if (version === undefined) inputs.set(service, digest);
+    else releases.set(service, { service, version, directory: join(releasesOf(root, service), version), cached: true });
+  }
+  for (const release of await buildChanged(root, inputs)) releases.set(release.service, release);
+  return services.map((service) => releases.get(service) as Release);
 }
+
+const releasesOf = (root: string, service: string) => join(root, 'dist', 'releases', service);
 
 async function buildableApps(root: string): Promise<string[]> {
   const apps = await readdir(join(root, 'apps'));
   return apps.filter((app) => existsSync(join(root, 'apps', app, 'src', 'main.ts'))).sort();
 }
 
-async function buildRelease(root: string, service: string, shared: string): Promise<Release> {
-  const app = join(root, 'apps', service);
-  const releases = join(root, 'dist', 'releases', service);
-  const inputs = [...(await sourcesUnder(app)), join(app, 'package.json')];
-  const inputDigest = createHash('sha256')
-    .update(shared)
-    .update(await digestOf(root, inputs))
-    .digest('hex');
-  const known = await cachedVersion(releases, inputDigest);
-  if (known !== undefined) return { service, version: known, directory: join(releases, known), cached: true };
+async function inputDigest(root: string, service: string, common: string): Promise<string> {
+  const own = await digestOf(root, await sourcesUnder(join(root, 'apps', service)));
+  return createHash('sha256').update(common).update(own).digest('hex');
+}
 
-  // A sibling of the final folder, so that the relative paths in the source map are the same.
-  const building = join(releases, `building-${process.pid}`);
-  await rm(building, { recursive: true, force: true });
-  await mkdir(building, { recursive: true });
+/** @param inputs digest of what each service is built from */
+async function buildChanged(root: string, inputs: ReadonlyMap<string, string>): Promise<Release[]> {
+  if (inputs.size === 0) return [];
+  // Siblings of the final folders, so that the relative paths in the source maps are the same.
+  const building = `building-${process.pid}`;
+  const outputDirectory = join(root, 'dist', 'releases');
+  const outputOf = (service: string) => `${service}/${building}/main`;
+  const entries = [...inputs.keys()].map((service) => [outputOf(service), join('apps', service, 'src', 'main.ts')]);
   try {
-    const { version: packageVersion, alto } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
-    const metafile = await bundle({ root, entry: join('apps', service, 'src', 'main.ts'), outputDirectory: building });
-    await copyNativePackages(root, metafile, building);
-    if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
-    await copyAssetPackages(root, alto?.assetPackages ?? {}, building);
-    const version = await sealRelease(service, packageVersion, building);
-    const directory = join(releases, version);
-    await rename(building, directory).catch((error: unknown) => {
-      // The same release is there already: from an earlier build, or from one that runs beside this.
-      if (!existsSync(join(directory, 'manifest.json'))) throw error;
-    });
-    await writeAtomically(join(releases, 'current'), `${version}\n`);
-    await writeAtomically(join(releases, 'inputs.json'), JSON.stringify({ inputDigest, version }));
-    return { service, version, directory, cached: false };
+    const imports = await bundle({ root, outputDirectory, entries: Object.fromEntries(entries) });
+    const releases: Release[] = [];
+    for (const [service, digest] of inputs) {
+      const directory = join(outputDirectory, service, building);
+      await copyNativePackages(root, imports.get(outputOf(service)) ?? [], directory);
+      releases.push(await finishRelease(root, service, digest, directory));
+    }
+    return releases;
   } finally {
-    await rm(building, { recursive: true, force: true });
+    for (const service of inputs.keys()) {
+      await rm(join(outputDirectory, service, building), { recursive: true, force: true });
+    }
   }
+}
+
+async function finishRelease(root: string, service: string, digest: string, building: string): Promise<Release> {
+  const app = join(root, 'apps', service);
+  const releases = releasesOf(root, service);
+  const { version: packageVersion, alto } = JSON.parse(await readFile(join(app, 'package.json'), 'utf8'));
+  if (existsSync(join(app, 'assets'))) await cp(join(app, 'assets'), join(building, 'assets'), { recursive: true });
+  await copyAssetPackages(root, alto?.assetPackages ?? {}, building);
+  const version = await sealRelease(service, packageVersion, building);
+  const directory = join(releases, version);
+  await rename(building, directory).catch((error: unknown) => {
+    // The same release is there already: from an earlier build, or from one that runs beside this.
+    if (!existsSync(join(directory, 'manifest.json'))) throw error;
+  });
+  await writeAtomically(join(releases, 'current'), `${version}\n`);
+  await writeAtomically(join(releases, 'inputs.json'), JSON.stringify({ inputDigest: digest, version }));
+  return { service, version, directory, cached: false };
 }
 
 async function cachedVersion(releases: string, inputDigest: string): Promise<string | undefined> {
@@ -107,8 +127,7 @@ async function sealRelease(service: string, packageVersion: string, directory: s
 }
 
 /** A package with a compiled part, and the packages `<name>-<platform>` that hold it. */
-async function copyNativePackages(root: string, metafile: Metafile, directory: string): Promise<void> {
-  const imported = Object.values(metafile.outputs).flatMap((output) => output.imports.map(({ path }) => path));
+async function copyNativePackages(root: string, imported: readonly string[], directory: string): Promise<void> {
   for (const name of nativePackages.filter((candidate) => imported.includes(candidate))) {
     const [scope, base] = name.split('/') as [string, string];
     const siblings = await readdir(join(root, 'node_modules', scope));
@@ -154,23 +173,4 @@ async function digestOf(root: string, files: readonly string[]): Promise<string>
 async function writeAtomically(path: string, content: string): Promise<void> {
   await writeFile(`${path}.${process.pid}`, content);
   await rename(`${path}.${process.pid}`, path);
-}
-
-/** Runs `work` for each item, `limit` at a time, and keeps the order. Waits for all, then throws the first failure. */
-async function atMost<T, R>(limit: number, items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = [];
-  const queue = items.entries();
-  const failures: unknown[] = [];
-  const worker = async () => {
-    for (const [index, item] of queue) {
-      try {
-        results[index] = await work(item);
-      } catch (error) {
-        failures.push(error);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, worker));
-  if (failures.length > 0) throw failures[0];
-  return results;
 }

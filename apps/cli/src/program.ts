@@ -35,7 +35,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 export function makeProgram(session: Session, output: Output): Command {
   const program = new Command('alto')
     .description("Alto: a cloud operating system for a team's own machines")
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: true })
+    .configureHelp(help)
     .option('--json', 'print JSON for programs instead of text for people')
     .option('--url <url>', 'API to talk to (ALTO_URL)')
     .option('--project <name>', 'project to work in (ALTO_PROJECT; `default` unless chosen)')
@@ -71,9 +71,14 @@ export function makeProgram(session: Session, output: Output): Command {
   return program;
 }
 
+const help = { showGlobalOptions: true };
+
 /** Errors of subcommands are thrown too, instead of ending the process. */
 function inherit(command: Command): Command {
-  command.exitOverride().showHelpAfterError('Run the command with --help for its options and examples.');
+  command
+    .configureHelp(help)
+    .exitOverride()
+    .showHelpAfterError('Run the command with --help for its options and examples.');
   for (const child of command.commands) inherit(child);
   return command;
 }
