@@ -5,7 +5,14 @@ describe('cursors', () => {
     const cursor = encodeCursor('keys:prj_1', 'key_7');
     expect(decodeCursor('keys:prj_1', cursor)).toBe('key_7');
     expect(decodeCursor('keys:prj_1', undefined)).toBeUndefined();
-    for (const wrong of [encodeCursor('keys:prj_2', 'key_7'), 'x', '', cursor.slice(1), 'W10']) {
+    for (const wrong of [
+      encodeCursor('keys:prj_2', 'key_7'),
+      encodeCursor('keys:prj_1', '\0'),
+      'x',
+      '',
+      cursor.slice(1),
+      'W10',
+    ]) {
       expect(() => decodeCursor('keys:prj_1', wrong)).toThrow(
         expect.objectContaining({ code: 'invalid_request', field: 'cursor' }),
       );

@@ -1,7 +1,10 @@
 /** Cursors of lists: opaque to callers, and only good for the list that gave them. */
 import { AltoError } from '@alto/contracts';
 
-/** @param list names the list and what it was narrowed to, e.g. `keys:prj_…`: a cursor of another one is refused. */
+/**
+ * @param list names the list and what it was narrowed to, e.g. `keys:prj_…`: a cursor of another one is refused
+ * @param after id of the last item shown
+ */
 export function encodeCursor(list: string, after: string): string {
   return Buffer.from(JSON.stringify([list, after]), 'utf8').toString('base64url');
 }
@@ -10,7 +13,8 @@ export function encodeCursor(list: string, after: string): string {
 export function decodeCursor(list: string, cursor: string | undefined): string | undefined {
   if (cursor === undefined) return undefined;
   const parts = parse(cursor);
-  if (Array.isArray(parts) && parts.length === 2 && parts[0] === list && typeof parts[1] === 'string') return parts[1];
+  const [from, after] = Array.isArray(parts) && parts.length === 2 ? (parts as unknown[]) : [];
+  if (from === list && typeof after === 'string' && /^[\w-]{1,100}$/.test(after)) return after;
   throw new AltoError('invalid_request', {
     message: 'cursor: was not given by this list',
     field: 'cursor',

@@ -81,6 +81,16 @@ describe('buildInput', () => {
     }
   });
 
+  it('refuses text that cannot be stored, however deep', () => {
+    const path = { project: 'p', app: 'a' };
+    const cases: [() => unknown, string][] = [
+      [() => buildInput(put, { path, query: query(''), body: { a: { b: ['x', 'y\0'] } } }), 'a.b.1'],
+      [() => buildInput(list, { path: { project: 'p' }, query: query('q=%00') }), 'q'],
+      [() => buildInput(list, { path: { project: '\0' }, query: query('') }), 'project'],
+    ];
+    for (const [act, field] of cases) expect(refusal(act)).toMatchObject({ code: 'invalid_request', field });
+  });
+
   it('never touches a prototype', () => {
     const body = JSON.parse('{"__proto__":{"admin":true},"replicas":1}') as unknown;
     const input = buildInput(put, { path: { project: 'p', app: 'a' }, query: query('dryRun=true'), body });

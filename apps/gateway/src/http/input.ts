@@ -12,14 +12,28 @@ export interface RequestParts {
 /**
  * Text from path and query is turned into the number, boolean or list that the announced schema asks for; text that
  * does not fit stays as it is, for the service to refuse with its own words. Nothing is validated here beyond where a
- * field may come from.
+ * field may come from, and that all text can be stored.
  */
 export function buildInput(operation: LearnedOperation, parts: RequestParts): Record<string, unknown> {
   const schemas = fieldSchemasOf(operation);
   const body = bodyFields(operation, parts);
   const query = queryFields(operation, parts.query, schemas);
   const path = Object.entries(parts.path).map(([name, text]) => [name, coerce(text, schemas[name])] as const);
-  return Object.fromEntries([...body, ...query, ...path]);
+  const input = Object.fromEntries([...body, ...query, ...path]);
+  const unusable = fieldWithNul(input);
+  if (unusable !== undefined) throw misplaced(unusable, 'must not hold the character U+0000');
+  return input;
+}
+
+/** PostgreSQL takes no U+0000 in text, nor does an environment variable: no service has a use for it. */
+function fieldWithNul(value: unknown): string | undefined {
+  if (typeof value === 'string') return value.includes('\0') ? '' : undefined;
+  if (typeof value !== 'object' || value === null) return undefined;
+  for (const [key, inner] of Object.entries(value)) {
+    const found = key.includes('\0') ? '' : fieldWithNul(inner);
+    if (found !== undefined) return found === '' ? key : `${key}.${found}`;
+  }
+  return undefined;
 }
 
 function bodyFields(operation: LearnedOperation, { body, path, query }: RequestParts): [string, unknown][] {

@@ -23,6 +23,7 @@ export class ProjectsStore {
   }
 
   async find(nameOrId: string): Promise<ProjectEntity | undefined> {
+    if (!/^[a-z0-9_-]{1,40}$/.test(nameOrId)) return undefined;
     const where = [{ id: nameOrId }, { name: nameOrId }];
     return (await this.database.manager.findOne(ProjectEntity, { where })) ?? undefined;
   }
