@@ -81,7 +81,7 @@ function decorators(root: string): Plugin {
       setup.onLoad({ filter: /[\\/](apps|libs|tests)[\\/].*\.ts$/ }, async ({ path }) => {
         if (!path.startsWith(root) || path.includes('node_modules')) return undefined;
         const source = await readFile(path, 'utf8');
-        if (!/^\s*@[A-Za-z]+\(|[(,]\s*@[A-Z][A-Za-z]*\(/m.test(source)) return { contents: source, loader: 'ts' };
+        if (!/^\s*@[A-Za-z]|[(,]\s*@[A-Z]/m.test(source)) return { contents: source, loader: 'ts' };
         const { code } = await transform(source, { ...swcOptions, filename: path });
         return { contents: code, loader: 'js' };
       });
