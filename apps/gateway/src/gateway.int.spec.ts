@@ -410,6 +410,29 @@ describe('limits', () => {
   });
 });
 
+it('starts any number of gateways on an empty database at once', async () => {
+  const empty = await createDatabase({ name: 'gateway-empty', migrations: [] });
+  const start = (name: string) =>
+    startGateway({ ALTO_DATABASE_URL: empty.url, ALTO_STATE_DIR: join(stateDirectory, name) });
+  const gateways = await Promise.all(['first', 'second', 'third'].map(start));
+  try {
+    for (const { url } of gateways) {
+      await eventually(async () => expect((await fetch(`${url}/readyz`)).status).toBe(200));
+      const projects = await until('/v1/projects', 200, { url });
+      expect(projects.body.items).toMatchObject([{ name: 'default', version: 1 }]);
+    }
+    const client = new pg.Client({ connectionString: empty.url });
+    await client.connect();
+    expect((await client.query('SELECT role, revoked_at FROM api_keys')).rows).toEqual([
+      { role: 'operator', revoked_at: null },
+    ]);
+    await client.end();
+  } finally {
+    for (const one of gateways) await one.stop();
+    await empty.drop();
+  }
+});
+
 describe('without what it stands on', () => {
   it('goes on with keys and routes it knows while PostgreSQL is away, and is not called unready', async () => {
     const server = await startPostgres();
