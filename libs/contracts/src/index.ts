@@ -4,6 +4,7 @@ export * from './errors';
 export * from './event';
 export * from './fields';
 export * from './ids';
+export * from './nats-permissions';
 export * from './operation';
 export * from './permissions';
 export * from './services/compute';

@@ -47,9 +47,10 @@ export const stopSchema = z.strictObject({
 export const appSpecSchema = z.strictObject({
   bundle: idOf('bundle').nullable().default(null).describe('Files of the app, as uploaded; null for a command alone'),
   command: z
-    .array(z.string().min(1).max(4096))
+    .array(z.string().max(4096))
     .min(1)
     .max(100)
+    .refine((words) => words[0] !== '', 'must begin with a program')
     .describe('Program and its arguments; no shell reads them'),
   env: z
     .record(environmentName, z.string().max(32_768))
