@@ -30,8 +30,9 @@ export function upCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (options: UpOptions) => {
-      const status = await startAgent(session, output);
+      await startAgent(session, output);
       await deployFirstApp(session, output, options);
+      const status = await session.agent.requireStatus();
       const addresses = addressesOf(session, status, options);
       output.result({ status, ...addresses }, () => welcome(output, status, addresses));
       if (options.detach !== true) await stayInForeground(session.agent, output);
