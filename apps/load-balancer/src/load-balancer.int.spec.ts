@@ -2,7 +2,7 @@ import { createServer, request, type Server } from 'node:http';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type EndpointSet, loadBalancerOperations, newId, type RequestOf } from '@alto/contracts';
+import { type CloudEvent, type EndpointSet, loadBalancerOperations, newId, type RequestOf } from '@alto/contracts';
 import {
   callerOf,
   createDatabase,
@@ -18,6 +18,7 @@ import {
   type TestProject,
   type TestService,
 } from '@alto/testing';
+import { connect } from '@nats-io/transport-node';
 import { loadBalancerConfig } from './config';
 import { loadBalancerDatabase } from './database';
 import { LoadBalancerModule } from './load-balancer.module';
@@ -172,6 +173,37 @@ it('lets an operator alone take every other host', async () => {
   await expect(put({ route: 'all', host: '*', app: 'shop' })).rejects.toMatchObject({ code: 'forbidden' });
   await put({ route: 'all', host: '*', app: 'shop' }, project, 'operator');
   await serves('127.0.0.1', 'shop');
+});
+
+it('tells of every change of a route, in order', async () => {
+  const seen: CloudEvent[] = [];
+  const listener = await connect({ servers: nats.url });
+  listener.subscribe(`alto.events.${project.id}.load-balancer.>`, {
+    callback: (_, message) => void seen.push(message.json<CloudEvent>()),
+  });
+  await listener.flush();
+  const { id } = await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await put({ route: 'main', host: 'www.example.org', app: 'shop' });
+  await service.call(routes.delete, { project: project.id, route: 'main' }, callerOf(project));
+  await eventually(() => expect(seen).toHaveLength(3));
+  expect(seen.map(({ type, subject, resourceversion }) => [type, subject, resourceversion])).toEqual([
+    ['load-balancer.routes.created', id, 1],
+    ['load-balancer.routes.updated', id, 2],
+    ['load-balancer.routes.deleted', id, 3],
+  ]);
+  await listener.close();
+});
+
+it('lets one of many claim a host at the same time', async () => {
+  const projects = Array.from({ length: 8 }, () => newTestProject());
+  const claims = await Promise.allSettled(
+    projects.map((one) => put({ route: 'main', host: 'www.example.com', app: 'shop' }, one)),
+  );
+  expect(claims.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  for (const claim of claims) {
+    if (claim.status === 'rejected') expect(claim.reason).toMatchObject({ code: 'already_exists' });
+  }
 });
 
 it('lists routes page by page, and says why one does not serve', async () => {
