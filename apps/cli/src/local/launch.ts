@@ -59,12 +59,17 @@ export function releasesFolder(): string {
   return dirname(dirname(import.meta.dirname));
 }
 
+/** The release that the pointer names; undefined where there is none. */
+export function currentVersion(releases: string, service: string): string | undefined {
+  const pointer = join(releases, service, 'current');
+  return existsSync(pointer) ? readFileSync(pointer, 'utf8').trim() : undefined;
+}
+
 function agentRelease(releases: string): { main: string; version: string } {
-  const pointer = join(releases, 'node-agent', 'current');
-  if (!existsSync(pointer)) {
+  const version = currentVersion(releases, 'node-agent');
+  if (version === undefined) {
     throw new CommandError(`There is no release of node-agent in ${releases}.`, 'Build it with `npm run build`.');
   }
-  const version = readFileSync(pointer, 'utf8').trim();
   return { main: join(releases, 'node-agent', version, 'main.mjs'), version };
 }
 

@@ -5,7 +5,7 @@ import { CommandError } from '../failure';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { type AgentStatus, isWell, type LocalAgent, ownWorkloads } from './agent';
-import { launchAgent, type LaunchedAgent, releasesFolder } from './launch';
+import { currentVersion, launchAgent, type LaunchedAgent, releasesFolder } from './launch';
 
 const pollMs = 100;
 const readyWithinMs = 180_000;
@@ -16,6 +16,9 @@ export async function startAgent(session: Session, output: Output): Promise<Agen
   const running = await agent.status();
   if (running !== undefined) {
     output.note(`Alto runs already, as process ${running.pid}.`);
+    for (const service of outdatedServices(running)) {
+      output.note(`A newer build of ${service} is there: \`alto services restart ${service}\` brings it in.`);
+    }
     return await untilRunning(agent, undefined, output);
   }
   mkdirSync(dataDirectory, { recursive: true, mode: 0o711 });
@@ -43,6 +46,15 @@ async function untilRunning(
       throw new CommandError(overdue(status), '`alto status` and `alto doctor` say more; `alto down` stops it.');
     await setTimeout(pollMs);
   }
+}
+
+/** Services of which another release has been built than the one that runs. */
+function outdatedServices({ workloads }: AgentStatus): string[] {
+  const outdated = workloads.filter(({ release }) => {
+    const built = release === null ? undefined : currentVersion(releasesFolder(), release.service);
+    return built !== undefined && built !== release?.version;
+  });
+  return [...new Set(outdated.map(({ name }) => name))];
 }
 
 /** Each step once, when it begins. */
