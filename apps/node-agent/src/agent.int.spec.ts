@@ -129,7 +129,7 @@ async function freePort(): Promise<number> {
 
 /** By the build tool, as a program: what is tested is what is shipped. */
 async function buildLikeARelease(entry: string): Promise<void> {
-  const request = { root: repository, entry, outputDirectory: trialFolder };
+  const request = { root: repository, entries: { main: entry }, outputDirectory: trialFolder };
   const program = `
     const { bundle } = await import(${JSON.stringify(join(repository, 'tools/build/bundle.ts'))});
     await bundle(${JSON.stringify(request)});`;
@@ -143,15 +143,16 @@ const get = async (url: string) => (await fetch(url)).text();
 describe('the agent', () => {
   let nats: NatsServer;
   let compute: TestService;
-  let storage: TestService;
   let root: string;
   let dataDir: string;
   let manifest: StaticManifest;
   let agent: ChildProcess;
   const agents: ChildProcess[] = [];
+  const cleanup: (() => unknown)[] = [];
 
   beforeAll(async () => {
     mkdirSync(trialFolder, { recursive: true });
+    cleanup.push(() => rmSync(trialFolder, { recursive: true, force: true }));
     const entry = join(trialFolder, 'trial.ts');
     writeFileSync(
       entry,
@@ -161,15 +162,15 @@ describe('the agent', () => {
     );
     await buildLikeARelease(entry);
     nats = await startNats();
+    cleanup.push(() => nats.stop());
     const at = { natsUrl: nats.url };
     compute = await startTestService({ name: 'compute', module: ComputeModule, config: defineConfig({}) }, at);
-    storage = await startTestService({ name: 'storage', module: StorageModule, config: defineConfig({}) }, at);
+    cleanup.push(() => compute.stop());
+    const storage = await startTestService({ name: 'storage', module: StorageModule, config: defineConfig({}) }, at);
+    cleanup.push(() => storage.stop());
   });
   afterAll(async () => {
-    await compute.stop();
-    await storage.stop();
-    await nats.stop();
-    rmSync(trialFolder, { recursive: true, force: true });
+    for (const undo of cleanup.reverse()) await undo();
   });
 
   beforeEach(async () => {
