@@ -45,6 +45,7 @@ export const gatewayConfig = defineConfig({
   ALTO_KEY_STALE_MS: milliseconds
     .default(900_000)
     .describe('While PostgreSQL is away: how long keys and projects last seen go on working'),
+  ALTO_REQUESTS_MAX: count.default(2_000).describe('Requests under way at this gateway at a time, streams included'),
   ALTO_EVENT_STREAMS_MAX: count.default(500).describe('Event streams (SSE) open at this gateway at a time'),
   ALTO_EVENT_STREAMS_PER_KEY_MAX: count.default(20).describe('Event streams of one API key at this gateway at a time'),
   ALTO_EVENT_HEARTBEAT_MS: milliseconds

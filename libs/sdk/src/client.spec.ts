@@ -144,6 +144,8 @@ describe('AltoClient', () => {
   it('says which method an operation wants', async () => {
     const { client } = clientOf();
     await expect(client.call(storageOperations.bundles.upload, { project: 'p' })).rejects.toThrow('client.upload()');
+    await expect(client.bundles.upload({ project: 'p' })).rejects.toThrow('client.upload()');
+    await expect(client.nodes.sync({} as never)).rejects.toThrow("Alto's own services");
     await expect(client.call(gatewayOperations.events.follow, { project: 'p' })).rejects.toThrow('client.follow()');
   });
 });

@@ -157,13 +157,16 @@ class Client {
 
 type Call = (operation: Operation, input: Record<string, unknown>, options?: CallOptions) => Promise<unknown>;
 
-/** `{ apps: { put: (input) => …, … }, … }` for every operation that takes and gives JSON. */
+/**
+ * `{ apps: { put: (input) => …, … }, … }` for every operation. One that is not called like this (a stream, an operation
+ * between services) rejects with what to use instead.
+ */
 function methodsOf(call: Call): Record<string, Record<string, unknown>> {
   const methods: Record<string, Record<string, unknown>> = {};
   for (const nouns of Object.values(operations)) {
     for (const [noun, verbs] of Object.entries(nouns)) {
       for (const [verb, operation] of Object.entries<Operation>(verbs)) {
-        if (operation.http === undefined || (operation.http.kind ?? 'json') !== 'json') continue;
+        if (operation.http === undefined && methods[noun]?.[verb] !== undefined) continue;
         (methods[noun] ??= {})[verb] = (input: Record<string, unknown> = {}, options?: CallOptions) =>
           call(operation, input, options);
       }

@@ -89,6 +89,7 @@ export class PublicApi implements OnModuleInit {
       this.requests.answered(operation, reply.raw.statusCode, performance.now() - startedAt, { ...trace });
     });
     try {
+      this.requireRoom();
       const url = this.parseUrl(request);
       const { route, parameters } = this.route(request, url.pathname);
       operation = route.operation.name;
@@ -96,6 +97,13 @@ export class PublicApi implements OnModuleInit {
     } catch (error) {
       this.fail(request, reply, error, trace);
     }
+  }
+
+  private requireRoom(): void {
+    const { ALTO_REQUESTS_MAX: max } = this.config;
+    if (this.underWay.size <= max) return;
+    const message = `This gateway has ${max} requests under way and takes no more for now.`;
+    throw new AltoError('overloaded', { message, nextStep: 'Try again shortly.', details: { service: 'gateway' } });
   }
 
   private parseUrl(request: FastifyRequest): { pathname: string; query: URLSearchParams } {

@@ -30,7 +30,9 @@ export class RequestLog {
 
   answered(operation: string, status: number, elapsedMs: number, fields: Record<string, unknown>): void {
     this.duration.observe({ operation, status: String(status) }, elapsedMs / 1000);
-    this.log.debug('Answered', { operation, status, elapsedMs: Math.round(elapsedMs), ...fields });
+    const facts = { operation, status, elapsedMs: Math.round(elapsedMs), ...fields };
+    if (status >= 500) this.log.warn('Could not answer', facts);
+    else this.log.debug('Answered', facts);
   }
 
   passed(direction: 'upload' | 'download', bytes: number): void {

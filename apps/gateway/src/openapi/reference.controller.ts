@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Controller, Get, Param, Res } from '@nestjs/common';
+import { Controller, Get, Param, Redirect, Res } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
 import type { FastifyReply } from 'fastify';
 
@@ -34,18 +34,22 @@ const policy =
   "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** The API reference: Swagger UI, served from here so that it works without the internet. */
-@Controller('/docs')
+@Controller()
 export class ReferenceController {
   private readonly files = new Map<string, { type: string; content: string | Buffer }>([
     ['start.js', { type: 'text/javascript; charset=utf-8', content: start }],
   ]);
 
-  @Get()
+  @Get('/')
+  @Redirect('/docs', 302)
+  home(): void {}
+
+  @Get('/docs')
   page(@Res() reply: FastifyReply): void {
     answer(reply, 'text/html; charset=utf-8', page);
   }
 
-  @Get(':file')
+  @Get('/docs/:file')
   file(@Param('file') name: string, @Res() reply: FastifyReply): void {
     const { type, content } = this.files.get(name) ?? this.load(name);
     answer(reply, type, content);
