@@ -1,32 +1,23 @@
 import { defineConfig, type ConfigOf } from '@alto/platform';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Address } from './proxy/proxy.engine';
 
 const port = z.coerce.number().int().min(1).max(65_535);
 const milliseconds = (leastMs: number) => z.coerce.number().int().min(leastMs).max(86_400_000);
 
-/** `127.0.0.1:14100,127.0.0.1:14101` → addresses. */
+const addressesMax = 200;
+
 const addressList = z
   .string()
   .default('')
-  .transform((text, context) => {
-    const addresses = text.split(',').flatMap((item) => {
-      const trimmed = item.trim();
-      if (trimmed === '') return [];
-      const parsed = /^\[?([0-9a-fA-F:.]+?)\]?:(\d{1,5})$/.exec(trimmed);
-      const address = parsed?.[1] ?? '';
-      const number = Number(parsed?.[2] ?? 0);
-      if (isIP(address) === 0 || number < 1 || number > 65_535) {
-        context.addIssue({
-          code: 'custom',
-          message: `'${trimmed}' must be an IP address and a port, as 127.0.0.1:14100`,
-        });
-        return [];
-      }
-      return [{ address, port: number }];
-    });
-    if (addresses.length > 200) context.addIssue({ code: 'custom', message: 'must hold 200 addresses at most' });
-    return addresses;
+  .superRefine((text, context) => {
+    const refuse = (message: string) => context.addIssue({ code: 'custom', message });
+    const items = itemsOf(text);
+    if (items.length > addressesMax) refuse(`must hold ${addressesMax} addresses at most`);
+    for (const item of items) {
+      if (parseAddress(item) === undefined) refuse(`'${item}' must be an IP address and a port, as 127.0.0.1:14100`);
+    }
   });
 
 export const loadBalancerConfig = defineConfig({
@@ -86,3 +77,21 @@ export const loadBalancerConfig = defineConfig({
 });
 
 export type LoadBalancerConfig = ConfigOf<typeof loadBalancerConfig>;
+
+/** `127.0.0.1:14100,[::1]:14101` → addresses. */
+export function parseAddresses(text: string): Address[] {
+  return itemsOf(text).flatMap((item) => parseAddress(item) ?? []);
+}
+
+function itemsOf(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+function parseAddress(text: string): Address | undefined {
+  const [, address = '', port = ''] = /^\[?([0-9a-fA-F:.]+?)\]?:(\d{1,5})$/.exec(text) ?? [];
+  const number = Number(port);
+  return isIP(address) !== 0 && number >= 1 && number <= 65_535 ? { address, port: number } : undefined;
+}

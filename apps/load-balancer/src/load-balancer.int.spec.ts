@@ -130,6 +130,7 @@ it('serves an app at its default host as soon as compute tells of it, and report
   await serves(`shop.${project.name}.localhost`, '404');
   await eventually(() => expect(compute.applied).toBe(compute.generation));
   expect(compute.busy).toEqual([]);
+  expect(await (await fetch(`${service.url}/metrics`)).text()).toMatch(/^alto_proxy_settled(\{.*\})? 1$/m);
 });
 
 it('leads a host to an app, again and elsewhere and nowhere', async () => {

@@ -5,6 +5,7 @@ import { RoutesController } from './routes/routes.controller';
 import { RoutesService } from './routes/routes.service';
 import { RoutesStore } from './routes/routes.store';
 import { RouteSource } from './traffic/route-source';
+import { TrafficMetrics } from './traffic/traffic-metrics';
 import { TrafficReconciler } from './traffic/traffic.reconciler';
 
 @Module({
@@ -12,6 +13,7 @@ import { TrafficReconciler } from './traffic/traffic.reconciler';
   providers: [
     RoutesService,
     RoutesStore,
+    TrafficMetrics,
     TrafficReconciler,
     { provide: ProxyEngines, useClass: HaproxyEngines },
     { provide: RouteSource, useExisting: RoutesStore },

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, Log } from '@alto/platform';
-import type { LoadBalancerConfig } from '../config';
+import { type LoadBalancerConfig, parseAddresses } from '../config';
 import { type ProxyEngine, ProxyEngines } from '../proxy/proxy.engine';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
 
@@ -30,8 +30,8 @@ function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
       host: config.ALTO_PUBLIC_HOST,
       apps: { name: 'apps', port: config.ALTO_APPS_PORT },
       services: [
-        { name: 'api', port: config.ALTO_API_PORT, targets: config.ALTO_GATEWAY_TARGETS },
-        { name: 's3', port: config.ALTO_S3_PORT, targets: config.ALTO_STORAGE_TARGETS },
+        { name: 'api', port: config.ALTO_API_PORT, targets: parseAddresses(config.ALTO_GATEWAY_TARGETS) },
+        { name: 's3', port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
       ],
       connectionsMax: config.ALTO_HAPROXY_MAXCONN,
       serverTimeoutMs: config.ALTO_PROXY_SERVER_TIMEOUT_MS,

@@ -19,6 +19,7 @@ import { Bell } from './bell';
 import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
 import { KnownFile } from './known-file';
 import { RouteSource } from './route-source';
+import { TrafficMetrics } from './traffic-metrics';
 
 /** Nudges every load balancer to read the routes again. */
 export const routesNudge = 'alto.nudge.proxy.routes';
@@ -51,6 +52,7 @@ export class TrafficReconciler implements OnModuleInit {
     private readonly routes: RouteSource,
     private readonly lifecycle: Lifecycle,
     private readonly health: Health,
+    private readonly metrics: TrafficMetrics,
   ) {
     this.file = new KnownFile(config.ALTO_HAPROXY_DIR);
   }
@@ -182,18 +184,27 @@ export class TrafficReconciler implements OnModuleInit {
   private async apply(): Promise<void> {
     if (this.engine === undefined || this.blank) return;
     const { current } = this;
-    const applied = await this.engine.apply(specOf(current, this.config.ALTO_APPS_DOMAIN));
+    const spec = specOf(current, this.config.ALTO_APPS_DOMAIN);
+    const stopTimer = this.metrics.applySeconds.startTimer();
+    const applied = await this.engine.apply(spec);
+    stopTimer();
     if (applied.reason !== '' && applied.reason !== this.applied.reason) {
       this.log.warn('The proxy is not yet as it should be', { reason: applied.reason });
     }
     this.applied = applied;
     this.notReady = undefined;
     if (applied.settled) this.appliedGeneration = current.generation;
+    this.metrics.apps.set(spec.pools.length);
+    this.metrics.hosts.set(spec.hosts.length);
+    this.metrics.settled.set(applied.settled ? 1 : 0);
+    this.metrics.appliedGeneration.set(this.appliedGeneration);
   }
 
   private fail(error: unknown): void {
     this.notReady = `the files of the proxy cannot be written: ${(error as Error).message}`;
     this.applied = { settled: false, reason: (error as Error).message };
+    this.metrics.failures.inc();
+    this.metrics.settled.set(0);
     this.log.error('The proxy could not be brought to what is known; trying on', { error });
   }
 }
