@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeAccount, encodeOperator, encodeUser, fmtCreds, type Permissions } from '@nats-io/jwt';
@@ -37,24 +37,27 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
   try {
     await server.start();
   } catch (error) {
-    await server.stop();
+    await server.discard();
     throw error;
   }
   return server;
 }
 
 export class NatsServer {
+  readonly folder: string;
+  readonly port: number;
+  private readonly options: NatsOptions;
+  private readonly authority: Authority | undefined;
   private child: ChildProcess | undefined;
   private expectedExit = false;
   private crashed = false;
-  private readonly killWithProcess = () => this.child?.kill('SIGKILL');
+  private watchdog: ChildProcess | undefined;
 
-  constructor(
-    readonly folder: string,
-    readonly port: number,
-    private readonly options: NatsOptions,
-    private readonly authority: Authority | undefined,
-  ) {
+  constructor(folder: string, port: number, options: NatsOptions, authority: Authority | undefined) {
+    this.folder = folder;
+    this.port = port;
+    this.options = options;
+    this.authority = authority;
     mkdirSync(this.storeFolder, { recursive: true });
     writeFileSync(this.configFile, this.configText());
   }
@@ -93,10 +96,13 @@ export class NatsServer {
     });
     closeSync(logFile);
     this.child = child;
-    process.once('exit', this.killWithProcess);
-    child.once('error', (error) => writeFileSync(this.logFile, `${String(error)}\n`, { flag: 'a' }));
+    if (child.pid !== undefined) this.watchdog = startWatchdog(child.pid, this.folder);
+    child.once('error', (error) => {
+      writeFileSync(this.logFile, `${String(error)}\n`, { flag: 'a' });
+      if (child.pid === undefined) this.child = undefined;
+    });
     child.once('exit', () => {
-      process.off('exit', this.killWithProcess);
+      this.watchdog?.kill('SIGKILL');
       if (this.child === child) this.child = undefined;
       if (!this.expectedExit) this.crashed = true;
     });
@@ -129,9 +135,14 @@ export class NatsServer {
 
   /** Ends the server and removes its folder. The log stays, and is named, when a test failed or the server crashed. */
   async stop(): Promise<void> {
+    if (this.crashed || currentTestFailed()) keepLog(this.logFile, `nats-${this.port}.log`);
+    await this.discard();
+  }
+
+  /** Ends the server and removes its folder, log and all. */
+  async discard(): Promise<void> {
     this.resume();
     await this.end('SIGKILL');
-    if (this.crashed || currentTestFailed()) keepLog(this.logFile, `nats-${this.port}.log`);
     rmSync(this.folder, { recursive: true, force: true });
   }
 
@@ -211,6 +222,21 @@ async function createCreds(name: string, account: KeyPair, permissions: Permissi
   const user = createUser();
   const jwt = await encodeUser(name, user, account, { ...permissions });
   return fmtCreds(jwt, user);
+}
+
+/**
+ * Ends the server and removes its folder when the test process dies without doing so itself, by whatever signal: then
+ * the pipe to the watchdog closes.
+ */
+function startWatchdog(serverPid: number, folder: string): ChildProcess {
+  const script = 'read -r _; kill -9 "$0"; rm -rf "$1"';
+  const watchdog = spawn('sh', ['-c', script, String(serverPid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  });
+  watchdog.unref();
+  (watchdog.stdin as Socket | null)?.unref();
+  return watchdog;
 }
 
 /** A port outside the kernel's ephemeral range, so that no outgoing connection takes it while the server is down. */

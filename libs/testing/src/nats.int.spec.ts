@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { connect } from '@nats-io/transport-node';
+import { eventually } from './eventually';
+import { startNats } from './nats';
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+it('a server keeps its port and store over a kill, and leaves nothing behind', async () => {
+  const nats = await startNats();
+  const { port, folder } = nats;
+  const before = nats.pid;
+  await nats.kill();
+  await nats.start();
+  expect(nats.port).toBe(port);
+  expect(nats.pid).not.toBe(before);
+  const connection = await connect({ servers: nats.url });
+  await connection.close();
+  const pid = nats.pid!;
+  nats.pause();
+  await nats.stop();
+  expect(isAlive(pid)).toBe(false);
+  expect(existsSync(folder)).toBe(false);
+});
+
+it('a server that cannot start says so with its log', async () => {
+  await expect(startNats({ config: 'nonsense {' })).rejects.toThrow(/did not start; its log:\n.*Parse error/s);
+  await expect(startNats({ binary: 'no-such-server' })).rejects.toThrow(/ENOENT/);
+});
+
+it('a secured server refuses who has no credentials', async () => {
+  const nats = await startNats({ secured: true });
+  await expect(connect({ servers: nats.url, reconnect: false })).rejects.toThrow(/auth/i);
+  await nats.stop();
+});
+
+it('a server does not outlive a test process that is killed', async () => {
+  const script = `
+    const { startNats } = await import(${JSON.stringify(new URL('./nats.ts', import.meta.url).href)});
+    const nats = await startNats();
+    process.stdout.write(JSON.stringify({ pid: nats.pid, folder: nats.folder }));
+    setInterval(() => {}, 1000);
+  `;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [output] = (await once(child.stdout, 'data')) as [Buffer];
+  const { pid, folder } = JSON.parse(output.toString()) as { pid: number; folder: string };
+  expect(isAlive(pid)).toBe(true);
+  child.kill('SIGKILL');
+  await eventually(() => {
+    expect(isAlive(pid)).toBe(false);
+    expect(existsSync(folder)).toBe(false);
+  });
+});
