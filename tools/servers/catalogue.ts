@@ -68,14 +68,17 @@ export function compareVersions(left: string, right: string): number {
   return 0;
 }
 
-/** What a person would type on this system, judged by the package manager that is there. */
+/** What a person has to do on this system, judged by the package manager that is there. */
 export function installCommand(server: ServerPackage, has: (program: string) => boolean): string {
   const { name } = server;
-  if (has('apt-get')) return `sudo apt-get update && sudo apt-get install ${name}`;
-  if (has('dnf')) return `sudo dnf install ${name}`;
-  if (has('apk')) return `sudo apk add ${name}`;
-  if (has('pacman')) return `sudo pacman -S ${name}`;
-  if (has('zypper')) return `sudo zypper install ${name}`;
-  if (has('brew') || process.platform === 'darwin') return `brew install ${name}`;
-  return `your system's package manager, package ${name}`;
+  const commands: readonly [packageManager: string, command: string][] = [
+    ['apt-get', `sudo apt-get update && sudo apt-get install ${name}`],
+    ['dnf', `sudo dnf install ${name}`],
+    ['apk', `sudo apk add ${name}`],
+    ['pacman', `sudo pacman -S ${name}`],
+    ['zypper', `sudo zypper install ${name}`],
+    ['brew', `brew install ${name}`],
+  ];
+  const known = commands.find(([packageManager]) => has(packageManager));
+  return known === undefined ? `install the package ${name}` : `install it with \`${known[1]}\``;
 }

@@ -31,7 +31,7 @@ export async function ensureServers(options: EnsureOptions = {}): Promise<Server
 }
 
 async function ensureServer(server: ServerPackage, options: EnsureOptions): Promise<ServerProgram> {
-  const { searchPath = systemPath(), cacheDirectory = defaultCache(), report = () => undefined } = options;
+  const { searchPath = serverFolders(), cacheDirectory = defaultCache(), report = () => undefined } = options;
   const kept = join(cacheDirectory, 'bin', server.name);
   const problems: string[] = [];
   for (const candidate of [...searchPath.map((folder) => join(folder, server.name)), kept]) {
@@ -84,18 +84,22 @@ async function keep(staging: string, program: string, link: string, version: str
 }
 
 function missingMessage(server: ServerPackage, problems: readonly string[]): string {
-  const has = (program: string) => systemPath().some((folder) => existsSync(join(folder, program)));
+  const has = (program: string) => programFolders().some((folder) => existsSync(join(folder, program)));
   return [
-    `${server.name} ${server.minimumVersion} or newer is needed: install it with \`${installCommand(server, has)}\` and start again.`,
+    `${server.name} ${server.minimumVersion} or newer is needed: ${installCommand(server, has)}, and start again.`,
     ...problems.map((problem) => `  ${problem}`),
   ].join('\n');
 }
 
 /** Debian keeps servers in sbin folders, which are not on the PATH of ordinary users. */
-export function systemPath(): string[] {
+function programFolders(): string[] {
   const fromEnvironment = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
-  if (process.env.ALTO_SERVERS_PATH !== undefined) return process.env.ALTO_SERVERS_PATH.split(delimiter);
   return [...new Set([...fromEnvironment, '/usr/local/sbin', '/usr/sbin', '/sbin', '/opt/homebrew/bin'])];
+}
+
+/** Where installed servers are looked for; ALTO_SERVERS_PATH names other folders, to try what happens without any. */
+function serverFolders(): string[] {
+  return process.env.ALTO_SERVERS_PATH?.split(delimiter) ?? programFolders();
 }
 
 function defaultCache(): string {

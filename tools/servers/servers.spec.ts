@@ -20,10 +20,10 @@ describe('servers', () => {
     const [, haproxy] = serverPackages;
     const command = (program: string) =>
       installCommand(haproxy as (typeof serverPackages)[number], (name) => name === program);
-    expect(command('apt-get')).toBe('sudo apt-get update && sudo apt-get install haproxy');
-    expect(command('dnf')).toBe('sudo dnf install haproxy');
-    expect(command('apk')).toBe('sudo apk add haproxy');
-    expect(command('brew')).toBe('brew install haproxy');
+    expect(command('apt-get')).toBe('install it with `sudo apt-get update && sudo apt-get install haproxy`');
+    expect(command('dnf')).toBe('install it with `sudo dnf install haproxy`');
+    expect(command('apk')).toBe('install it with `sudo apk add haproxy`');
+    expect(command('brew')).toBe('install it with `brew install haproxy`');
   });
 
   it('pins a checksum for every build that it would download', () => {
