@@ -20,6 +20,10 @@ export class AppEntity {
   @Column('jsonb')
   spec!: AppSpec;
 
+  /** Of the specification; apart, so that planning need not read the whole of it. */
+  @Column('integer')
+  replicas!: number;
+
   /** Id of the revision that instances should be of. */
   @Column('text')
   revision!: string;
@@ -42,3 +46,15 @@ export class AppEntity {
   @Column('timestamptz')
   updatedAt!: Date;
 }
+
+/** What planning wants to know of an app: all but what is large. */
+export const outlineColumns = {
+  id: true,
+  name: true,
+  version: true,
+  deleting: true,
+  status: true,
+  replicas: true,
+  revision: true,
+} as const;
+export type AppOutline = Pick<AppEntity, keyof typeof outlineColumns>;

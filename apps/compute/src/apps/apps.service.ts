@@ -20,7 +20,7 @@ import { Nudges } from '../nudges';
 import type { AppStatus } from '../placement/snapshot';
 import { sameSpec } from '../revisions/content';
 import { RevisionsService } from '../revisions/revisions.service';
-import type { AppEntity } from './app.entity';
+import type { AppEntity, AppOutline } from './app.entity';
 import { AppsStore } from './apps.store';
 import { checkSpecification } from './specification';
 
@@ -115,8 +115,8 @@ export class AppsService {
     return app;
   }
 
-  all(manager: EntityManager): Promise<AppEntity[]> {
-    return this.store.all(manager);
+  outlines(manager: EntityManager): Promise<AppOutline[]> {
+    return this.store.outlines(manager);
   }
 
   /** Locks the app for a planned change. @throws AltoError conflict when it has changed since the version planned for */
@@ -155,6 +155,7 @@ export class AppsService {
       id: newId('app', nowMs),
       ...facts,
       spec,
+      replicas: spec.replicas,
       revision: newId('revision', nowMs),
       revisionNumber: 1,
       version: 1,
@@ -185,6 +186,7 @@ export class AppsService {
       ...app,
       projectName,
       spec,
+      replicas: spec.replicas,
       revision: revision.id,
       revisionNumber: revision.number,
       version: app.version + 1,

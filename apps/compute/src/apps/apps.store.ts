@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager, MoreThan } from 'typeorm';
-import { AppEntity } from './app.entity';
+import { AppEntity, type AppOutline, outlineColumns } from './app.entity';
 
 @Injectable()
 export class AppsStore {
@@ -17,8 +17,9 @@ export class AppsStore {
     return transaction.findOne(AppEntity, { where: { id }, lock: { mode: 'pessimistic_write' } });
   }
 
-  all(manager: EntityManager): Promise<AppEntity[]> {
-    return manager.find(AppEntity, { order: { id: 'ASC' } });
+  /** Without what is large: the specification. */
+  outlines(manager: EntityManager): Promise<AppOutline[]> {
+    return manager.find(AppEntity, { select: outlineColumns, order: { id: 'ASC' } });
   }
 
   page(manager: EntityManager, project: string, after: string | undefined, take: number): Promise<AppEntity[]> {

@@ -59,6 +59,20 @@ describe('a node', () => {
     });
   });
 
+  it('is not lost because NATS was away for longer than a node may be silent', async () => {
+    scenario.join({ node: 'node-a' });
+    scenario.join({ node: 'node-b' });
+    await scenario.put('hello', { replicas: 2 });
+    await scenario.reaches('hello', 'running');
+    const before = await scenario.instancesOf('hello');
+    const sinceMs = performance.now();
+    await nats.shutDown();
+    await eventually(() => performance.now() - sinceMs > 3_000, { withinMs });
+    await nats.start();
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toEqual(before), { withinMs });
+    expect((await scenario.nodes()).map(({ state }) => state)).not.toContain('lost');
+  });
+
   it('whose report is overtaken by a newer one is not set back', async () => {
     const agent = scenario.join({ node: 'node-a' });
     await scenario.put('hello');

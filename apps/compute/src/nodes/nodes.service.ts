@@ -224,13 +224,13 @@ export class NodesService {
       manager,
       nodes.map(({ id }) => id),
     );
-    const revisions = await this.revisions.byIds(
+    const revisions = await this.revisions.views(
       manager,
       usage.map(({ revision }) => revision),
     );
     const used = new Map<string, Node['used']>();
     for (const { node, revision, count } of usage) {
-      const { cpuMillis, memoryBytes } = revisions.get(revision)?.template.resources ?? nothing;
+      const { cpuMillis, memoryBytes } = revisions.get(revision)?.resources ?? nothing;
       const sum = used.get(node) ?? nothing;
       used.set(node, {
         cpuMillis: sum.cpuMillis + cpuMillis * count,

@@ -2,7 +2,7 @@
 import { Injectable } from '@nestjs/common';
 import { Clock, Database, type Lease } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
-import type { AppEntity } from '../apps/app.entity';
+import type { AppEntity, AppOutline } from '../apps/app.entity';
 import { AppsService } from '../apps/apps.service';
 import { EndpointsService } from '../endpoints/endpoints.service';
 import { InstancesService } from '../instances/instances.service';
@@ -10,7 +10,6 @@ import { NodesService } from '../nodes/nodes.service';
 import { Nudges } from '../nudges';
 import type { AppPlan } from '../placement/planner';
 import type { AppView, NodeView, RevisionView, Snapshot } from '../placement/snapshot';
-import type { RevisionEntity } from '../revisions/revision.entity';
 import { RevisionsService } from '../revisions/revisions.service';
 
 /** What is heard of the cluster's members, to tell their silence from. */
@@ -73,11 +72,10 @@ export class Cluster extends ClusterPort {
   }
 
   private async read(transaction: EntityManager): Promise<Snapshot> {
-    const apps = await this.apps.all(transaction);
+    const apps = await this.apps.outlines(transaction);
     const instances = await this.instances.views(transaction);
     const used = [...apps.map(({ revision }) => revision), ...instances.map(({ revision }) => revision)];
-    const rows = await this.revisions.byIds(transaction, used);
-    const revisions = new Map([...rows].map(([id, row]) => [id, revisionView(row)]));
+    const revisions = await this.revisions.views(transaction, used);
     const told = await this.endpoints.told(transaction);
     return {
       nodes: (await this.nodes.survey(transaction)).views,
@@ -113,20 +111,15 @@ export class Cluster extends ClusterPort {
   }
 }
 
-function revisionView({ id, number, template, setBytes }: RevisionEntity): RevisionView {
-  return { id, number, resources: template.resources, setBytes };
-}
-
 function appView(
-  app: AppEntity,
+  app: AppOutline,
   revisions: ReadonlyMap<string, RevisionView>,
   told: ReadonlyMap<string, AppView['endpoints']>,
 ): AppView[] {
   const target = revisions.get(app.revision);
   if (target === undefined) return [];
-  const { id, name, version, deleting, status, spec } = app;
-  const replicas = deleting ? 0 : spec.replicas;
-  return [{ id, name, version, deleting, status, replicas, target, endpoints: told.get(id) ?? null }];
+  const { revision: _, ...outline } = app;
+  return [{ ...outline, replicas: app.deleting ? 0 : app.replicas, target, endpoints: told.get(app.id) ?? null }];
 }
 
 /** Nodes whose sets the plan changes, and those among them that are to take something new. */

@@ -138,6 +138,22 @@ describe('the reconciler', () => {
     await liveOn();
   });
 
+  it('goes on with other apps when the plan of one cannot be carried out', async () => {
+    await scenario.startCompute(
+      computeWith(
+        intercepting(async (real, _lease, { app }) => {
+          if (app.name === 'bad') throw new Error('a bug that concerns one app');
+          await real();
+        }),
+      ),
+    );
+    await begin();
+    await scenario.put('bad');
+    await scenario.put('good');
+    await scenario.reaches('good', 'running');
+    expect(await scenario.instancesOf('bad')).toEqual([]);
+  });
+
   it('is one at a time among several instances of compute, each of which serves', async () => {
     const first = await scenario.startCompute();
     await scenario.startCompute();

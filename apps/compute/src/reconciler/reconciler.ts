@@ -9,7 +9,7 @@ import type { ComputeConfig } from '../config';
 import { NodesService } from '../nodes/nodes.service';
 import { SilenceWatch } from '../nodes/silence';
 import { Nudges } from '../nudges';
-import { plan, type Plan } from '../placement/planner';
+import { type AppPlan, plan, type Plan } from '../placement/planner';
 import type { PlanLimits } from '../placement/snapshot';
 import { Bell } from './bell';
 import { ClusterPort } from './cluster';
@@ -105,20 +105,31 @@ export class Reconciler implements OnModuleInit {
 
   /** Plans and commits until there is nothing left to do. @returns the last plan; null when the rounds did not suffice */
   private async carryOutPlans(lease: Lease): Promise<Plan | null> {
+    const failed = new Set<string>();
     for (let round = 0; round < roundsPerPassMax && !lease.signal.aborted; round++) {
-      const snapshot = await this.cluster.snapshot();
-      const made = plan(snapshot, this.limits(), this.clock.nowMs());
-      if (made.apps.length === 0) return made;
-      for (const appPlan of made.apps) {
-        try {
-          await this.cluster.commit(lease, appPlan);
-        } catch (error) {
-          // Somebody was quicker: the next round plans from what is true now.
-          if (!(error instanceof AltoError) || error.code !== 'conflict') throw error;
-        }
-      }
+      const made = plan(await this.cluster.snapshot(), this.limits(), this.clock.nowMs());
+      const due = made.apps.filter(({ app }) => !failed.has(app.id));
+      if (due.length === 0) return made;
+      for (const appPlan of due) if (!(await this.carryOut(lease, appPlan))) failed.add(appPlan.app.id);
     }
     return null;
+  }
+
+  /** @returns false when the app cannot be helped in this pass; the others are */
+  private async carryOut(lease: Lease, appPlan: AppPlan): Promise<boolean> {
+    const { app, start, change, remove } = appPlan;
+    try {
+      await this.cluster.commit(lease, appPlan);
+      const counts = { started: start.length, changed: change.length, removed: remove.length };
+      this.log.debug('Carried out a plan', { app: app.id, name: app.name, ...counts });
+      return true;
+    } catch (error) {
+      const code = error instanceof AltoError ? error.code : undefined;
+      if (code === 'conflict') return true; // Somebody was quicker: the next round plans from what is true now.
+      if (code === 'stale_writer' || code === 'service_unavailable' || lease.signal.aborted) throw error;
+      this.log.error('The plan of an app could not be carried out; it is tried again', { app: app.id, error });
+      return false;
+    }
   }
 
   private waitOf(made: Plan | null): number {

@@ -1,5 +1,6 @@
 import type { AppSpec, DesiredInstance } from '@alto/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { bigintAsNumber } from '../columns';
 
 /** All of an app's specification that its instances are made of: everything but their number. */
 export type Template = Omit<AppSpec, 'replicas' | 'bundle'>;
@@ -26,6 +27,13 @@ export class RevisionEntity {
 
   @Column('jsonb', { nullable: true })
   bundle!: DesiredInstance['bundle'];
+
+  /** Of the template; apart, so that planning need not read the whole of it. */
+  @Column('integer')
+  cpuMillis!: number;
+
+  @Column('bigint', { transformer: bigintAsNumber })
+  memoryBytes!: number;
 
   /** Bytes that an instance of it takes in an agent's instructions. */
   @Column('integer')

@@ -3,6 +3,7 @@ import { type AppSpec, type DesiredInstance, newId, type Revision } from '@alto/
 import { Clock } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageOfRows } from '../cursors';
+import type { RevisionView } from '../placement/snapshot';
 import { canonical, hashOf, templateOf } from './content';
 import { RevisionEntity } from './revision.entity';
 import { RevisionsStore } from './revisions.store';
@@ -43,6 +44,7 @@ export class RevisionsService {
       hash,
       template,
       bundle,
+      ...template.resources,
       setBytes,
       createdAt: new Date(nowMs),
     };
@@ -69,6 +71,17 @@ export class RevisionsService {
   async byIds(manager: EntityManager, ids: Iterable<string>): Promise<Map<string, RevisionEntity>> {
     const revisions = await this.store.byIds(manager, [...new Set(ids)]);
     return new Map(revisions.map((revision) => [revision.id, revision]));
+  }
+
+  /** As the planner sees them, by id. */
+  async views(manager: EntityManager, ids: Iterable<string>): Promise<Map<string, RevisionView>> {
+    const needs = await this.store.needsOf(manager, [...new Set(ids)]);
+    return new Map(
+      needs.map(({ id, number, cpuMillis, memoryBytes, setBytes }) => [
+        id,
+        { id, number, resources: { cpuMillis, memoryBytes }, setBytes },
+      ]),
+    );
   }
 
   removeAllOf(transaction: EntityManager, app: string): Promise<void> {

@@ -12,6 +12,14 @@ export class RevisionsStore {
     return ids.length === 0 ? Promise.resolve([]) : manager.findBy(RevisionEntity, { id: In([...ids]) });
   }
 
+  /** Without what is large: the content. */
+  needsOf(manager: EntityManager, ids: readonly string[]): Promise<RevisionNeeds[]> {
+    const select = { id: true, number: true, cpuMillis: true, memoryBytes: true, setBytes: true } as const;
+    return ids.length === 0
+      ? Promise.resolve([])
+      : manager.find(RevisionEntity, { select, where: { id: In([...ids]) } });
+  }
+
   /** Newest first. */
   page(manager: EntityManager, app: string, below: number | undefined, take: number): Promise<RevisionEntity[]> {
     const where = { app, ...(below !== undefined && { number: LessThan(below) }) };
@@ -30,3 +38,6 @@ export class RevisionsStore {
     await transaction.delete(RevisionEntity, { app });
   }
 }
+
+/** What planning wants to know of a revision. */
+export type RevisionNeeds = Pick<RevisionEntity, 'id' | 'number' | 'cpuMillis' | 'memoryBytes' | 'setBytes'>;
