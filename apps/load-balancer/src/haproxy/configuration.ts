@@ -43,6 +43,7 @@ export const connectTimeoutMs = 1_000;
 export const retries = 3;
 /** Alto's own services bound their work themselves; an upload may take this long to be stored after its last byte. */
 const serviceTimeoutMs = 300_000;
+const checkTimeoutMs = 3_000;
 
 export function render(settings: HaproxySettings, layout: Layout): Configuration {
   const shape: Layout = { backends: layout.backends.map(emptied), hosts: {} };
@@ -235,6 +236,8 @@ backend ${name}_instances from alto
 ${safeRetries}
   timeout server ${Math.max(serviceTimeoutMs, settings.serverTimeoutMs)}ms
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
+  # An instance that says no, or is not there, is out at once; one that is only busy has this long to answer.
+  timeout check ${checkTimeoutMs}ms
   option httpchk GET /readyz
   http-check expect status 200
   default-server check inter 250ms fall 1 rise 1

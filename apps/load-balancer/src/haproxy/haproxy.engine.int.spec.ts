@@ -22,6 +22,9 @@ const log = createLog({
 
 /** An instance of an app: answers with its id. */
 class Instance {
+  /** How `/readyz` answers. */
+  readiness = { status: 200, afterMs: 0 };
+
   private constructor(
     readonly id: string,
     readonly port: number,
@@ -29,15 +32,11 @@ class Instance {
   ) {}
 
   static async start(id: string, port = 0): Promise<Instance> {
-    const server = createServer((request, response) => {
-      if (request.url === '/readyz') return void response.end('ok');
-      if (response.headersSent) return;
-      response.setHeader('x-saw', JSON.stringify(request.headers));
-      const afterMs = Number(new URL(request.url ?? '/', 'http://x').searchParams.get('after') ?? 0);
-      setTimeout(() => response.end(id), afterMs);
-    });
+    const server = createServer();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    return new Instance(id, (server.address() as { port: number }).port, server);
+    const instance = new Instance(id, (server.address() as { port: number }).port, server);
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => instance.answer(request, response));
+    return instance;
   }
 
   endpoint(state: Endpoint['state'] = 'ready'): Endpoint {
@@ -47,6 +46,15 @@ class Instance {
   async stop(): Promise<void> {
     this.server.closeAllConnections();
     await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private answer(request: IncomingMessage, response: ServerResponse): void {
+    if (response.headersSent) return;
+    const { status, afterMs } = this.readiness;
+    if (request.url === '/readyz') return void setTimeout(() => response.writeHead(status).end(), afterMs);
+    response.setHeader('x-saw', JSON.stringify(request.headers));
+    const { searchParams } = new URL(request.url ?? '/', 'http://x');
+    setTimeout(() => response.end(this.id), Number(searchParams.get('after') ?? 0));
   }
 }
 
@@ -337,7 +345,9 @@ it('says so while HAProxy does not answer, and goes on when it does', async () =
 
 it('counts as settled when no HAProxy has run for a while, since nothing is sent then', async () => {
   await haproxy.kill();
-  expect(await engine.apply(spec())).toMatchObject({ settled: false, reason: 'HAProxy does not run.' });
+  await eventually(async () => {
+    expect(await engine.apply(spec())).toMatchObject({ settled: false, reason: 'HAProxy does not run.' });
+  });
   await settle(spec());
 });
 
@@ -398,7 +408,16 @@ it('lets one load balancer at a time write', async () => {
 it('uses the instances of a service that are ready, without being told', async () => {
   const client = loadClient({ url: apiUrl, connections: 5, keepAlive: false, rate: 200 });
   await eventually(() => expect(client.report().requests).toBeGreaterThan(100));
-  expect(await client.stop()).toEqual(unharmed);
+  gateway.readiness = { status: 200, afterMs: 700 };
+  await eventually(() => expect(client.report().requests).toBeGreaterThan(350));
+  expect(client.report()).toEqual(unharmed);
+  gateway.readiness = { status: 503, afterMs: 0 };
+  await eventually(() => expect(client.report().failures['status 503']).toBeGreaterThan(0));
+  gateway.readiness = { status: 200, afterMs: 0 };
+  await eventually(async () =>
+    expect(bodyOf(await raw('GET / HTTP/1.0\r\n\r\n', options.settings.services[0]!.port))).toBe('gateway'),
+  );
+  await client.stop();
 });
 
 it('tells what it found out about the targets', async () => {
