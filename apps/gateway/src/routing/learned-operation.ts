@@ -21,7 +21,7 @@ export const learnedOperationSchema = z
   .object({
     service: z.enum(serviceNames),
     name: z.string().max(200),
-    subject: z.string().max(200),
+    subject: z.string().max(200).regex(/^[\w.-]+$/),
     version: z.number().int(),
     summary: z.string(),
     http: httpRoute,
@@ -32,10 +32,9 @@ export const learnedOperationSchema = z
     idempotent: z.boolean(),
   })
   .refine(({ service, name }) => name.startsWith(`${service}.`), "is not in the service's own namespace")
-  .refine(
-    ({ service, subject }) => subject.startsWith(`alto.rpc.${service}.`),
-    "is not in the service's own namespace",
-  );
+  .refine(({ service, subject }) => subject.startsWith(`alto.rpc.${service}.`), "is not in the service's own namespace")
+  // The gateway streams events itself, and by the path alone it tells whose: nobody else may say where.
+  .refine(({ service, http }) => http.kind !== 'events' || service === 'gateway', 'only the gateway streams events');
 
 export type LearnedOperation = z.infer<typeof learnedOperationSchema>;
 
