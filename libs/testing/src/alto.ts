@@ -65,6 +65,8 @@ export async function startAlto(options: AltoOptions = {}): Promise<Alto> {
     ALTO_SERVICE_PORT_FIRST: String(10_000 + Math.floor(Math.random() * 4_000)),
     ...options.env,
   });
+  // A test run that is broken off must not leave an Alto behind.
+  process.once('exit', () => killAll(folder));
   try {
     await alto.start();
   } catch (error) {
@@ -216,6 +218,10 @@ async function prepare(): Promise<Prepared> {
     maxBuffer: 16 << 20,
   });
   return JSON.parse(stdout) as Prepared;
+}
+
+function killAll(folder: string): void {
+  for (const pid of processesOf(folder)) process.kill(pid, 'SIGKILL');
 }
 
 /** Processes that name the folder in their command line (Linux; elsewhere `down` is trusted). */

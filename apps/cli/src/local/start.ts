@@ -40,12 +40,15 @@ async function untilRunning(
       progress.show(status);
       if (status.phase === 'running' && ownWorkloads(status).every(isWell)) return status;
     }
-    if (launched?.process.exitCode != null || launched?.process.signalCode != null)
-      throw new CommandError(lastWords(launched));
+    if (launched !== undefined && hasEnded(launched)) throw new CommandError(lastWords(launched));
     if (Date.now() > deadline)
       throw new CommandError(overdue(status), '`alto status` and `alto doctor` say more; `alto down` stops it.');
     await setTimeout(pollMs);
   }
+}
+
+function hasEnded({ process: agent }: LaunchedAgent): boolean {
+  return agent.exitCode !== null || agent.signalCode !== null;
 }
 
 /** Services of which another release has been built than the one that runs. */

@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync, chmodSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  chmodSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +58,18 @@ describe('first start', () => {
 
   const start = async (more: Record<string, string> = {}): Promise<StaticManifest> =>
     await makeFirstStart(parseFirstStartSettings({ ...given, ...more }))(directory, () => undefined);
+
+  it('resumes wherever it was broken off', async () => {
+    const steps = ['ports', 'keys', 'runtime', 'releases', 'database', 'nats'];
+    for (const step of steps) {
+      const breakOff = (at: string) => {
+        if (at === step) throw new Error(`broken off at ${step}`);
+      };
+      await expect(makeFirstStart(parseFirstStartSettings(given))(directory, breakOff)).rejects.toThrow(step);
+    }
+    expect((await start()).workloads).toHaveLength(9);
+    expect(filesUnder(directory.root).filter((path) => path.includes('partial'))).toEqual([]);
+  });
 
   it('makes everything once, and nothing anew the second time', async () => {
     const first = await start();
@@ -176,6 +198,8 @@ function makeRelease(source: string, service: string, version: string): void {
   writeFileSync(join(source, service, version, 'manifest.json'), '{}');
   writeFileSync(join(source, service, 'current'), `${version}\n`);
 }
+
+const filesUnder = (folder: string) => readdirSync(folder, { recursive: true }) as string[];
 
 const databaseUrl = (manifest: StaticManifest, service: string) =>
   manifest.workloads.find(({ id }) => id === service)?.env.ALTO_DATABASE_URL ?? '';
