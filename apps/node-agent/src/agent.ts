@@ -84,7 +84,7 @@ export class Agent implements Control {
       bundles: new BundleStore(directory.bundles, (project, bundle) => this.locate(project, bundle.id), limits),
       machine: {
         instancesFolder: directory.instances,
-        nodeBinFolder: config.ALTO_NODE_BIN_DIR ?? dirname(process.execPath),
+        nodePath: config.ALTO_NODE_BIN_DIR ?? nodePath(directory),
         ip: config.ALTO_NODE_IP,
       },
       clock,
@@ -310,6 +310,11 @@ export class Agent implements Control {
     await this.state.flush();
     this.lock.release();
   }
+}
+
+/** First start keeps a Node of this version for what runs; the one that runs the agent may be gone with its clone. */
+function nodePath(directory: DataDirectory): string {
+  return `${join(directory.runtime, `node-${process.versions.node}`, 'bin')}:${dirname(process.execPath)}`;
 }
 
 /** Enough of a workload to end it: how it was started is no longer known. */

@@ -3,7 +3,7 @@ import type { WorkloadStatus } from '../workloads/supervisor';
 import type { Phase } from '../workloads/workload.state';
 import { instanceWorkload, observedInstance } from './instance-workload';
 
-const machine = { instancesFolder: '/data/instances', nodeBinFolder: '/data/node/bin', ip: '127.0.0.1' };
+const machine = { instancesFolder: '/data/instances', nodePath: '/data/node/bin', ip: '127.0.0.1' };
 const instance: DesiredInstance = {
   id: newId('instance'),
   project: newId('project'),

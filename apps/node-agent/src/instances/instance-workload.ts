@@ -7,8 +7,8 @@ import type { Workload } from '../workloads/workload';
 export interface Machine {
   /** `instances/`. */
   instancesFolder: string;
-  /** Folder of the Node that Alto runs on: the first place in which a command is looked for. */
-  nodeBinFolder: string;
+  /** Where the Node that Alto runs on lies, as in PATH: a command is looked for there first. */
+  nodePath: string;
   /** Address at which instances of this machine are reached. */
   ip: string;
 }
@@ -29,7 +29,7 @@ export function instanceWorkload(instance: DesiredInstance, port: number, machin
     name: instance.appName,
     command: instance.command,
     env: {
-      PATH: `${machine.nodeBinFolder}:${SYSTEM_PATH}`,
+      PATH: `${machine.nodePath}:${SYSTEM_PATH}`,
       LANG: 'C.UTF-8',
       HOME: folders.root,
       TMPDIR: folders.temporary,

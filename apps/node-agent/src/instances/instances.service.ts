@@ -44,6 +44,7 @@ export class InstancesService {
 
   /** Takes up what the disk says, at the start of the agent. */
   async resume(): Promise<void> {
+    await this.options.bundles.clean();
     await this.serially(() => this.pursue());
   }
 

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import type { RunView } from '../runtime/runtime';
 import { HEALTHY_RESET_MS, backoffMs } from './backoff';
 import {
   afterFailedStart,
+  afterStart,
   decide,
   describeExit,
   emptyMemory,
@@ -149,5 +151,85 @@ describe('describeExit', () => {
     expect(describeExit({ code: null, signal: 'SIGKILL' })).toBe('Ended by SIGKILL');
     expect(describeExit({ code: null, signal: null })).toBe('Ended, and nobody saw how');
     expect(describeExit({ code: 127, signal: null })).toMatch(/program was not found/);
+  });
+});
+
+describe('decide, whatever happens', () => {
+  type Event = 'round' | 'want' | 'unwant' | 'crash' | 'forks' | 'agent restarts' | 'second' | 'minute';
+  const events = fc.constantFrom<Event>(
+    'round',
+    'want',
+    'unwant',
+    'crash',
+    'forks',
+    'agent restarts',
+    'second',
+    'minute',
+  );
+
+  /** A machine with one workload, on which decisions are carried out. */
+  class Machine {
+    want: Situation['want'] = 'running';
+    view: RunView = { state: 'none' };
+    memory = emptyMemory;
+    nowMs = NOW;
+    forked = false;
+    starts = 0;
+    signals: number[] = [];
+
+    apply(event: Event): void {
+      if (event === 'want') this.want = 'running';
+      if (event === 'unwant') this.want = 'stopped';
+      if (event === 'crash' && this.view.state === 'running') this.end(1);
+      if (event === 'forks') this.forked = this.view.state === 'running';
+      if (event === 'agent restarts') this.memory = structuredClone(this.memory);
+      if (event === 'second') this.nowMs += 1_000;
+      if (event === 'minute') this.nowMs += 60_000;
+      this.round();
+    }
+
+    round(): void {
+      const health = { state: 'ready', reason: null } as const;
+      const { want, view, memory, nowMs } = this;
+      const decision = decide(situation({ want, view, memory, nowMs, health }));
+      this.memory = decision.memory;
+      if (decision.action === 'start') this.begin();
+      if (decision.action === 'signal' && this.view.state === 'running') this.signals.push(this.view.run);
+      if (decision.action === 'kill') this.kill();
+    }
+
+    private begin(): void {
+      expect(this.want).toBe('running');
+      expect(this.view.state === 'none' || (this.view.state === 'ended' && this.view.leftovers === 0)).toBe(true);
+      expect(this.nowMs).toBeGreaterThanOrEqual(this.memory.notBeforeMs);
+      this.starts++;
+      this.view = { state: 'running', run: this.starts, pid: this.starts, startedAtMs: this.nowMs };
+      this.memory = afterStart(this.memory, 'digest');
+    }
+
+    private kill(): void {
+      this.forked = false;
+      if (this.view.state === 'running') this.end(137);
+      else if (this.view.state === 'ended') this.view = { ...this.view, leftovers: 0 };
+    }
+
+    private end(code: number): void {
+      const leftovers = this.forked ? 1 : 0;
+      this.view = { ...ended(code, this.starts, this.nowMs), leftovers } as RunView;
+    }
+  }
+
+  it('never starts beside living processes, signals a run once, and gets where it is wanted', () => {
+    fc.assert(
+      fc.property(fc.array(events, { maxLength: 60 }), (happens) => {
+        const machine = new Machine();
+        for (const event of happens) machine.apply(event);
+        expect(new Set(machine.signals).size).toBe(machine.signals.length);
+        for (let settle = 0; settle < 5; settle++) machine.apply('minute');
+        expect(machine.view.state === 'running').toBe(machine.want === 'running');
+        expect(machine.memory.restarts).toBeLessThan(machine.starts + 1);
+      }),
+      { numRuns: 500 },
+    );
   });
 });
