@@ -1,5 +1,4 @@
 /** `./alto up` from a clone: makes sure of servers and releases first, like `npm start`. */
-import { prepare } from './prepare.ts';
+import { runCommand } from './command.ts';
 
-const { command } = await prepare();
-process.exitCode = await command(process.argv.slice(2));
+process.exitCode = await runCommand(process.argv.slice(2));

@@ -2,8 +2,8 @@
  * `npm start`: fetches the servers, builds the services, starts Alto in the foreground with the example app.
  * A second start finds everything there and loses nothing.
  */
-import { join } from 'node:path';
-import { prepare, repository } from './prepare.ts';
+import { fileURLToPath } from 'node:url';
+import { runCommand } from './command.ts';
 
-const { command } = await prepare();
-process.exitCode = await command(['up', '--deploy', join(repository, 'examples', 'hello'), '--host', '*']);
+const example = fileURLToPath(new URL('../examples/hello', import.meta.url));
+process.exitCode = await runCommand(['up', '--deploy', example, '--host', '*', ...process.argv.slice(2)]);

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { deploy } from '../deploy/deploy';
 import { examples } from '../examples';
 import type { AgentStatus } from '../local/agent';
+import { runsFromClone } from '../local/launch';
 import { startAgent } from '../local/start';
 import { stayInForeground } from '../local/foreground';
 import type { Output } from '../output';
@@ -34,7 +35,7 @@ export function upCommand(session: Session, output: Output): Command {
       await deployFirstApp(session, output, options);
       const status = await session.agent.requireStatus();
       const addresses = addressesOf(session, status, options);
-      output.result({ status, ...addresses }, () => welcome(output, status, addresses));
+      output.result({ status, ...addresses }, () => welcome(output, status, addresses, options.deploy !== undefined));
       if (options.detach !== true) await stayInForeground(session.agent, output);
     });
 }
@@ -69,7 +70,9 @@ async function deployFirstApp(session: Session, output: Output, options: UpOptio
   });
 }
 
-function welcome(output: Output, status: AgentStatus, { api, reference, apps, adminKeyFile }: Addresses): string {
+function welcome(output: Output, status: AgentStatus, addresses: Addresses, deployed: boolean): string {
+  const { api, reference, apps, adminKeyFile } = addresses;
+  const alto = runsFromClone() ? './alto' : 'alto';
   const bold = (text: string) => output.paint('bold', text);
   return [
     '',
@@ -80,9 +83,8 @@ function welcome(output: Output, status: AgentStatus, { api, reference, apps, ad
     `  ${bold('Admin key')}   ${adminKeyFile}`,
     '',
     'Try:',
-    `  curl ${apps}`,
-    '  ./alto apps show hello',
-    '  ./alto events -f',
+    ...(deployed ? [`  curl ${apps}`, `  ${alto} apps`] : [`  ${alto} deploy <folder>`, `  ${alto} doctor`]),
+    `  ${alto} events -f`,
     '',
   ].join('\n');
 }

@@ -59,6 +59,11 @@ export function releasesFolder(): string {
   return dirname(dirname(import.meta.dirname));
 }
 
+/** In a clone of the repository the command is `./alto`. */
+export function runsFromClone(): boolean {
+  return releasesFolder().endsWith(join('dist', 'releases'));
+}
+
 /** The release that the pointer names; undefined where there is none. */
 export function currentVersion(releases: string, service: string): string | undefined {
   const pointer = join(releases, service, 'current');
