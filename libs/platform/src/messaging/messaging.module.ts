@@ -63,9 +63,17 @@ export function messagingProviders(service: ServiceName): Provider[] {
     },
     {
       provide: AltoNatsServer,
-      inject: [NatsBus, CallerTokenVerifier, Log, CONFIG, Metrics],
-      useFactory: (bus: NatsBus, verifier: CallerTokenVerifier, log: Log, config: ServiceConfig, metrics: Metrics) =>
+      inject: [NatsBus, CallerTokenVerifier, Log, CONFIG, Metrics, Health],
+      useFactory: (
+        bus: NatsBus,
+        verifier: CallerTokenVerifier,
+        log: Log,
+        config: ServiceConfig,
+        metrics: Metrics,
+        health: Health,
+      ) =>
         new AltoNatsServer(bus, verifier, log, {
+          readyToServe: () => health.whenReady(),
           service,
           instance: config.ALTO_SERVICE_INSTANCE,
           tracing: isTracing(config),

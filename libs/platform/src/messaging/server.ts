@@ -38,6 +38,8 @@ const defaultConcurrencyMax = 256;
 export interface AltoServerOptions {
   readonly service: ServiceName;
   readonly instance: string;
+  /** No request is taken before it resolves; at once unless given. */
+  readonly readyToServe?: () => Promise<void>;
   /** Requests served at a time; more are answered `overloaded`. */
   readonly concurrencyMax?: number;
   /** Time that a drain gives the handlers; without end unless given. */
@@ -84,7 +86,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     return this.endpoints;
   }
 
-  /** Subscribes as soon as NATS is there, without waiting for it. */
+  /** Subscribes as soon as the service can serve and NATS is there, without waiting for either. */
   override listen(ready: (error?: Error) => void): void {
     try {
       for (const [subject, handler] of this.messageHandlers) this.endpoints.push(this.endpoint(subject, handler));
@@ -92,7 +94,9 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       return ready(error as Error);
     }
     this.warnOfUnserved();
-    this.stopListening = this.bus.onConnection((connection) => this.subscribe(connection));
+    const { readyToServe } = this.options;
+    if (readyToServe === undefined) this.join();
+    else void readyToServe().then(() => this.join());
     ready();
   }
 
@@ -135,6 +139,11 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
 
   override unwrap<T>(): T {
     return this.bus.connection as T;
+  }
+
+  private join(): void {
+    if (this.drained !== undefined) return;
+    this.stopListening = this.bus.onConnection((connection) => this.subscribe(connection));
   }
 
   private endpoint(subject: string, handler: MessageHandler): Endpoint {

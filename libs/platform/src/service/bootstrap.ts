@@ -92,8 +92,16 @@ export async function startService(
   await app.startAllMicroservices();
   await http.listen();
   lifecycle.serve();
-  await app.get(Announcer).start(http.url);
-  log.info('Serving', { url: http.url });
+  log.info('Listening', { url: http.url });
+  // Beside an older instance that serves, a new one takes no request before it can answer it.
+  void app
+    .get(Health)
+    .whenReady()
+    .then(() => {
+      if (lifecycle.draining) return;
+      app.get(Announcer).start(http.url);
+      log.info('Serving');
+    });
 
   const stop = async () => {
     const failures = await lifecycle.drain();

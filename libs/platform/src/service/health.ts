@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { Lifecycle } from './lifecycle';
 
@@ -10,6 +11,8 @@ export interface HealthReport {
 /** Returns nothing when all is well, else why not, in words. Must be quick and do no I/O: report what is known. */
 export type ReadinessCheck = () => string | undefined;
 
+const askAgainMs = 20;
+
 /** Readiness: the sum of the checks that the parts of a service register. Liveness is that the process answers. */
 @Injectable()
 export class Health {
@@ -19,6 +22,11 @@ export class Health {
 
   register(name: string, check: ReadinessCheck): void {
     this.checks.set(name, check);
+  }
+
+  /** Resolves once everything is ready for the first time; never, when the service stops before that. */
+  async whenReady(): Promise<void> {
+    while (!this.report().ready) await delay(askAgainMs, undefined, { ref: false });
   }
 
   report(): HealthReport {
