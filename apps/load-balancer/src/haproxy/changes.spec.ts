@@ -124,6 +124,27 @@ describe('the commands from what runs to what is wanted', () => {
     );
   });
 
+  it('are not needed for safety after a crash between two files: no host leads to another app then', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(specs, fc.boolean()), { minLength: 2, maxLength: 8 }), (steps) => {
+        let before = smallLayout;
+        for (const [spec, unused] of steps) {
+          const { layout } = arrange(before, spec, () => unused);
+          // The map is replaced before the configuration: HAProxy may start with the new map and the old servers.
+          for (const [host, number] of Object.entries(layout.hosts)) {
+            const slots = before.backends[number]?.slots ?? [];
+            const apps = slots.flatMap((slot) =>
+              slot?.state === 'ready' ? [`${Math.floor(slot.port / 100)}.test`] : [],
+            );
+            expect(apps.filter((app) => app !== host)).toEqual([]);
+          }
+          before = layout;
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it('repair a key that stands twice in the map', () => {
     const haproxy = new ModelHaproxy(6, 4);
     haproxy.hosts.set('1.test', ['app_0', 'app_0']);

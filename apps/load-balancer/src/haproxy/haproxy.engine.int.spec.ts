@@ -228,6 +228,17 @@ it('reloads under load for more slots than were allocated, with no failed reques
   for (const client of [...clients, api]) expect(await client.stop()).toEqual(unharmed);
 });
 
+it('serves more apps than were allocated, after one reload', async () => {
+  const a = await start('a1');
+  const apps = Array.from({ length: 300 }, (_, number) => pool(`app${number}`, a.endpoint()));
+  await settle(spec(...apps));
+  for (const host of ['app0.test', 'app256.test', 'app299.test']) expect(bodyOf(await get(host))).toBe('a1');
+  const workers = haproxy.workers;
+  await settle(spec(...apps, pool('another', a.endpoint())));
+  expect(bodyOf(await get('another.test'))).toBe('a1');
+  expect(haproxy.workers).toEqual(workers);
+});
+
 it('gives a slot to another endpoint only when no connection uses it', async () => {
   const [first, second] = [await start('a1'), await start('a2')];
   await settle(spec(pool('a', first.endpoint())));

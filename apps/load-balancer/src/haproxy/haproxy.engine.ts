@@ -23,7 +23,7 @@ import {
   slotName,
 } from './layout';
 import { readLayout, writeLayout } from './layout-file';
-import { type EndingConnections, HaproxyRuntime } from './runtime';
+import { type EndingConnections, HaproxyRuntime, oldProcessQuietMs } from './runtime';
 import type { ProcessInfo, RuntimeSlot, SlotConnections } from './runtime-state';
 import { WriterLock } from './writer-lock';
 
@@ -50,6 +50,8 @@ export class HaproxyEngine implements ProxyEngine {
   private reloadedAtMs = Number.NEGATIVE_INFINITY;
   private fullCheckAtMs = Number.NEGATIVE_INFINITY;
   private known: ProcessInfo | undefined;
+  /** They have requests in flight of which nobody can be asked. */
+  private oldProcesses: readonly number[] = [];
   private readonly runtime: HaproxyRuntime;
   private readonly settings: HaproxySettings;
 
@@ -98,7 +100,7 @@ export class HaproxyEngine implements ProxyEngine {
     if (refused !== undefined) return { settled: false, reason: refused };
     this.layout = layout;
     const reason = await this.follow(configuration);
-    const busy = reason === '' && !this.runtime.hasOldProcesses ? await this.busy() : undefined;
+    const busy = reason === '' && this.oldProcesses.length === 0 ? await this.busy() : undefined;
     const words = [reason, ...unplaced].filter((text) => text !== '').join(' ');
     return { settled: reason === '', reason: words, ...(busy !== undefined && { busy }) };
   }
@@ -169,12 +171,13 @@ export class HaproxyEngine implements ProxyEngine {
       if (running === undefined) return await this.whileAbsent();
       this.absent = false;
       const pending = await this.reloadIfNeeded(running, configuration);
-      const left = await this.converge(await this.runtime.process());
+      const serving = await this.runtime.process();
+      const left = await this.converge(serving);
       if (pending !== '' || left !== '') return [pending, left].filter((text) => text !== '').join(' ');
-      const unquiet = await this.runtime.unquietProcesses();
-      return unquiet.length === 0
+      this.oldProcesses = await this.runtime.oldProcesses();
+      return this.oldProcesses.length === 0 || (serving?.uptimeMs ?? 0) > oldProcessQuietMs
         ? ''
-        : `HAProxy was reloaded, and its old processes (${unquiet.join(', ')}) may still begin requests for some seconds.`;
+        : `HAProxy was reloaded, and its old processes (${this.oldProcesses.join(', ')}) may still begin requests for some seconds.`;
     } catch (error) {
       return (error as Error).message;
     }

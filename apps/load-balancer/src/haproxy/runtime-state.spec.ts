@@ -43,10 +43,13 @@ it('reads a map, with keys that stand twice', () => {
 
 it('reads which process it is and what it was started with', () => {
   expect(
-    parseInfo('Name: HAProxy\nPid: 9049\ndescription: alto structure=abc123\nStart_time_sec: 1795308103\n'),
+    parseInfo(
+      'Name: HAProxy\nPid: 9049\nUptime_sec: 7\ndescription: alto structure=abc123\nStart_time_sec: 1795308103\n',
+    ),
   ).toEqual({
     pid: 9049,
     startedAt: 1_795_308_103,
+    uptimeMs: 7_000,
     structure: 'abc123',
   });
   expect(() => parseInfo('Permission denied\n')).toThrow('Permission denied');

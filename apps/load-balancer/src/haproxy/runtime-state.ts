@@ -16,6 +16,7 @@ export interface ProcessInfo {
   readonly pid: number;
   /** Together with the pid it identifies one process. */
   readonly startedAt: number;
+  readonly uptimeMs: number;
   readonly structure: string;
 }
 
@@ -90,7 +91,8 @@ export function parseInfo(text: string): ProcessInfo {
   const startedAt = Number(fields.get('Start_time_sec') ?? Number.NaN);
   if (!Number.isInteger(pid)) throw new Error(`HAProxy answered 'show info' with '${text.slice(0, 200)}'.`);
   const structure = /structure=([0-9a-f]+)/.exec(fields.get('description') ?? '')?.[1] ?? '';
-  return { pid, startedAt: Number.isInteger(startedAt) ? startedAt : 0, structure };
+  const uptimeMs = Number(fields.get('Uptime_sec') ?? 0) * 1_000;
+  return { pid, startedAt: Number.isInteger(startedAt) ? startedAt : 0, uptimeMs, structure };
 }
 
 /** `show proc` on the master socket. */

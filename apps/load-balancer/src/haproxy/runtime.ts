@@ -36,11 +36,6 @@ const reloadWithinMs = 10_000;
 const singleQuestionsMax = 24;
 
 export class HaproxyRuntime {
-  /** Old processes still finish what they have in flight, for whom nobody can be asked. */
-  hasOldProcesses = false;
-  /** Old process → when it was seen first. */
-  private readonly oldSince = new Map<number, number>();
-
   constructor(private readonly paths: RuntimePaths) {}
 
   /** @returns undefined when no HAProxy runs. @throws SocketError when one runs and does not answer */
@@ -64,14 +59,9 @@ export class HaproxyRuntime {
     }
   }
 
-  /** Old processes that may still begin requests, and so still use what has been removed. */
-  async unquietProcesses(): Promise<number[]> {
-    const { oldWorkers } = parseProcesses(await ask(this.paths.masterSocket, 'show proc'));
-    const now = performance.now();
-    this.hasOldProcesses = oldWorkers.length > 0;
-    for (const pid of this.oldSince.keys()) if (!oldWorkers.includes(pid)) this.oldSince.delete(pid);
-    for (const pid of oldWorkers) if (!this.oldSince.has(pid)) this.oldSince.set(pid, now);
-    return oldWorkers.filter((pid) => now - (this.oldSince.get(pid) ?? now) < oldProcessQuietMs);
+  /** Processes of earlier generations, which finish what they have in flight. */
+  async oldProcesses(): Promise<readonly number[]> {
+    return parseProcesses(await ask(this.paths.masterSocket, 'show proc')).oldWorkers;
   }
 
   /**

@@ -27,6 +27,8 @@ export const routesNudge = 'alto.nudge.proxy.routes';
 const unsettledRetryMs = 250;
 const lockRetryMs = 250;
 const syncTimeoutMs = 2_000;
+/** As many as a report may hold; with more, compute waits as for a proxy that cannot tell. */
+const busyMax = 5_000;
 
 @Injectable()
 export class TrafficReconciler implements OnModuleInit {
@@ -152,11 +154,9 @@ export class TrafficReconciler implements OnModuleInit {
 
   private async askForEndpoints(): Promise<void> {
     const { proxy } = this.current;
-    const report = {
-      proxy,
-      appliedGeneration: this.appliedGeneration,
-      ...(this.applied.busy !== undefined && { busy: [...this.applied.busy] }),
-    };
+    const { busy } = this.applied;
+    const tellsBusy = busy !== undefined && busy.length <= busyMax;
+    const report = { proxy, appliedGeneration: this.appliedGeneration, ...(tellsBusy && { busy: [...busy] }) };
     try {
       const news = await this.client.call(computeOperations.proxies.sync, report, {
         timeoutMs: syncTimeoutMs,
