@@ -6,6 +6,8 @@ import { identityOf, isAlive, parseIdentity, type ProcessIdentity } from './proc
 
 export class LogGuard {
   private readonly record: string;
+  /** A guard with other ones, as an older agent started it, is replaced. */
+  private readonly parameters: string;
 
   constructor(
     private readonly script: string,
@@ -14,12 +16,14 @@ export class LogGuard {
     private readonly everyMs: number,
   ) {
     this.record = join(folder, 'log-guard');
+    this.parameters = [script, bytesMax, everyMs].join(',');
   }
 
   /** Starts the guard unless it runs. */
   ensure(): void {
     const running = this.running();
-    if (running && isAlive(running)) return;
+    if (running && isAlive(running) && this.recorded()?.trim().endsWith(` ${this.parameters}`)) return;
+    this.end();
     const seconds = String(this.everyMs / 1000);
     const child = spawn('/bin/sh', [this.script, this.folder, String(this.bytesMax), seconds], {
       stdio: 'ignore',
@@ -30,7 +34,7 @@ export class LogGuard {
     child.unref();
     const identity = child.pid === undefined ? undefined : identityOf(child.pid);
     if (!identity) return;
-    writeFileSync(`${this.record}.new`, `${identity.pid} ${identity.started} ${identity.boot}\n`);
+    writeFileSync(`${this.record}.new`, `${identity.pid} ${identity.started} ${identity.boot} ${this.parameters}\n`);
     renameSync(`${this.record}.new`, this.record);
   }
 
@@ -47,10 +51,15 @@ export class LogGuard {
   }
 
   private running(): ProcessIdentity | undefined {
+    return parseIdentity(this.recorded() ?? '');
+  }
+
+  /** `pid start boot parameters` */
+  private recorded(): string | undefined {
     try {
-      return parseIdentity(readFileSync(this.record, 'utf8'));
+      return readFileSync(this.record, 'utf8');
     } catch {
-      return undefined;
+      return undefined; // none was started yet
     }
   }
 }

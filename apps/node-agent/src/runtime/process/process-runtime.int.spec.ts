@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
@@ -186,6 +187,18 @@ describe('ProcessRuntime', () => {
       numbers.push(...chunk.lines.flatMap((line) => /^line (\d+) /.exec(line.text)?.slice(1).map(Number) ?? []));
     }
   }
+
+  it('keeps one process that bounds logs, and replaces one with another bound', async () => {
+    test = await makeFolder();
+    const guard = () => Number(readFileSync(join(test.options.folder, 'log-guard'), 'utf8').split(' ')[0]);
+    const first = guard();
+    await test.reopen();
+    expect(guard()).toBe(first);
+    const other = await ProcessRuntime.open({ ...test.options, logBytesMax: 2 << 20 });
+    expect(guard()).not.toBe(first);
+    await eventually(() => expect(identityOf(first)?.pid ?? null).toBeNull());
+    await other.close();
+  });
 
   it('does not start a run whose agent died before it said go', async () => {
     test = await makeFolder();
