@@ -142,8 +142,7 @@ function haproxy({ haproxy: plan, ports, publicHost }: ManifestPlan): StaticWork
 
 function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorkload {
   const { name } = service;
-  // Only one may write the proxy's configuration.
-  const ports = servicePorts(plan.servicePortFirst, name).slice(0, name === 'load-balancer' ? 1 : undefined);
+  const ports = servicePorts(plan.servicePortFirst, name);
   return {
     id: name,
     kind: 'service',
