@@ -41,6 +41,7 @@ function nextStepOf({ code, nextStep }: AltoError): string | undefined {
   if (nextStep !== undefined) return nextStep;
   if (code === 'unauthenticated') return 'Log in with `alto login --url <url> --key <key>`.';
   if (code === 'forbidden') return 'Ask an admin of the project for a key with a larger role.';
+  if (code === 'not_found') return '`alto apps`, `alto routes` and `alto projects` show what there is.';
   if (code === 'service_unavailable') return '`alto status` and `alto doctor` say what is down.';
   return undefined;
 }

@@ -18,7 +18,11 @@ function helpOf(command: Command): string {
 }
 
 describe('the alto command', () => {
-  const names = makeTestProgram().program.commands.map((command) => command.name());
+  const { commands } = makeTestProgram().program;
+  const names = commands.map((command) => command.name());
+  const subcommands = commands.flatMap((command) =>
+    command.commands.map((child) => [command.name(), child.name()] as const),
+  );
 
   it('has every command of the reference', () => {
     const documented = 'up down status doctor login projects keys deploy apps logs nodes services events'.split(' ');
@@ -29,6 +33,13 @@ describe('the alto command', () => {
     const command = makeTestProgram().program.commands.find((candidate) => candidate.name() === name);
     const help = helpOf(command as Command);
     expect(help).toContain('Examples:\n  $ alto ');
+    expect(help).toContain('--json');
+  });
+
+  it.each(subcommands)('shows examples and --json in the help of %s %s', (parent, name) => {
+    const command = makeTestProgram().program.commands.find((candidate) => candidate.name() === parent);
+    const help = helpOf(command?.commands.find((candidate) => candidate.name() === name) as Command);
+    expect(help).toContain(`Examples:\n  $ alto ${parent} ${name}`);
     expect(help).toContain('--json');
   });
 });

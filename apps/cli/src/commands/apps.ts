@@ -20,6 +20,7 @@ export function appCommands(session: Session, output: Output): Command {
   command
     .command('list', { isDefault: true })
     .description('List the apps of the project')
+    .addHelpText('after', examples([['alto apps list', 'list them']]))
     .action(async () => {
       const client = await session.client();
       const items = await collect(client.listAll(computeOperations.apps.list, { project: session.project }));
@@ -29,6 +30,7 @@ export function appCommands(session: Session, output: Output): Command {
   command
     .command('show <app>')
     .description('Show an app and its instances')
+    .addHelpText('after', examples([['alto apps show hello', 'its instances and why each is as it is']]))
     .action(async (name: string) => {
       const client = await session.client();
       const address = { project: session.project, app: name };
@@ -40,6 +42,7 @@ export function appCommands(session: Session, output: Output): Command {
   command
     .command('revisions <app>')
     .description('List the revisions of an app, newest first')
+    .addHelpText('after', examples([['alto apps revisions hello', 'what ran before']]))
     .action(async (name: string) => {
       const client = await session.client();
       const items = await collect(
@@ -59,6 +62,7 @@ export function appCommands(session: Session, output: Output): Command {
   command
     .command('scale <app> <replicas>')
     .description('Run this many instances')
+    .addHelpText('after', examples([['alto apps scale hello 5', 'run five instances']]))
     .action(async (name: string, replicas: string) => {
       const client = await session.client();
       const address = { project: session.project, app: name };
@@ -70,6 +74,7 @@ export function appCommands(session: Session, output: Output): Command {
   command
     .command('delete <app>')
     .description('Drain and stop its instances, then remove it')
+    .addHelpText('after', examples([['alto apps delete hello', 'drain, stop and remove it']]))
     .action(async (name: string) => {
       const client = await session.client();
       const app = await client.apps.delete({ project: session.project, app: name });

@@ -18,6 +18,7 @@ export function keyCommands(session: Session, output: Output): Command {
   command
     .command('list', { isDefault: true })
     .description('List keys, without their secrets')
+    .addHelpText('after', examples([['alto keys list --project shop', 'the keys of another project']]))
     .action(async () => {
       const client = await session.client();
       const items = await collect(client.listAll(gatewayOperations.keys.list, { project: session.project }));
@@ -39,6 +40,10 @@ export function keyCommands(session: Session, output: Output): Command {
     .description('Create a key; its secret is shown this once')
     .requiredOption('--name <text>', 'what it is for')
     .addOption(new Option('--role <role>', 'what it may do').choices(projectRoles).default('developer'))
+    .addHelpText(
+      'after',
+      examples([['alto keys create --name ci --role developer', 'make one; its secret is shown once']]),
+    )
     .action(async (options: { name: string; role: (typeof projectRoles)[number] }) => {
       const client = await session.client();
       const key = await client.keys.create({ project: session.project, ...options });
@@ -52,6 +57,7 @@ export function keyCommands(session: Session, output: Output): Command {
   command
     .command('revoke <key>')
     .description('Revoke a key at once and for good')
+    .addHelpText('after', examples([['alto keys revoke key_01k…', 'end it at once']]))
     .action(async (key: string) => {
       const client = await session.client();
       const revoked = await client.keys.revoke({ project: session.project, key });

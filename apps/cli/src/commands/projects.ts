@@ -21,6 +21,7 @@ export function projectCommands(session: Session, output: Output): Command {
   command
     .command('list', { isDefault: true })
     .description('List the projects that the key can see')
+    .addHelpText('after', examples([['alto projects list', 'list them']]))
     .action(async () => {
       const client = await session.client();
       const items = await collect(client.listAll(gatewayOperations.projects.list, {}));
@@ -31,6 +32,7 @@ export function projectCommands(session: Session, output: Output): Command {
     .command('create <name>')
     .description('Create a project')
     .option('--display-name <text>', 'name for people')
+    .addHelpText('after', examples([["alto projects create shop --display-name 'The shop'", 'make one']]))
     .action(async (name: string, options: { displayName?: string }) => {
       const client = await session.client();
       const project = await client.projects.create({ name, ...options });
@@ -43,6 +45,7 @@ export function projectCommands(session: Session, output: Output): Command {
   command
     .command('show <name>')
     .description('Show a project')
+    .addHelpText('after', examples([['alto projects show shop --json', 'its id, for a program']]))
     .action(async (name: string) => {
       const client = await session.client();
       const project = await client.projects.get({ project: name });
@@ -52,6 +55,7 @@ export function projectCommands(session: Session, output: Output): Command {
   command
     .command('use <name>')
     .description('Work in this project from now on')
+    .addHelpText('after', examples([['alto projects use shop', 'work in it from now on']]))
     .action(async (name: string) => {
       const client = await session.client();
       const project = await client.projects.get({ project: name });

@@ -17,6 +17,7 @@ export function routeCommands(session: Session, output: Output): Command {
   command
     .command('list', { isDefault: true })
     .description('List the routes of the project')
+    .addHelpText('after', examples([['alto routes list', 'list them']]))
     .action(async () => {
       const client = await session.client();
       const items = await collect(client.listAll(loadBalancerOperations.routes.list, { project: session.project }));
@@ -29,6 +30,7 @@ export function routeCommands(session: Session, output: Output): Command {
   command
     .command('show <route>')
     .description('Show a route and why each of its targets serves or does not')
+    .addHelpText('after', examples([['alto routes show shop', 'each of its targets']]))
     .action(async (name: string) => {
       const client = await session.client();
       const route = await client.routes.get({ project: session.project, route: name });
@@ -48,6 +50,10 @@ export function routeCommands(session: Session, output: Output): Command {
     .description('Lead a host name to an app')
     .requiredOption('--host <host>', "host name; '*' for every host that nothing else matches")
     .requiredOption('--app <app>', 'app that answers')
+    .addHelpText(
+      'after',
+      examples([['alto routes put shop --host shop.example.com --app shop', 'lead a host name to an app']]),
+    )
     .action(async (name: string, options: { host: string; app: string }) => {
       const client = await session.client();
       const route = await client.routes.put({ project: session.project, route: name, ...options });
@@ -57,6 +63,7 @@ export function routeCommands(session: Session, output: Output): Command {
   command
     .command('delete <route>')
     .description('Delete a route; its host leads nowhere at once')
+    .addHelpText('after', examples([['alto routes delete shop', 'lead it nowhere']]))
     .action(async (name: string) => {
       const client = await session.client();
       const route = await client.routes.delete({ project: session.project, route: name });

@@ -17,6 +17,7 @@ export function serviceCommands(session: Session, output: Output): Command {
   command
     .command('list', { isDefault: true })
     .description('List services, their versions and instances')
+    .addHelpText('after', examples([['alto services list', 'list them']]))
     .action(async () => {
       const client = await session.client();
       const { items } = await client.services.list({});
@@ -35,6 +36,7 @@ export function serviceCommands(session: Session, output: Output): Command {
   command
     .command('restart <service>')
     .description('Replace the instances of a service one by one')
+    .addHelpText('after', examples([['alto services restart compute', 'replace one, the others go on']]))
     .action(async (service: string) => {
       await session.agent.restart(service, (message) => output.note(output.paint('dim', message)));
       output.result({ service, state: 'restarted' }, () => `${service} is restarted.`);
