@@ -16,7 +16,7 @@ export function formatTable(
   const natural = header.map((title, column) =>
     Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
   );
-  const widths = fit(natural, width);
+  const widths = shrinkToWidth(natural, width);
   const line = (texts: readonly string[]) =>
     texts
       .map((text, column) => pad(text, widths[column] ?? 0))
@@ -25,7 +25,7 @@ export function formatTable(
   return [emphasize(line(header)), ...cells.map(line)].join('\n');
 }
 
-function fit(natural: readonly number[], width: number): number[] {
+function shrinkToWidth(natural: readonly number[], width: number): number[] {
   const widths = [...natural];
   const total = () => widths.reduce((sum, each) => sum + each, 0) + gap.length * (widths.length - 1);
   while (total() > width) {
