@@ -86,7 +86,7 @@ const rules: Rule[] = [
     /\b(it|test|describe)\.(only|skip|todo)\b|\b[xf](it|describe)\(/,
     'fix or delete the test',
     "it.only('works', () => {});",
-    () => true,
+    ({ path }) => /\.(spec|conformance)\.ts$|planted/.test(path),
   ),
   banned(
     'no synchronised schema',

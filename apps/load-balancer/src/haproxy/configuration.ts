@@ -94,6 +94,8 @@ function renderDefaults(settings: HaproxySettings): string {
   mode http
   log global
   option dontlog-normal
+  # A connection without a request is somebody's check that the port is open.
+  option dontlognull
   log-format ${quoted(logFormat)}
   option idle-close-on-response
   option redispatch 1

@@ -183,6 +183,8 @@ export const endpointSchema = z.object({
   port: z.number().int(),
   /** `draining` takes no new requests; requests in flight end in peace. */
   state: z.enum(['ready', 'draining']),
+  /** Share of new requests against the other endpoints of the set, 100 unless given; 0 takes none but those that are bound to it. */
+  weight: z.number().int().min(0).max(256).optional(),
 });
 
 /** All addresses that serve an app. State, not a request: the newest generation replaces the older ones. */
