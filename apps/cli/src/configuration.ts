@@ -23,7 +23,7 @@ export function readConfiguration(path: string): Configuration {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {};
-    throw new CommandError(`${path} cannot be read: ${(error as Error).message}`);
+    throw new CommandError(`${path} cannot be read: ${(error as Error).message}`, 'Make it readable for yourself.');
   }
   try {
     return configurationSchema.parse(JSON.parse(text));

@@ -1,4 +1,4 @@
-import { AltoError, type ErrorCode } from '@alto/contracts';
+import { AltoError, errorCatalogue, type ErrorCode } from '@alto/contracts';
 import { CommandError, exitCodes, explain } from './failure';
 import { Output } from './output';
 
@@ -25,6 +25,20 @@ describe('explain', () => {
     ['conflict', exitCodes.failed],
   ])('gives %s its exit code', (code, exitCode) => {
     expect(explained(new AltoError(code, 'Something.')).code).toBe(exitCode);
+  });
+
+  it.each(Object.keys(errorCatalogue) as ErrorCode[])('says what to do next after %s', (code) => {
+    expect(explained(new AltoError(code, 'Something.')).text).toMatch(/^Something\.\n.+/);
+  });
+
+  it('names the list of what is missing', () => {
+    expect(explained(new AltoError('not_found', 'The project has no app shop.')).text).toBe(
+      'The project has no app shop.\n`alto apps list` shows those there are.\n',
+    );
+  });
+
+  it('says what to do after a fault of its own', () => {
+    expect(explained(new TypeError('x is undefined')).text).toContain('`alto doctor`');
   });
 
   it('prints the problem as JSON for programs', () => {

@@ -1,5 +1,5 @@
 /** Errors for people: what went wrong, and what to do next. */
-import { AltoError, toProblem } from '@alto/contracts';
+import { AltoError, type ErrorCode, toProblem } from '@alto/contracts';
 import type { Output } from './output';
 
 export const exitCodes = { failed: 1, usage: 2, refused: 3, notFound: 4, unavailable: 5, interrupted: 130 } as const;
@@ -10,7 +10,7 @@ export class CommandError extends Error {
 
   constructor(
     message: string,
-    readonly nextStep?: string,
+    readonly nextStep: string,
     readonly exitCode: number = exitCodes.failed,
   ) {
     super(message);
@@ -28,7 +28,7 @@ export function explain(error: unknown, output: Output): number {
     return error.exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  output.failure({ detail: text }, [`Something in this command failed: ${text}`]);
+  output.failure({ detail: text, nextStep: unexpected }, [`Something in this command failed: ${text}`, unexpected]);
   return exitCodes.failed;
 }
 
@@ -37,13 +37,44 @@ function describe(error: AltoError): string {
   return `${error.message}${error.code === 'internal' ? trace : ''}`;
 }
 
-function nextStepOf({ code, nextStep }: AltoError): string | undefined {
+const unexpected =
+  '`alto doctor` checks this machine. If it finds nothing, this is a fault of Alto: report it with this text.';
+
+/** Where the API gives no next step. */
+const nextSteps: Record<ErrorCode, string> = {
+  invalid_request: 'Run the command with --help for what it takes.',
+  unauthenticated: 'Log in with `alto login --url <url> --key <key>`.',
+  forbidden: 'Ask an admin of the project for a key with a larger role.',
+  not_found: '`alto apps list`, `alto routes list` and `alto projects list` show what there is.',
+  method_not_allowed: 'The Alto that answers is of another version: `alto services` shows which.',
+  conflict: 'Look at its present state with `alto apps list` and try again.',
+  already_exists: 'Take another name, or change the one that is there.',
+  stale_writer: 'Try again: another instance has taken over meanwhile.',
+  precondition_failed: 'Read it again and repeat the change.',
+  too_large: 'Leave out what is not needed; a .altoignore file names what stays out of a bundle.',
+  unsupported_media_type: 'The Alto that answers is of another version: `alto services` shows which.',
+  checksum_mismatch: 'Try again: what arrived is not what was sent.',
+  unprocessable: 'Correct what the message names and try again.',
+  quota_exceeded: 'Remove what is no longer needed, or ask the operator for more.',
+  headers_too_large: 'Log in again with `alto login`: the key may be damaged.',
+  rate_limited: 'Wait a moment and try again.',
+  internal: '`alto doctor` checks this machine; report the fault with its trace.',
+  corrupt_data: '`alto doctor` checks this machine; report the fault with its trace.',
+  overloaded: 'Wait a moment and try again; `alto status` shows what runs.',
+  service_unavailable: '`alto status` and `alto doctor` say what is down.',
+  insufficient_storage: 'Make room on the disk; `alto doctor` says how much is left.',
+  timeout: 'Try again; `alto status` and `alto doctor` say what is slow or down.',
+};
+
+/** What the message misses → the command that lists those there are. */
+const listed = ['app', 'route', 'project', 'key', 'node', 'service', 'secret'].map(
+  (noun) => [new RegExp(`\\bno ${noun}\\b`), `\`alto ${noun}s list\` shows those there are.`] as const,
+);
+
+function nextStepOf({ code, message, nextStep }: AltoError): string {
   if (nextStep !== undefined) return nextStep;
-  if (code === 'unauthenticated') return 'Log in with `alto login --url <url> --key <key>`.';
-  if (code === 'forbidden') return 'Ask an admin of the project for a key with a larger role.';
-  if (code === 'not_found') return '`alto apps`, `alto routes` and `alto projects` show what there is.';
-  if (code === 'service_unavailable') return '`alto status` and `alto doctor` say what is down.';
-  return undefined;
+  const list = code === 'not_found' ? listed.find(([missing]) => missing.test(message)) : undefined;
+  return list?.[1] ?? nextSteps[code];
 }
 
 function exitCodeOf({ code }: AltoError): number {

@@ -1,5 +1,6 @@
 /** What the command prints: text for people, or with --json one document for programs. */
 import { styleText } from 'node:util';
+import { asCalled } from './called-as';
 import { formatTable, type Cell } from './table';
 
 export interface OutputStream {
@@ -43,12 +44,12 @@ export class Output {
 
   /** For people only: progress, hints. With --json it goes nowhere. */
   note(text: string): void {
-    if (!this.json) this.print(text);
+    if (!this.json) this.print(asCalled(text));
   }
 
   warning(text: string): void {
     this.clearStatus();
-    this.err.write(`${text}\n`);
+    this.err.write(`${asCalled(text)}\n`);
   }
 
   /** Shows one line that the next call replaces. Where there is no terminal only changes of `stable` are printed. */
@@ -59,10 +60,10 @@ export class Output {
     this.statusLine = text;
   }
 
-  failure(value: object, lines: readonly (string | undefined)[]): void {
+  failure(value: object, lines: readonly string[]): void {
     this.clearStatus();
     if (this.json) this.err.write(`${JSON.stringify({ error: value }, null, 2)}\n`);
-    else this.err.write(`${lines.filter((line) => line !== undefined).join('\n')}\n`);
+    else this.err.write(`${asCalled(lines.join('\n'))}\n`);
   }
 
   paint(style: Style, text: string): string {

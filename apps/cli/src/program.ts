@@ -1,5 +1,6 @@
 /** The command line as a whole: options that every command has, and what becomes of errors. */
 import { Command, CommanderError } from 'commander';
+import { calledAs } from './called-as';
 import { appCommands } from './commands/apps';
 import { deployCommand } from './commands/deploy';
 import { doctorCommand } from './commands/doctor';
@@ -33,7 +34,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 }
 
 export function makeProgram(session: Session, output: Output): Command {
-  const program = new Command('alto')
+  const program = new Command(calledAs)
     .description("Alto: a cloud operating system for a team's own machines")
     .configureHelp(help)
     .option('--json', 'print JSON for programs instead of text for people')

@@ -1,6 +1,7 @@
 import type { Project } from '@alto/contracts';
 import { gatewayOperations } from '@alto/contracts';
 import { Command } from 'commander';
+import { calledAs } from '../called-as';
 import { readConfiguration, writeConfiguration } from '../configuration';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -38,7 +39,7 @@ export function projectCommands(session: Session, output: Output): Command {
       const project = await client.projects.create({ name, ...options });
       output.result(
         project,
-        () => `Project ${project.name} is there. Work in it with \`alto projects use ${project.name}\`.`,
+        () => `Project ${project.name} is there. Work in it with \`${calledAs} projects use ${project.name}\`.`,
       );
     });
 

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import { calledAs } from '../called-as';
 import { deploy } from '../deploy/deploy';
 import { examples } from '../examples';
 import type { AgentStatus } from '../local/agent';
-import { runsFromClone } from '../local/launch';
 import { startAgent } from '../local/start';
 import { stayInForeground } from '../local/foreground';
 import type { Output } from '../output';
@@ -72,7 +72,6 @@ async function deployFirstApp(session: Session, output: Output, options: UpOptio
 
 function welcome(output: Output, status: AgentStatus, addresses: Addresses, deployed: boolean): string {
   const { api, reference, apps, adminKeyFile } = addresses;
-  const alto = runsFromClone() ? './alto' : 'alto';
   const bold = (text: string) => output.paint('bold', text);
   return [
     '',
@@ -83,8 +82,10 @@ function welcome(output: Output, status: AgentStatus, addresses: Addresses, depl
     `  ${bold('Admin key')}   ${adminKeyFile}`,
     '',
     'Try:',
-    ...(deployed ? [`  curl ${apps}`, `  ${alto} apps`] : [`  ${alto} deploy <folder>`, `  ${alto} doctor`]),
-    `  ${alto} events -f`,
+    ...(deployed
+      ? [`  curl ${apps}`, `  ${calledAs} apps`]
+      : [`  ${calledAs} deploy <folder>`, `  ${calledAs} doctor`]),
+    `  ${calledAs} events -f`,
     '',
   ].join('\n');
 }

@@ -11,6 +11,9 @@ export const appFileSchema = appSpecSchema.omit({ bundle: true }).extend({
   hosts: z.array(z.string()).max(20).default([]).describe('Host names that lead to the app'),
 });
 
+const readTheReference =
+  'docs/app-file.md describes every key; the JSON schema beside it lets an editor check the file.';
+
 export type AppFile = z.output<typeof appFileSchema> & { name: string };
 
 export function readAppFile(directory: string): AppFile {
@@ -22,7 +25,8 @@ export function readAppFile(directory: string): AppFile {
     );
   }
   const parsed = appFileSchema.safeParse(parseYaml(file));
-  if (!parsed.success) throw new CommandError(`${file} is not valid:\n${z.prettifyError(parsed.error)}`);
+  if (!parsed.success)
+    throw new CommandError(`${file} is not valid:\n${z.prettifyError(parsed.error)}`, readTheReference);
   return { ...parsed.data, name: parsed.data.name ?? basename(resolve(directory)) };
 }
 
@@ -30,6 +34,6 @@ function parseYaml(file: string): unknown {
   try {
     return parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new CommandError(`${file} is not YAML: ${(error as Error).message}`);
+    throw new CommandError(`${file} is not YAML: ${(error as Error).message}`, readTheReference);
   }
 }

@@ -27,7 +27,8 @@ const alwaysIgnored = ['.git/', '.altoignore', '.gitignore', '.DS_Store'];
 export async function packFolder(directory: string): Promise<Archive> {
   const rules = await ignoreRules(directory);
   const paths = await collectFiles(directory, directory, rules);
-  if (paths.length === 0) throw new CommandError(`${directory} holds no file that is not ignored.`);
+  if (paths.length === 0)
+    throw new CommandError(`${directory} holds no file that is not ignored.`, 'See its .gitignore and .altoignore.');
   const folder = await mkdtemp(join(tmpdir(), 'alto-deploy-'));
   const path = join(folder, 'bundle.tar.gz');
   const remove = async () => await rm(folder, { recursive: true, force: true });

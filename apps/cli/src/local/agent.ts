@@ -80,7 +80,10 @@ export class LocalAgent {
       return statusSchema.parse(await response.json());
     } catch (error) {
       if (error instanceof z.ZodError)
-        throw new CommandError(`The agent's answer was not understood: ${z.prettifyError(error)}`);
+        throw new CommandError(
+          `The agent's answer was not understood: ${z.prettifyError(error)}`,
+          'Command and agent are of different versions: use the command of the Alto that runs.',
+        );
       return undefined;
     }
   }

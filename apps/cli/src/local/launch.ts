@@ -1,8 +1,9 @@
 /** Starts the node-agent as a process of its own, which goes on when the command ends. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { CommandError } from '../failure';
+import { currentVersion } from './releases';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -52,22 +53,6 @@ export function launchAgent(dataDirectory: string, releases: string, environment
   } finally {
     closeSync(log);
   }
-}
-
-/** This command's own release lies beside the others: `<releases>/cli/<version>/main.mjs`. */
-export function releasesFolder(): string {
-  return dirname(dirname(import.meta.dirname));
-}
-
-/** In a clone of the repository the command is `./alto`. */
-export function runsFromClone(): boolean {
-  return releasesFolder().endsWith(join('dist', 'releases'));
-}
-
-/** The release that the pointer names; undefined where there is none. */
-export function currentVersion(releases: string, service: string): string | undefined {
-  const pointer = join(releases, service, 'current');
-  return existsSync(pointer) ? readFileSync(pointer, 'utf8').trim() : undefined;
 }
 
 function agentRelease(releases: string): { main: string; version: string } {

@@ -5,7 +5,8 @@ import { CommandError } from '../failure';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { type AgentStatus, isWell, type LocalAgent, ownWorkloads } from './agent';
-import { currentVersion, launchAgent, type LaunchedAgent, releasesFolder } from './launch';
+import { launchAgent, type LaunchedAgent } from './launch';
+import { currentVersion, releasesFolder } from './releases';
 
 const pollMs = 100;
 const readyWithinMs = 180_000;
@@ -40,7 +41,8 @@ async function untilRunning(
       progress.show(status);
       if (status.phase === 'running' && ownWorkloads(status).every(isWell)) return status;
     }
-    if (launched !== undefined && hasEnded(launched)) throw new CommandError(lastWords(launched));
+    if (launched !== undefined && hasEnded(launched))
+      throw new CommandError(lastWords(launched), '`alto doctor` checks this machine and says what to do.');
     if (Date.now() > deadline)
       throw new CommandError(overdue(status), '`alto status` and `alto doctor` say more; `alto down` stops it.');
     await setTimeout(pollMs);
