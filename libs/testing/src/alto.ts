@@ -77,7 +77,8 @@ export async function startAlto(options: AltoOptions = {}): Promise<Alto> {
 }
 
 export class Alto {
-  private readonly environment: Record<string, string>;
+  /** What a shell needs so that `./alto` means this one. */
+  readonly environment: Record<string, string>;
   private cachedClient: AltoClient | undefined;
 
   constructor(

@@ -21,7 +21,10 @@ export const learnedOperationSchema = z
   .object({
     service: z.enum(serviceNames),
     name: z.string().max(200),
-    subject: z.string().max(200).regex(/^[\w.-]+$/),
+    subject: z
+      .string()
+      .max(200)
+      .regex(/^[\w.-]+$/),
     version: z.number().int(),
     summary: z.string(),
     http: httpRoute,
