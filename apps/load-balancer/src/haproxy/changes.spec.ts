@@ -34,7 +34,7 @@ class ModelHaproxy {
   /** Addresses that serve a host. */
   serving(host: string): number[] {
     const backend = this.servers.get(this.hosts.get(host)?.[0] ?? '') ?? new Map<string, RuntimeSlot>();
-    return [...backend.values()].filter(({ inService }) => inService).map(({ port }) => port);
+    return [...backend.values()].filter(({ inService, weight }) => inService && weight > 0).map(({ port }) => port);
   }
 
   private setServer(target: string, rest: string[]): void {
@@ -42,12 +42,13 @@ class ModelHaproxy {
     const slots = this.servers.get(backend)!;
     const now = slots.get(slot)!;
     const [what, value, , port] = rest;
-    if (what === 'addr') slots.set(slot, { ...now, address: value!, port: Number(port) });
+    if (what === 'weight') slots.set(slot, { ...now, weight: Number(value) });
+    else if (what === 'addr') slots.set(slot, { ...now, address: value!, port: Number(port) });
     else slots.set(slot, { ...now, inService: value === 'ready' });
   }
 }
 
-const freeSlot: RuntimeSlot = { address: '127.0.0.1', port: 1, inService: false, health: 'up' };
+const freeSlot: RuntimeSlot = { address: '127.0.0.1', port: 1, inService: false, weight: 100, health: 'up' };
 const smallLayout: Layout = {
   backends: emptyLayout.backends.slice(0, 6).map(() => ({ pool: null, slots: Array<null>(4).fill(null) })),
   hosts: {},
@@ -60,21 +61,26 @@ const specs = fc
   .map((all): ProxySpec => ({ pools: all, hosts: all.map(({ id }) => ({ host: `${id}.test`, pool: id })) }));
 
 function pools(app: number) {
-  const endpoint = fc.record({ instance: fc.integer({ min: 1, max: 6 }), ready: fc.boolean() });
+  const endpoint = fc.record({
+    instance: fc.integer({ min: 1, max: 6 }),
+    ready: fc.boolean(),
+    weight: fc.constantFrom(0, 50, 100),
+  });
   return fc.uniqueArray(endpoint, { maxLength: 4, selector: ({ instance }) => instance }).map((endpoints): Pool => ({
     id: `${app}`,
-    endpoints: endpoints.map(({ instance, ready }) => ({
+    endpoints: endpoints.map(({ instance, ready, weight }) => ({
       id: `${app}-${instance}`,
       address: '10.0.0.1',
       port: app * 100 + instance,
       state: ready ? 'ready' : 'draining',
+      weight,
     })),
   }));
 }
 
 const readyPorts = ({ pools }: ProxySpec, app: number) =>
   (pools.find(({ id }) => id === `${app}`)?.endpoints ?? [])
-    .filter(({ state }) => state === 'ready')
+    .filter(({ state, weight }) => state === 'ready' && weight !== 0)
     .map(({ port }) => port);
 
 const fits = ({ backends }: Layout) => backends.length <= 6 && backends.every(({ slots }) => slots.length <= 4);

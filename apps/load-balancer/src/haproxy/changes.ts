@@ -37,6 +37,11 @@ function slotCommands(layout: Layout, servers: RuntimeServers): { leave: string[
       if (now.inService && !serves) leave.push(`set server ${server} state maint`);
       if (now.inService && moved) enter.push(`set server ${server} state maint`);
       if (moved) enter.push(`set server ${server} addr ${slot.address} port ${slot.port}`);
+      if (serves && now.weight !== slot.weight) {
+        // Raised before others are lowered, so that at no moment all weigh nothing.
+        const when = slot.weight > now.weight || moved || !now.inService ? enter : leave;
+        when.push(`set server ${server} weight ${slot.weight}`);
+      }
       if (serves && (moved || !now.inService)) enter.push(`set server ${server} state ready`);
     });
   });

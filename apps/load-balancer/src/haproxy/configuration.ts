@@ -1,6 +1,6 @@
 /** Layout and settings → the text of haproxy.cfg and of the map of hosts. Pure; see configuration.spec.ts for the text. */
 import { createHash } from 'node:crypto';
-import type { Address } from '../proxy/proxy.engine';
+import { type Address, usualWeight } from '../proxy/proxy.engine';
 import { type Backend, backendName, type Layout, type Slot, slotName } from './layout';
 
 export interface Front {
@@ -219,7 +219,7 @@ defaults apps from alto
   balance roundrobin
 ${safeRetries}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  default-server check inter 2s fastinter 250ms fall 2 rise 1
+  default-server weight ${usualWeight} check inter 2s fastinter 250ms fall 2 rise 1
 `;
 }
 
@@ -251,7 +251,9 @@ function renderBackend({ slots }: Backend, number: number): string {
   for (let index = 0; index < slots.length;) {
     const slot = slots[index] ?? null;
     if (slot !== null) {
-      lines.push(`  server ${slotName(index)} ${addressText(slot)}${slot.state === 'ready' ? '' : ' disabled'}\n`);
+      const weight = slot.weight === usualWeight ? '' : ` weight ${slot.weight}`;
+      const disabled = slot.state === 'ready' ? '' : ' disabled';
+      lines.push(`  server ${slotName(index)} ${addressText(slot)}${weight}${disabled}\n`);
       index++;
       continue;
     }

@@ -167,6 +167,34 @@ describe.each([true, false])('under load, keep-alive %s', (keepAlive) => {
   });
 });
 
+it.each([true, false])(
+  'spreads requests by weight, and changes weights under load, keep-alive %s',
+  async (keepAlive) => {
+    const [stable, canary] = [await start('stable'), await start('canary')];
+    const weigh = (one: number, other: number) =>
+      settle(spec(pool('a', { ...stable.endpoint(), weight: one }, { ...canary.endpoint(), weight: other })));
+    await weigh(100, 0);
+    const workers = haproxy.workers;
+    const client = loadClient({ url, host: 'a.test', connections: 10, keepAlive, rate: 1_500 });
+    const share = async (one: number, other: number) => {
+      await weigh(one, other);
+      client.reset();
+      return eventually(() => {
+        const { requests, instances } = client.report();
+        expect(requests).toBeGreaterThan(400);
+        return (instances['canary'] ?? 0) / requests;
+      });
+    };
+    expect(await share(100, 0)).toBe(0);
+    expect(await share(90, 10)).toBeCloseTo(0.1, 1);
+    expect(await share(50, 50)).toBeCloseTo(0.5, 1);
+    expect(await share(0, 100)).toBeGreaterThan(0.95);
+    for (let round = 0; round < 10; round++) await weigh(round % 2 === 0 ? 100 : 0, round % 2 === 0 ? 0 : 100);
+    expect(await client.stop()).toEqual(unharmed);
+    expect(haproxy.workers).toEqual(workers);
+  },
+);
+
 it('serves a new app at once without a reload, and forgets one that goes', async () => {
   const [a, b] = [await start('a1'), await start('b1')];
   await settle(spec(pool('a', a.endpoint())));

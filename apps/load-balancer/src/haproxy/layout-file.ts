@@ -1,5 +1,6 @@
 /** The layout as it is kept on disk: only what is not free, with a version. */
 import { z } from 'zod';
+import { usualWeight } from '../proxy/proxy.engine';
 import { type Backend, emptyLayout, type Layout, type Slot, slotsFirst } from './layout';
 
 const slotSchema = z.object({
@@ -8,6 +9,7 @@ const slotSchema = z.object({
   address: z.string(),
   port: z.number().int(),
   state: z.enum(['ready', 'draining', 'gone']),
+  weight: z.number().int().min(0).default(usualWeight),
 });
 
 const fileSchema = z.object({

@@ -7,7 +7,7 @@
  * A slot whose endpoint is gone stays reserved until no connection uses it: HAProxy hands a connection that is in use
  * while a slot gets another address back to the slot afterwards, and so would send requests to the old address.
  */
-import type { Address, Endpoint, ProxySpec } from '../proxy/proxy.engine';
+import { type Address, type Endpoint, type ProxySpec, usualWeight } from '../proxy/proxy.engine';
 
 export const backendsFirst = 256;
 export const backendsMax = 4_096;
@@ -17,6 +17,7 @@ export const slotsMax = 1_024;
 export interface Slot extends Address {
   readonly id: string;
   readonly state: 'ready' | 'draining' | 'gone';
+  readonly weight: number;
 }
 
 export interface Backend {
@@ -53,7 +54,13 @@ export const emptyLayout: Layout = { backends: Array<Backend>(backendsFirst).fil
 export const lostLayout: Layout = {
   backends: Array.from({ length: backendsFirst }, (_, number) => ({
     pool: `lost-${number}`,
-    slots: Array<Slot>(slotsFirst).fill({ id: 'lost', address: '127.0.0.1', port: 1, state: 'gone' }),
+    slots: Array<Slot>(slotsFirst).fill({
+      id: 'lost',
+      address: '127.0.0.1',
+      port: 1,
+      state: 'gone',
+      weight: usualWeight,
+    }),
   })),
   hosts: {},
 };
@@ -155,6 +162,6 @@ function nextSlot(endpoints: Iterator<Endpoint>): Slot | null {
   return next.done === true ? null : toSlot(next.value);
 }
 
-function toSlot({ id, address, port, state }: Endpoint): Slot {
-  return { id, address, port, state };
+function toSlot({ id, address, port, state, weight = usualWeight }: Endpoint): Slot {
+  return { id, address, port, state, weight };
 }

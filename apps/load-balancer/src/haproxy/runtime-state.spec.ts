@@ -4,15 +4,15 @@ import { parseConnections, parseInfo, parseMap, parseProcesses, parseServersStat
 const serversState = `1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port
 4 app_0 1 s1 127.0.0.1 0 0 1 1 8 2 0 6 0 0 0 0 - 20000 - 0 0 - - 0
-4 app_0 2 s2 127.0.0.1 2 4 1 1 0 1 0 1 6 0 0 0 - 20001 - 0 0 - - 0
+4 app_0 2 s2 127.0.0.1 2 4 7 1 0 1 0 1 6 0 0 0 - 20001 - 0 0 - - 0
 4 app_0 3 s3 127.0.0.1 0 5 1 1 1 1 0 0 14 0 0 0 - 1 - 0 0 - - 0
 4 app_0 4 s4 127.0.0.1 2 8 1 1 1 1 0 0 14 0 0 0 - 1 - 0 0 - - 0
 `;
 
 it('reads the state of servers', () => {
   const slots = parseServersState(serversState).get('app_0')!;
-  expect(slots.get('s1')).toEqual({ address: '127.0.0.1', port: 20_000, inService: true, health: 'down' });
-  expect(slots.get('s2')).toEqual({ address: '127.0.0.1', port: 20_001, inService: true, health: 'up' });
+  expect(slots.get('s1')).toEqual({ address: '127.0.0.1', port: 20_000, inService: true, weight: 1, health: 'down' });
+  expect(slots.get('s2')).toEqual({ address: '127.0.0.1', port: 20_001, inService: true, weight: 7, health: 'up' });
   expect(slots.get('s3')).toMatchObject({ inService: false });
   expect(slots.get('s4')).toMatchObject({ inService: false });
   expect(() => parseServersState("Can't find backend.\n")).toThrow("Can't find backend");

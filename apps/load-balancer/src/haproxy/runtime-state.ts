@@ -6,6 +6,7 @@ export interface RuntimeSlot {
   readonly port: number;
   /** It gets requests as far as its administrator says; its health is another matter. */
   readonly inService: boolean;
+  readonly weight: number;
   readonly health: 'up' | 'down';
 }
 
@@ -33,7 +34,7 @@ export function parseServersState(text: string): RuntimeServers {
   const columns = header.slice(2).split(' ');
   const column = (name: string) => columns.indexOf(name);
   const [backend, server, address, port] = ['be_name', 'srv_name', 'srv_addr', 'srv_port'].map(column);
-  const [admin, operational] = ['srv_admin_state', 'srv_op_state'].map(column);
+  const [admin, operational, weight] = ['srv_admin_state', 'srv_op_state', 'srv_uweight'].map(column);
   const servers = new Map<string, Map<string, RuntimeSlot>>();
   for (const line of lines) {
     const fields = line.split(' ');
@@ -45,6 +46,7 @@ export function parseServersState(text: string): RuntimeServers {
       address: text(address),
       port: Number(text(port)),
       inService: (Number(text(admin)) & outOfServiceBits) === 0,
+      weight: Number(text(weight)),
       health: stoppedStates.has(Number(text(operational))) ? 'down' : 'up',
     });
   }

@@ -14,7 +14,11 @@ export interface Endpoint extends Address {
   readonly id: string;
   /** `draining` gets no new request; those in flight end in peace. */
   readonly state: 'ready' | 'draining';
+  /** Its share of new requests against the other endpoints of its pool, 0 to 256; {@link usualWeight} unless given. */
+  readonly weight?: number;
 }
+
+export const usualWeight = 100;
 
 /** The endpoints that serve one app. */
 export interface Pool {

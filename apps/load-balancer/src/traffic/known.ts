@@ -1,7 +1,7 @@
 /** All that is known of endpoints and routes, and the proxy's spec that follows from it. Pure. */
 import { type EndpointSet, endpointSetSchema } from '@alto/contracts';
 import { z } from 'zod';
-import type { Host, Pool, ProxySpec } from '../proxy/proxy.engine';
+import type { Endpoint, Host, Pool, ProxySpec } from '../proxy/proxy.engine';
 
 const knownRouteSchema = z.object({ id: z.string(), project: z.string(), host: z.string(), app: z.string() });
 /** A route as the proxy needs it. `app` is a name within the project. */
@@ -58,11 +58,15 @@ export function setOf(known: Known, { project, app }: Pick<KnownRoute, 'project'
   return known.sets.find((set) => set.project === project && set.appName === app);
 }
 
+function toEndpoint({ instance, ip, port, state, weight }: EndpointSet['endpoints'][number]): Endpoint {
+  return { id: instance, address: ip, port, state, ...(weight !== undefined && { weight }) };
+}
+
 /** Every app at its default host and at its routes; a project's route wins over the default host of its own app. */
 export function specOf(known: Known, domain: string): ProxySpec {
   const pools = known.sets.map(({ app, endpoints }): Pool => ({
     id: app,
-    endpoints: endpoints.map(({ instance, ip, port, state }) => ({ id: instance, address: ip, port, state })),
+    endpoints: endpoints.map(toEndpoint),
   }));
   const byName = new Map(known.sets.map((set) => [`${set.project} ${set.appName}`, set.app]));
   const hosts = new Map(known.sets.map((set) => [defaultHost(set, domain), set.app]));
