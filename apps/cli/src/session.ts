@@ -61,6 +61,13 @@ export class Session {
     return (await this.destination()).url;
   }
 
+  /** The proxy in front of the apps, where the Alto that is talked to is the one of this machine. */
+  async localProxy(): Promise<{ port: number; domain: string } | undefined> {
+    const { local } = await this.destination();
+    const port = local ? (await this.agent.publicPorts())?.apps : undefined;
+    return port === undefined ? undefined : { port, domain: this.environment.ALTO_APPS_DOMAIN ?? 'localhost' };
+  }
+
   private async destination(): Promise<{ url: string; key: string; local: boolean }> {
     const { url: savedUrl, key: savedKey } = this.configuration();
     const url = this.options.url ?? this.environment.ALTO_URL ?? savedUrl;

@@ -35,6 +35,7 @@ export function deployCommand(session: Session, output: Output): Command {
         name: options.name,
         replicas: options.replicas,
         hosts: options.host,
+        proxy: await session.localProxy(),
         timeoutMs: options.timeout * 1000,
         progress: (message) => output.note(output.paint('dim', message)),
       });

@@ -65,6 +65,7 @@ async function deployFirstApp(session: Session, output: Output, options: UpOptio
     directory: resolve(options.deploy),
     project: session.project,
     hosts: options.host,
+    proxy: await session.localProxy(),
     timeoutMs: 300_000,
     progress: (message) => output.note(output.paint('dim', `  ${message}`)),
   });

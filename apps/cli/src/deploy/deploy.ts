@@ -1,11 +1,11 @@
 /** From a folder to an app that answers. */
 import { openAsBlob } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
-import { AltoError, type App, storageOperations } from '@alto/contracts';
+import { type App, storageOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
-import { CommandError } from '../failure';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
+import { followChange } from './follow';
+import { isReached } from './reach';
 
 export interface DeployRequest {
   directory: string;
@@ -18,9 +18,9 @@ export interface DeployRequest {
   /** Until every replica is ready. */
   timeoutMs: number;
   progress: (message: string) => void;
+  /** Through which requests must reach the app before it counts as deployed; left out where none can be asked. */
+  proxy?: { port: number; domain: string };
 }
-
-const pollMs = 300;
 
 /** @throws CommandError when the app does not become ready, with the reason. */
 export async function deploy(client: AltoClient, request: DeployRequest): Promise<App> {
@@ -29,12 +29,26 @@ export async function deploy(client: AltoClient, request: DeployRequest): Promis
   const app = request.name ?? fileName;
   const bundle = await uploadFolder(client, request);
   await client.apps.put({ project, app, ...spec, replicas: request.replicas ?? spec.replicas, bundle });
-  for (const host of [...new Set([...hosts, ...(request.hosts ?? [])])]) {
+  const leading = [...new Set([...hosts, ...(request.hosts ?? [])])];
+  for (const host of leading) {
     const route = host === '*' ? `${app}-any` : routeName(host);
     await client.routes.put({ project, route, host, app });
     progress(`${host === '*' ? 'every host that nothing else matches' : host} leads to ${app}`);
   }
-  return await untilReady(client, { ...request, name: app });
+  const isReachable = reachability(request, app, leading, spec.readiness.path);
+  return await followChange(client, { ...request, app, isReachable });
+}
+
+/** The proxy is told of host names and of addresses one after the other: each host is asked for. */
+function reachability({ proxy, project }: DeployRequest, app: string, hosts: readonly string[], path: string) {
+  if (proxy === undefined) return undefined;
+  const { port, domain } = proxy;
+  const places = [`${app}.${project}.${domain}`, ...hosts].map((host) => ({
+    port,
+    host: host === '*' ? `127.0.0.1:${port}` : host,
+    path,
+  }));
+  return async () => (await Promise.all(places.map(isReached))).every(Boolean);
 }
 
 async function uploadFolder(client: AltoClient, { directory, project, progress }: DeployRequest): Promise<string> {
@@ -50,31 +64,6 @@ async function uploadFolder(client: AltoClient, { directory, project, progress }
     return bundle.id;
   } finally {
     await archive.remove();
-  }
-}
-
-async function untilReady(client: AltoClient, request: DeployRequest & { name: string }): Promise<App> {
-  const address = { project: request.project, app: request.name };
-  const deadline = Date.now() + request.timeoutMs;
-  let last = '';
-  for (;;) {
-    const app = await client.apps.get(address);
-    const { state, ready, desired, updated, reason } = app.status;
-    const line = `${ready} of ${desired} ready${reason === '' ? '' : `: ${reason}`}`;
-    if (line !== last) request.progress(line);
-    last = line;
-    if (updated >= desired && state !== 'progressing') return app;
-    if (state === 'degraded')
-      throw new CommandError(
-        `${request.name} does not become ready: ${reason}`,
-        `\`alto logs ${request.name}\` shows what it says.`,
-      );
-    if (Date.now() > deadline)
-      throw new AltoError('timeout', {
-        message: `${request.name} is not ready after ${request.timeoutMs / 1000} s: ${reason}`,
-        nextStep: `\`alto apps show ${request.name}\` shows each instance.`,
-      });
-    await setTimeout(pollMs);
   }
 }
 
