@@ -1,3 +1,4 @@
 export * from './database';
 export * from './messaging';
+export * from './secrets';
 export * from './service';

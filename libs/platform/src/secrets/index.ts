@@ -1,0 +1,3 @@
+export { MasterKeys, MasterKeysError } from './master-keys';
+export { openSecret, sealSecret, type SecretPlace } from './project-secret';
+export { keyIdOf, SealingError } from './sealing';
