@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { AppsController } from './apps/apps.controller';
 import { AppsService } from './apps/apps.service';
 import { AppsStore } from './apps/apps.store';
+import { NoSecrets, SecretVersions } from './apps/secret-versions';
 import { EndpointsService } from './endpoints/endpoints.service';
 import { EndpointsStore } from './endpoints/endpoints.store';
 import { ProxiesController } from './endpoints/proxies.controller';
@@ -46,6 +47,7 @@ import { RevisionsStore } from './revisions/revisions.store';
     RevisionsService,
     RevisionsStore,
     { provide: ClusterPort, useClass: Cluster },
+    { provide: SecretVersions, useClass: NoSecrets },
   ],
 })
 export class ComputeModule {}

@@ -5,6 +5,7 @@ import { EndpointSetEntity } from './endpoints/endpoint-set.entity';
 import { ProxyEntity } from './endpoints/proxy.entity';
 import { InstanceEntity } from './instances/instance.entity';
 import { Compute0001 } from './migrations/0001-compute';
+import { Rollouts0002 } from './migrations/0002-rollouts';
 import { NodeEntity } from './nodes/node.entity';
 import { RevisionEntity } from './revisions/revision.entity';
 
@@ -18,5 +19,5 @@ export const computeDatabase = {
     ProxyEntity,
     RevisionEntity,
   ],
-  migrations: [Compute0001],
+  migrations: [Compute0001, Rollouts0002],
 };

@@ -91,6 +91,8 @@ function instance(more: Partial<DesiredInstance> = {}): DesiredInstance {
     command: ['node', '-e', app],
     env: {},
     readiness: { path: '/', timeoutMs: 2_000, deadlineMs: 60_000 },
+    liveness: null,
+    restart: 'always',
     resources: { cpuMillis: 100, memoryBytes: 1 << 27 },
     stop: { signal: 'SIGTERM', graceMs: 5_000 },
     ...more,

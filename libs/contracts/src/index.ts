@@ -7,6 +7,7 @@ export * from './ids';
 export * from './nats-permissions';
 export * from './operation';
 export * from './permissions';
+export * from './services/app-spec';
 export * from './services/compute';
 export * from './services/gateway';
 export * from './services/load-balancer';

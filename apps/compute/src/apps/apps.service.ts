@@ -18,10 +18,12 @@ import { decodeCursor, pageOfRows } from '../cursors';
 import { InstancesService } from '../instances/instances.service';
 import { Nudges } from '../nudges';
 import type { AppStatus } from '../placement/snapshot';
-import { sameSpec } from '../revisions/content';
+import { sameContent, sameSpec } from '../revisions/content';
+import type { RevisionEntity, Stamp } from '../revisions/revision.entity';
 import { RevisionsService } from '../revisions/revisions.service';
 import type { AppEntity, AppOutline } from './app.entity';
 import { AppsStore } from './apps.store';
+import { SecretVersions } from './secret-versions';
 import { checkSpecification } from './specification';
 
 const creationAttemptsMax = 3;
@@ -40,6 +42,7 @@ export class AppsService {
     private readonly store: AppsStore,
     private readonly revisions: RevisionsService,
     private readonly instances: InstancesService,
+    private readonly secrets: SecretVersions,
     private readonly client: AltoClient,
     private readonly outbox: Outbox,
     private readonly nudges: Nudges,
@@ -119,6 +122,22 @@ export class AppsService {
     return this.store.outlines(manager);
   }
 
+  /**
+   * Gives every app that names the secret a new revision with that version of it, in the transaction that sets it.
+   * @returns names of those apps
+   */
+  async touchRevisions(
+    transaction: EntityManager,
+    { project, secret, version }: { project: string; secret: string; version: number },
+  ): Promise<string[]> {
+    const apps = await this.store.lockBySecret(transaction, project, secret);
+    for (const app of apps) {
+      const { stamp } = await this.currentRevision(transaction, app);
+      await this.renew(transaction, app, { ...stamp, secrets: { ...stamp.secrets, [secret]: version } });
+    }
+    return apps.map(({ name }) => name);
+  }
+
   /** Locks the app for a planned change. @throws AltoError conflict when it has changed since the version planned for */
   async lockForPlan(transaction: EntityManager, id: string, version: number): Promise<AppEntity> {
     const app = await this.store.lockById(transaction, id);
@@ -165,7 +184,11 @@ export class AppsService {
       updatedAt: at,
     };
     if (!(await this.store.insert(transaction, app))) return null;
-    const revision = await this.revisions.ensure(transaction, app.id, 0, spec, bundle);
+    const secrets = await this.secrets.current(transaction, facts.project, spec.secrets);
+    const revision = await this.revisions.ensure(transaction, app.id, 0, spec, {
+      bundle,
+      stamp: { restart: 0, secrets },
+    });
     const created: AppEntity = { ...app, revision: revision.id, revisionNumber: revision.number };
     await this.store.save(transaction, created);
     await this.announce(transaction, computeEvents.appCreated, created);
@@ -180,11 +203,45 @@ export class AppsService {
     bundle: DesiredInstance['bundle'],
   ): Promise<AppEntity> {
     if (!app.deleting && sameSpec(app.spec, spec)) return app;
+    const revision = sameContent(app.spec, spec)
+      ? await this.currentRevision(transaction, app)
+      : await this.revisionOf(transaction, app, spec, bundle);
+    return this.moveTo(transaction, { ...app, projectName }, spec, revision);
+  }
+
+  /** Makes a revision of the app's specification as it is, with another stamp. The caller has locked the app. */
+  private async renew(transaction: EntityManager, app: AppEntity, stamp: Stamp): Promise<AppEntity> {
+    const { bundle } = await this.currentRevision(transaction, app);
     const lastNumber = await this.revisions.lastNumber(transaction, app.id);
-    const revision = await this.revisions.ensure(transaction, app.id, lastNumber, spec, bundle);
+    const revision = await this.revisions.ensure(transaction, app.id, lastNumber, app.spec, { bundle, stamp });
+    return this.moveTo(transaction, app, app.spec, revision);
+  }
+
+  private async revisionOf(
+    transaction: EntityManager,
+    app: AppEntity,
+    spec: AppSpec,
+    bundle: DesiredInstance['bundle'],
+  ): Promise<RevisionEntity> {
+    const secrets = await this.secrets.current(transaction, app.project, spec.secrets);
+    const lastNumber = await this.revisions.lastNumber(transaction, app.id);
+    return this.revisions.ensure(transaction, app.id, lastNumber, spec, { bundle, stamp: { restart: 0, secrets } });
+  }
+
+  private async currentRevision(transaction: EntityManager, app: AppEntity): Promise<RevisionEntity> {
+    const revision = (await this.revisions.byIds(transaction, [app.revision])).get(app.revision);
+    if (revision === undefined) throw new Error(`app ${app.id} has no revision ${app.revision}`);
+    return revision;
+  }
+
+  private async moveTo(
+    transaction: EntityManager,
+    app: AppEntity,
+    spec: AppSpec,
+    revision: RevisionEntity,
+  ): Promise<AppEntity> {
     const changed: AppEntity = {
       ...app,
-      projectName,
       spec,
       replicas: spec.replicas,
       revision: revision.id,

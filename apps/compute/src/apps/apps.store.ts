@@ -17,6 +17,17 @@ export class AppsStore {
     return transaction.findOne(AppEntity, { where: { id }, lock: { mode: 'pessimistic_write' } });
   }
 
+  /** Locks the apps of a project whose specification names the secret, in the order of their ids. */
+  lockBySecret(transaction: EntityManager, project: string, secret: string): Promise<AppEntity[]> {
+    return transaction
+      .createQueryBuilder(AppEntity, 'app')
+      .where({ project, deleting: false })
+      .andWhere("app.spec->'secrets' @> CAST(:names AS jsonb)", { names: JSON.stringify([secret]) })
+      .orderBy('app.id')
+      .setLock('pessimistic_write')
+      .getMany();
+  }
+
   /** Without what is large: the specification. */
   outlines(manager: EntityManager): Promise<AppOutline[]> {
     return manager.find(AppEntity, { select: outlineColumns, order: { id: 'ASC' } });

@@ -11,7 +11,7 @@ export function instructionOf(
   appName: string,
 ): DesiredInstance | null {
   if (revision === undefined) return null;
-  const { command, env, readiness, resources, stop } = revision.template;
+  const { command, env, readiness, liveness, restart, resources, stop } = revision.template;
   return {
     id: instance.id,
     project: instance.project,
@@ -23,6 +23,8 @@ export function instructionOf(
     command,
     env,
     readiness,
+    liveness,
+    restart,
     resources,
     stop,
   };

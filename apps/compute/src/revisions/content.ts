@@ -1,15 +1,28 @@
 /** What makes two specifications the same revision. */
 import { createHash } from 'node:crypto';
 import type { AppSpec } from '@alto/contracts';
-import type { Template } from './revision.entity';
+import type { Stamp, Template } from './revision.entity';
 
 /** SHA-256 over the content in canonical JSON: the order in which a user wrote the fields does not matter. */
-export function hashOf(template: Template, bundle: string | null): string {
-  return createHash('sha256').update(canonical({ template, bundle })).digest('hex');
+export function hashOf(template: Template, bundle: string | null, stamp: Stamp): string {
+  return createHash('sha256').update(canonical({ template, bundle, stamp })).digest('hex');
 }
 
-export function templateOf({ replicas: _replicas, bundle: _bundle, ...template }: AppSpec): Template {
+export function templateOf(spec: AppSpec): Template {
+  const { replicas: _replicas, bundle: _bundle, ...rest } = spec;
+  const {
+    strategy: _strategy,
+    healthyMs: _healthy,
+    progressDeadlineMs: _deadline,
+    autoRevert: _revert,
+    ...template
+  } = rest;
   return template;
+}
+
+/** What instances are made of is the same, whatever their number and the way they are rolled out. */
+export function sameContent(a: AppSpec, b: AppSpec): boolean {
+  return a.bundle === b.bundle && canonical(templateOf(a)) === canonical(templateOf(b));
 }
 
 export function sameSpec(a: AppSpec, b: AppSpec): boolean {

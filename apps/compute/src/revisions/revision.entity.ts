@@ -2,8 +2,19 @@ import type { AppSpec, DesiredInstance } from '@alto/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { bigintAsNumber } from '../columns';
 
-/** All of an app's specification that its instances are made of: everything but their number. */
-export type Template = Omit<AppSpec, 'replicas' | 'bundle'>;
+/** All of an app's specification that its instances are made of: everything but their number and how they are rolled out. */
+export type Template = Omit<
+  AppSpec,
+  'replicas' | 'bundle' | 'strategy' | 'healthyMs' | 'progressDeadlineMs' | 'autoRevert'
+>;
+
+/** What makes a new revision of an unchanged specification. */
+export interface Stamp {
+  /** Restarts that users have asked for. */
+  readonly restart: number;
+  /** Version of each secret that the specification names. */
+  readonly secrets: Readonly<Record<string, number>>;
+}
 
 /** Never changed once written. */
 @Entity('revision')
@@ -28,7 +39,13 @@ export class RevisionEntity {
   @Column('jsonb', { nullable: true })
   bundle!: DesiredInstance['bundle'];
 
-  /** Of the template; apart, so that planning need not read the whole of it. */
+  @Column('jsonb')
+  stamp!: Stamp;
+
+  /** Of the template, as are the resources; apart, so that planning need not read the whole of it. */
+  @Column('jsonb')
+  placement!: Pick<AppSpec, 'constraints' | 'spread'>;
+
   @Column('integer')
   cpuMillis!: number;
 

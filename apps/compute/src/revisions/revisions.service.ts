@@ -5,7 +5,7 @@ import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageOfRows } from '../cursors';
 import type { RevisionView } from '../placement/snapshot';
 import { canonical, hashOf, templateOf } from './content';
-import { RevisionEntity } from './revision.entity';
+import { RevisionEntity, type Stamp } from './revision.entity';
 import { RevisionsStore } from './revisions.store';
 
 /** Revisions of an app that can be gone back to. */
@@ -29,10 +29,10 @@ export class RevisionsService {
     app: string,
     lastNumber: number,
     spec: AppSpec,
-    bundle: DesiredInstance['bundle'],
+    { bundle, stamp }: { bundle: DesiredInstance['bundle']; stamp: Stamp },
   ): Promise<RevisionEntity> {
     const template = templateOf(spec);
-    const hash = hashOf(template, spec.bundle);
+    const hash = hashOf(template, spec.bundle, stamp);
     const existing = await this.store.byHash(transaction, app, hash);
     if (existing !== null) return existing;
     const nowMs = this.clock.nowMs();
@@ -44,6 +44,8 @@ export class RevisionsService {
       hash,
       template,
       bundle,
+      stamp,
+      placement: { constraints: template.constraints, spread: template.spread },
       ...template.resources,
       setBytes,
       createdAt: new Date(nowMs),
@@ -107,6 +109,7 @@ function revisionOf(row: RevisionEntity, current: string): Revision {
     bundle: row.bundle?.id ?? null,
     command: row.template.command,
     env: row.template.env,
+    secrets: { ...row.stamp.secrets },
     current: row.id === current,
     createdAt: row.createdAt.toISOString(),
   };

@@ -15,6 +15,8 @@ const instance: DesiredInstance = {
   command: ['node', 'server.mjs'],
   env: { COLOUR: 'blue', PORT: '1', HOST: '0.0.0.0', TMPDIR: '/my' },
   readiness: { path: '/ready?now', timeoutMs: 500, deadlineMs: 60_000 },
+  liveness: null,
+  restart: 'always',
   resources: { cpuMillis: 100, memoryBytes: 1 << 27 },
   stop: { signal: 'SIGINT', graceMs: 1_000 },
 };

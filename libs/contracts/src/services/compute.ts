@@ -3,66 +3,8 @@ import { event } from '../event';
 import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
+import { appSpecSchema, livenessSchema, readinessSchema, resourcesSchema, restartSchema, stopSchema } from './app-spec';
 import { logPageSchema, logQuery } from './node-agent';
-
-const environmentName = z
-  .string()
-  .max(200)
-  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be letters, digits and underscores, and not begin with a digit');
-
-export const readinessSchema = z.strictObject({
-  path: z
-    .string()
-    .max(1000)
-    .regex(/^\/[\x21-\x7e]*$/, 'must begin with / and hold no blanks')
-    .default('/')
-    .describe('HTTP path that answers 200–399 once the instance can serve'),
-  timeoutMs: z.number().int().min(100).max(60_000).default(2_000),
-  deadlineMs: z
-    .number()
-    .int()
-    .min(1_000)
-    .max(3_600_000)
-    .default(300_000)
-    .describe('An instance that is not ready after this long has failed'),
-});
-
-export const resourcesSchema = z.strictObject({
-  cpuMillis: z.number().int().min(10).max(256_000).default(100).describe('Thousandths of a CPU, used for placement'),
-  memoryBytes: z
-    .number()
-    .int()
-    .min(1_048_576)
-    .max(2 ** 42)
-    .default(134_217_728)
-    .describe('Memory in bytes, used for placement'),
-});
-
-export const stopSchema = z.strictObject({
-  signal: z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']).default('SIGTERM'),
-  graceMs: z.number().int().min(0).max(600_000).default(30_000).describe('From the signal to SIGKILL'),
-});
-
-/** What a user asks for: the body of PUT and the content of `alto.yaml`. */
-export const appSpecSchema = z.strictObject({
-  bundle: idOf('bundle').nullable().default(null).describe('Files of the app, as uploaded; null for a command alone'),
-  command: z
-    .array(z.string().max(4096))
-    .min(1)
-    .max(100)
-    .refine((words) => words[0] !== '', 'must begin with a program')
-    .describe('Program and its arguments; no shell reads them'),
-  env: z
-    .record(environmentName, z.string().max(32_768))
-    .default({})
-    .refine((env) => Object.keys(env).length <= 200, 'must hold 200 variables at most')
-    .refine((env) => !Object.hasOwn(env, 'PORT'), 'PORT is set by Alto'),
-  replicas: z.number().int().min(0).max(1_000).default(1),
-  readiness: readinessSchema.prefault({}),
-  resources: resourcesSchema.prefault({}),
-  stop: stopSchema.prefault({}),
-});
-export type AppSpec = z.infer<typeof appSpecSchema>;
 
 export const instanceStates = [
   'pending',
@@ -127,6 +69,8 @@ export const revisionSchema = z.object({
   bundle: z.string().nullable(),
   command: z.array(z.string()),
   env: z.record(z.string(), z.string()),
+  /** Version of each secret that its instances get, by name. */
+  secrets: z.record(z.string(), z.number().int()),
   current: z.boolean(),
   createdAt: timeField,
 });
@@ -172,6 +116,8 @@ export const desiredInstanceSchema = z.object({
   command: z.array(z.string()),
   env: z.record(z.string(), z.string()),
   readiness: readinessSchema,
+  liveness: livenessSchema.nullable().default(null),
+  restart: restartSchema.default('always'),
   resources: resourcesSchema,
   stop: stopSchema,
 });
