@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { calledAs } from './called-as';
 import { appCommands } from './commands/apps';
+import { completionCommand } from './commands/completion';
 import { deployCommand } from './commands/deploy';
 import { doctorCommand } from './commands/doctor';
 import { downCommand } from './commands/down';
@@ -67,6 +68,7 @@ export function makeProgram(session: Session, output: Output): Command {
     nodesCommand,
     serviceCommands,
     eventsCommand,
+    completionCommand,
   ];
   for (const make of makers) program.addCommand(inherit(make(session, output)));
   return program;

@@ -1,0 +1,41 @@
+import { execFileSync } from 'node:child_process';
+import { Output } from '../output';
+import { makeProgram } from '../program';
+import { Session } from '../session';
+import { completionScript } from './script';
+
+function makeScript(shell: 'bash' | 'zsh'): string {
+  const stream = { write: () => true };
+  return completionScript(makeProgram(new Session({}), new Output(stream, stream, false)), shell, 'alto');
+}
+
+/** What bash offers after these words; the last is the one being typed. */
+function offered(...words: string[]): string[] {
+  const question = [
+    makeScript('bash'),
+    "alto() { printf 'shop\\nblog\\n'; }",
+    `COMP_WORDS=(alto ${words.map((word) => `'${word}'`).join(' ')})`,
+    `COMP_CWORD=${words.length}`,
+    '_alto',
+    'printf "%s\\n" "${COMPREPLY[@]}"',
+  ].join('\n');
+  return execFileSync('bash', ['-c', question], { encoding: 'utf8' }).split('\n').filter(Boolean);
+}
+
+describe('the completion script', () => {
+  it('offers commands, their subcommands and options', () => {
+    expect(offered('de')).toEqual(['deploy', 'delete'].filter((word) => offered('').includes(word)));
+    expect(offered('routes', 'p')).toEqual(['put']);
+    expect(offered('deploy', '--rep')).toEqual(['--replicas']);
+    expect(offered('deploy', '--js')).toEqual(['--json']);
+  });
+
+  it('offers the names that the API lists', () => {
+    expect(offered('apps', 'show', '')).toEqual(['shop', 'blog']);
+    expect(offered('--json', 'apps', 'show', 's')).toEqual(['shop']);
+  });
+
+  it('runs in zsh by its emulation of bash', () => {
+    expect(makeScript('zsh')).toContain('bashcompinit');
+  });
+});
