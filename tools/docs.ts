@@ -1,5 +1,6 @@
 /**
- * Writes what is generated from the sources: the golden contracts, docs/configuration.md and docs/api.md.
+ * Writes what is generated from the sources: the golden contracts, docs/configuration.md, docs/api.md, docs/app-file.md
+ * and the JSON schema of alto.yaml.
  *
  *   npm run docs            writes
  *   npm run docs -- --check fails when a file is not what it would write

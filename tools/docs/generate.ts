@@ -10,6 +10,7 @@ import {
   serviceNames,
   snapshotContracts,
 } from '@alto/contracts';
+import { appFilePage, appFileSchemaText } from './app-file';
 import { configurations } from './configurations';
 import { z } from 'zod';
 
@@ -26,6 +27,8 @@ export function generatedFiles(goldenText: string | undefined): { files: Generat
     { path: 'libs/contracts/contracts.golden.json', text: JSON.stringify(current) },
     { path: 'docs/api.md', text: apiReference(current) },
     { path: 'docs/configuration.md', text: configurationReference() },
+    { path: 'docs/app-file.md', text: appFilePage() },
+    { path: 'docs/alto-yaml.schema.json', text: appFileSchemaText() },
   ];
   return { files, problems };
 }

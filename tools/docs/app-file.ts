@@ -1,0 +1,99 @@
+/** `alto.yaml` for people and for editors, from the schema that the command reads it by. */
+import type { JsonSchema } from '@alto/contracts';
+import { z } from 'zod';
+import { appFileSchema } from '../../apps/cli/src/deploy/app-file';
+
+const example = `
+name: shop
+hosts: [shop.example.com]
+command: [node, server.mjs]
+env: { LOG_LEVEL: info }
+replicas: 3
+readiness: { path: /healthz }
+resources: { cpuMillis: 250, memoryBytes: 134217728 }
+stop: { graceMs: 10000 }
+`.trim();
+
+const introduction = `# alto.yaml
+
+Generated from the sources by \`npm run docs\`.
+
+\`alto deploy <folder>\` reads \`alto.yaml\` in that folder, packs the folder's files (without what \`.gitignore\` and
+\`.altoignore\` name) and runs it. Only \`command\` is required.
+
+\`\`\`yaml
+# yaml-language-server: $schema=../alto/docs/alto-yaml.schema.json
+EXAMPLE
+\`\`\`
+
+[\`alto-yaml.schema.json\`](alto-yaml.schema.json) is its JSON schema: editors that speak it complete and check the file.
+The command reads the file by the same schema and names every fault in it before anything is uploaded. Except for
+\`name\` and \`hosts\`, the keys are those of \`PUT /v1/projects/{project}/apps/{app}\`.
+
+## What an app is given
+
+| Variable | What it holds |
+| --- | --- |
+| \`PORT\`, \`HOST\` | the port to listen on, and the address |
+| \`ALTO_APP\`, \`ALTO_PROJECT\` | the app's name, and the id of its project |
+| \`ALTO_INSTANCE\` | the id of this instance, as \`alto apps show\` lists it |
+| \`ALTO_REVISION\` | the number of the revision that it runs |
+| those of \`env\` and \`secrets\` | what was given |
+
+On the signal to stop (\`stop.signal\`) the app is already out of the load balancer: it finishes what it has begun and
+ends. What still runs after \`stop.graceMs\` is killed.
+
+## Keys`;
+
+export function appFileSchemaText(): string {
+  return JSON.stringify({ $id: 'alto-yaml.schema.json', title: 'alto.yaml', ...schemaOfAppFile() });
+}
+
+export function appFilePage(): string {
+  const rows = rowsOf(schemaOfAppFile());
+  return [
+    introduction.replace('EXAMPLE', example),
+    ['| Key | Type | Default | |', '| --- | --- | --- | --- |', ...rows].join('\n'),
+  ].join('\n\n');
+}
+
+function schemaOfAppFile(): JsonSchema {
+  return z.toJSONSchema(appFileSchema, { io: 'input' }) as JsonSchema;
+}
+
+/** A row for each key, those of an object below it as `object.key`; of alternatives each key once. */
+function rowsOf(schema: JsonSchema, prefix = ''): string[] {
+  const rows = Object.entries((schema['properties'] ?? {}) as Record<string, JsonSchema>).flatMap(([key, value]) => {
+    const required = ((schema['required'] ?? []) as string[]).includes(key) && prefix === '' ? 'required' : '';
+    return [row(`${prefix}${key}`, value, required), ...rowsBelow(`${prefix}${key}`, value)];
+  });
+  return [...new Set(rows)];
+}
+
+function rowsBelow(key: string, schema: JsonSchema): string[] {
+  const alternatives = alternativesOf(schema);
+  if (alternatives.length > 0) return [...new Set(alternatives.flatMap((each) => rowsBelow(key, each)))];
+  const items = schema['items'] as JsonSchema | undefined;
+  if (items?.['properties'] !== undefined) return rowsOf(items, `${key}[].`);
+  return rowsOf(schema, `${key}.`);
+}
+
+function row(key: string, schema: JsonSchema, required: string): string {
+  const fallback = schema['default'];
+  const isShown = fallback !== undefined && JSON.stringify(fallback) !== '{}';
+  const shown = isShown ? `\`${JSON.stringify(fallback)}\`` : required;
+  const text = typeof schema['description'] === 'string' ? schema['description'] : '';
+  return `| \`${key}\` | ${typeOf(schema)} | ${shown} | ${text.replaceAll('|', '\\|')} |`;
+}
+
+function typeOf(schema: JsonSchema): string {
+  if (schema['const'] !== undefined) return `\`${String(schema['const'])}\``;
+  if (Array.isArray(schema['enum'])) return schema['enum'].map((value) => `\`${String(value)}\``).join(' ');
+  const alternatives = alternativesOf(schema);
+  if (alternatives.length > 0) return [...new Set(alternatives.map(typeOf))].join(' or ');
+  return typeof schema['type'] === 'string' ? schema['type'] : 'any';
+}
+
+function alternativesOf(schema: JsonSchema): JsonSchema[] {
+  return ((schema['anyOf'] ?? schema['oneOf'] ?? []) as JsonSchema[]) ?? [];
+}
