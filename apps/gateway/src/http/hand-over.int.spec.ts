@@ -17,7 +17,8 @@ let operator: FirstOperator;
 const agent = new Agent({ connections: 64 });
 
 const start = async (): Promise<TestService> => {
-  const settings = { ...operator.settings, ALTO_LAME_DUCK_MS: '400' };
+  // As long as in production: on a busy machine the checks below come late.
+  const settings = { ...operator.settings, ALTO_LAME_DUCK_MS: '1200' };
   const gateway = await startTestService(gatewayService, { natsUrl: nats.url, databaseUrl: database.url, settings });
   await eventually(async () => expect(await isReady(gateway.url)).toBe(true));
   return gateway;
