@@ -160,7 +160,14 @@ describe('the agent', () => {
       entry,
       `import { readFileSync } from 'node:fs';
        import { runAgentProcess } from ${JSON.stringify(join(sources, 'agent-process'))};
-       await runAgentProcess(() => async () => JSON.parse(readFileSync(process.argv[2], 'utf8')));`,
+       await runAgentProcess(() => async (directory, _, choice) => {
+         const manifest = JSON.parse(readFileSync(process.argv[2], 'utf8'));
+         for (const workload of manifest.workloads.filter(({ release }) => release)) {
+           const current = () => readFileSync(directory.releases + '/' + workload.id + '/current', 'utf8').trim();
+           workload.release.version = workload.env.VERSION = choice?.versions?.[workload.id] ?? current();
+         }
+         return manifest;
+       });`,
     );
     await buildLikeARelease(entry);
     nats = await startNats();
@@ -394,6 +401,46 @@ describe('the agent', () => {
     await startAgent();
     expect([...(await pidsOf()).keys()]).toEqual(['web.1']);
     expect(await call('POST', '/v1/services/unknown/restart')).toContain('"code":"not_found"');
+  });
+
+  it('updates a service to another release and back, also when the agent is killed in between', async () => {
+    const [one, two] = [await freePort(), await freePort()];
+    const slowInTwo = `
+      const http = require('node:http');
+      const server = http.createServer((_, response) => response.end(process.env.VERSION));
+      setTimeout(() => server.listen(Number(process.env.PORT), '127.0.0.1'), process.env.VERSION === '2' ? 1500 : 0);
+      process.on('SIGTERM', () => process.exit(0));`;
+    const command = [process.execPath, '-e', slowInTwo];
+    const release = { service: 'web', version: '1' };
+    manifest = { ...manifest, workloads: [service('web', [one, two], { command, release })] };
+    for (const version of ['1', '2']) {
+      mkdirSync(join(dataDir, 'releases', 'web', version), { recursive: true });
+      writeFileSync(join(dataDir, 'releases', 'web', version, 'manifest.json'), '{}');
+    }
+    writeFileSync(join(dataDir, 'releases', 'web', 'current'), '1');
+    const current = () => readFileSync(join(dataDir, 'releases', 'web', 'current'), 'utf8').trim();
+    await startAgent();
+    await eventually(async () => expect((await status()).ready).toBe(true));
+
+    const asked = call('POST', '/v1/services/web/update?to=2').catch(() => 'cut off');
+    const begun = await eventually(async () => {
+      const pid = (await pidsOf()).get('web.1');
+      expect(pid).toBeGreaterThan(0);
+      return pid;
+    });
+    await killAgent();
+    await asked;
+    expect(current()).toBe('1');
+    expect(await get(`http://127.0.0.1:${one}/`)).toBe('1');
+    await startAgent();
+    await eventually(async () => expect([...(await pidsOf())]).toEqual([['web.1', begun]]), { withinMs: 20_000 });
+    expect(await get(`http://127.0.0.1:${two}/`)).toBe('2');
+    expect(current()).toBe('2');
+
+    expect(await call('POST', '/v1/services/web/rollback')).toContain('"done":true');
+    expect(await get(`http://127.0.0.1:${one}/`)).toBe('1');
+    expect(JSON.parse(await call('GET', '/v1/services/web/versions'))).toMatchObject({ current: '1', previous: '2' });
+    expect(await call('POST', '/v1/services/web/update?to=9')).toContain('no version 9 of web');
   });
 
   it('ends alone on SIGTERM, lets no second agent in, and `down` leaves nothing behind', async () => {

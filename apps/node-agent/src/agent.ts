@@ -15,7 +15,7 @@ import { dataDirectoryOf, nodeAgentConfig, type NodeAgentConfig } from './config
 import { AgentLock } from './control/agent-lock';
 import { ControlServer, type AgentStatus, type Control } from './control/control-server';
 import { DataDirectory } from './data-directory';
-import type { FirstStart } from './first-start';
+import { type FirstStart, type ReleaseChoice, Releases } from './first-start';
 import { ComputeSync } from './instances/compute-sync';
 import { InstancesService } from './instances/instances.service';
 import { InstanceLogs } from './logs/instance-logs';
@@ -24,6 +24,7 @@ import { ProcessRuntime } from './runtime/process/process-runtime';
 import { AgentStateStore } from './state/agent-state';
 import { writeWhole } from './state/state-file';
 import { checkReadiness } from './workloads/readiness';
+import { ServiceUpdates } from './workloads/service-updates';
 import { StaticWorkloads, type Report } from './workloads/static-workloads';
 import { Supervisor } from './workloads/supervisor';
 import type { StaticManifest, Workload } from './workloads/workload';
@@ -52,6 +53,7 @@ export class Agent implements Control {
   private stopping: Promise<void> | undefined;
   private readonly supervisor: Supervisor;
   private readonly statics: StaticWorkloads;
+  readonly services: ServiceUpdates;
   private readonly instances: InstancesService;
   private readonly server: ControlServer;
 
@@ -76,6 +78,14 @@ export class Agent implements Control {
       },
     });
     this.statics = new StaticWorkloads(this.supervisor, state, log);
+    this.services = new ServiceUpdates({
+      statics: this.statics,
+      releases: new Releases(directory.releases, config.ALTO_RELEASES_SOURCE),
+      state,
+      plan: (choice) => this.plan(choice),
+      keepManifest: (manifest) => writeWhole(this.manifestPath, JSON.stringify(manifest)),
+      log,
+    });
     const limits = { bytesMax: config.ALTO_BUNDLE_BYTES_MAX, entriesMax: config.ALTO_BUNDLE_ENTRIES_MAX };
     this.instances = new InstancesService({
       supervisor: this.supervisor,
@@ -120,8 +130,10 @@ export class Agent implements Control {
     await this.server.listen();
     await this.instances.resume();
     this.supervisor.start();
+    await this.services.repairPointers();
     const manifest = await this.prepareManifest();
     await this.statics.apply(manifest);
+    await this.services.resume();
     await this.stopOrphans();
     this.phase = 'starting';
     this.watchReady();
@@ -158,12 +170,6 @@ export class Agent implements Control {
     await this.runtime.close();
   }
 
-  async restart(service: string, report: Report): Promise<void> {
-    // What was installed since the agent began is what is started now.
-    if (this.statics.has(service)) await this.statics.apply(await this.makeManifest());
-    await this.statics.restart(service, report);
-  }
-
   async logs(workload: string, options: { lines: number; cursor?: string }) {
     const named = this.supervisor.workloads().find(({ id, name }) => id === workload || name === workload);
     return this.runtime.logs.read(named?.id ?? workload, { cursor: options.cursor, linesMax: options.lines });
@@ -179,10 +185,12 @@ export class Agent implements Control {
 
   /** First start failing must not leave what already runs without care: then its last manifest holds. */
   private async prepareManifest(): Promise<StaticManifest> {
+    const last = (await this.runsAlready()) ? this.lastManifest() : undefined;
     try {
-      return await this.makeManifest();
+      const manifest = await this.plan({ keep: last !== undefined });
+      await writeWhole(this.manifestPath, JSON.stringify(manifest));
+      return manifest;
     } catch (error) {
-      const last = await this.lastManifest();
       if (!last) throw error;
       const message = error instanceof Error ? error.message : String(error);
       this.progress.push({ step: 'failed', message });
@@ -191,19 +199,21 @@ export class Agent implements Control {
     }
   }
 
-  private async makeManifest(): Promise<StaticManifest> {
-    const manifest = await this.options.firstStart(this.directory, (step, message) => {
+  private async plan(choice: ReleaseChoice): Promise<StaticManifest> {
+    const report = (step: string, message: string) => {
       this.options.log.info('Preparing', { step, detail: message });
       this.progress.push({ step, message });
       if (this.progress.length > 100) this.progress.shift();
-    });
-    await writeWhole(this.manifestPath, JSON.stringify(manifest));
-    return manifest;
+    };
+    return await this.options.firstStart(this.directory, report, choice);
   }
 
-  private async lastManifest(): Promise<StaticManifest | undefined> {
+  private async runsAlready(): Promise<boolean> {
     const views = await Promise.all((await this.runtime.list()).map((id) => this.runtime.observe(id)));
-    if (!views.some(({ state }) => state === 'running')) return undefined;
+    return views.some(({ state }) => state === 'running');
+  }
+
+  private lastManifest(): StaticManifest | undefined {
     try {
       return JSON.parse(readFileSync(this.manifestPath, 'utf8')) as StaticManifest;
     } catch {

@@ -53,6 +53,13 @@ export function isWell({ want, phase }: WorkloadStatus): boolean {
 const logsSchema = z.object({ lines: z.array(z.looseObject({ text: z.string() })), cursor: z.string() });
 export type WorkloadLogs = z.output<typeof logsSchema>;
 
+const versionsSchema = z.looseObject({
+  current: z.string().nullable(),
+  previous: z.string().nullable(),
+  versions: z.array(z.object({ version: z.string(), state: z.string() })),
+});
+export type ServiceVersions = z.output<typeof versionsSchema>;
+
 export interface PublicPorts {
   api: number;
   apps: number;
@@ -109,6 +116,24 @@ export class LocalAgent {
   /** Replaces the instances of a service one by one. */
   async restart(service: string, onProgress: (message: string) => void): Promise<void> {
     await this.stream(`/v1/services/${encodeURIComponent(service)}/restart`, onProgress);
+  }
+
+  /** Runs another version of a service. The old one goes when the new one is ready. */
+  async update(service: string, version: string, onProgress: (message: string) => void): Promise<void> {
+    await this.stream(
+      `/v1/services/${encodeURIComponent(service)}/update?to=${encodeURIComponent(version)}`,
+      onProgress,
+    );
+  }
+
+  /** Back to the version that ran before. */
+  async rollback(service: string, onProgress: (message: string) => void): Promise<void> {
+    await this.stream(`/v1/services/${encodeURIComponent(service)}/rollback`, onProgress);
+  }
+
+  async versions(service: string): Promise<ServiceVersions> {
+    const response = await this.require('GET', `/v1/services/${encodeURIComponent(service)}/versions`);
+    return versionsSchema.parse(await response.json());
   }
 
   async logs(workload: string, lines: number): Promise<WorkloadLogs> {

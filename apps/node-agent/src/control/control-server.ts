@@ -7,6 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { dirname } from 'node:path';
 import { AltoError, toProblem } from '@alto/contracts';
 import type { Log } from '@alto/platform';
+import type { ServiceVersions } from '../first-start';
 import type { LogChunk } from '../runtime/runtime';
 import type { WorkloadStatus } from '../workloads/supervisor';
 
@@ -26,12 +27,20 @@ export interface AgentStatus {
 
 type Report = (message: string) => void;
 
+/** Each goes on to its end, whether or not the caller still listens. */
+export interface ServiceControl {
+  restart(service: string, report: Report): Promise<void>;
+  update(service: string, version: string, report: Report): Promise<void>;
+  rollback(service: string, report: Report): Promise<void>;
+  versions(service: string): Promise<ServiceVersions>;
+}
+
 /** What the socket lets a caller do. */
 export interface Control {
   status(): AgentStatus;
   /** Ends all, reporting as it goes. The agent exits once the answer is sent. */
   down(report: Report): Promise<void>;
-  restart(service: string, report: Report): Promise<void>;
+  readonly services: ServiceControl;
   logs(workload: string, options: { lines: number; cursor?: string }): Promise<LogChunk>;
   /** Called after the last line of `down` has been sent. */
   exit(): void;
@@ -94,7 +103,13 @@ export class ControlServer {
         await stream(response, (report) => this.control.down(report));
         return this.control.exit();
       case 'POST /v1/services/*/restart':
-        return stream(response, (report) => this.control.restart(name ?? '', report));
+        return stream(response, (report) => this.control.services.restart(name ?? '', report));
+      case 'POST /v1/services/*/update':
+        return stream(response, (report) => this.control.services.update(name ?? '', wantedVersion(url), report));
+      case 'POST /v1/services/*/rollback':
+        return stream(response, (report) => this.control.services.rollback(name ?? '', report));
+      case 'GET /v1/services/*/versions':
+        return send(response, 200, await this.control.services.versions(name ?? ''));
       case 'GET /v1/workloads/*/logs':
         return send(response, 200, await this.control.logs(name ?? '', logOptions(url.searchParams)));
       default:
@@ -126,6 +141,12 @@ async function stream(response: ServerResponse, action: (report: Report) => Prom
 function send(response: ServerResponse, status: number, body: unknown, type = 'application/json'): void {
   response.writeHead(status, { 'content-type': type, connection: 'close' });
   response.end(`${JSON.stringify(body)}\n`);
+}
+
+function wantedVersion({ searchParams }: URL): string {
+  const version = searchParams.get('to');
+  if (version) return version;
+  throw new AltoError('invalid_request', { message: 'to must name a version', field: 'to' });
 }
 
 function logOptions(query: URLSearchParams): { lines: number; cursor?: string } {

@@ -21,7 +21,7 @@ import { managedServices, type ManifestPlan, privatePortCount, staticManifest } 
 import { ensureNatsIdentity, natsConfiguration, type NatsIdentity } from './nats-identity';
 import { freePortBlock, takenPorts } from './ports';
 import { ensureCluster, postgresCommand, type PostgresPlan, withServer } from './postgres';
-import { ensureReleases, forgetOthers } from './releases';
+import { forgetUninstalled, type ReleaseChoice, Releases } from './releases';
 import { ensureRuntime, type RuntimePrograms } from './runtime';
 import { ensureSecrets, makePassword, type Secrets } from './secrets';
 import type { FirstStartSettings } from './settings';
@@ -31,10 +31,14 @@ import { ensurePostgresUser, requireReachable } from './system-user';
 export type ReportProgress = (step: string, message: string) => void;
 
 /** @throws Error whose message says what is wrong and what to do. */
-export type FirstStart = (directory: DataDirectory, report: ReportProgress) => Promise<StaticManifest>;
+export type FirstStart = (
+  directory: DataDirectory,
+  report: ReportProgress,
+  choice?: ReleaseChoice,
+) => Promise<StaticManifest>;
 
 export function makeFirstStart(settings: FirstStartSettings): FirstStart {
-  return async (directory, report) => {
+  return async (directory, report, choice) => {
     directory.create();
     const installation = await ensureInstallation(directory, settings);
     report('ports', 'checking that the public ports are free');
@@ -45,8 +49,9 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
     report('runtime', 'installing Node, PostgreSQL, NATS and HAProxy');
     const programs = await installPrograms(directory, settings);
     report('releases', 'installing the services');
-    const releases = await ensureReleases(directory.releases, settings.ALTO_RELEASES_SOURCE, managedServices);
-    await forgetOthers(join(directory.runtime, 'compiled'), [...releases.values()]);
+    const store = new Releases(directory.releases, settings.ALTO_RELEASES_SOURCE);
+    const releases = await store.ensure(managedServices, choice);
+    await forgetUninstalled(join(directory.runtime, 'compiled'), directory.releases, managedServices);
     report('database', 'preparing PostgreSQL and the databases');
     const databases = await ensureDatabaseServer(directory, settings, programs);
     report('nats', 'writing the configuration of NATS');
@@ -217,12 +222,12 @@ function requirePrivateFolder(folder: string): void {
   throw new Error(`${folder} is not a private folder of this user: remove it, or choose a shorter ALTO_DATA_DIR.`);
 }
 
-interface Passwords {
+export interface Passwords {
   superuser: string;
   services: ReadonlyMap<string, string>;
 }
 
-async function ensurePasswords(file: string): Promise<Passwords> {
+export async function ensurePasswords(file: string): Promise<Passwords> {
   const present = JSON.parse(await keptText(file, () => '{}\n')) as Record<string, string>;
   const complete: Record<string, string> = { superuser: present.superuser ?? makePassword() };
   for (const name of managedServices) complete[name] = present[name] ?? makePassword();

@@ -2,6 +2,7 @@
 import { desiredInstanceSchema, newId, type DesiredInstance } from '@alto/contracts';
 import { z } from 'zod';
 import type { MemoryStore } from '../workloads/supervisor';
+import type { Replacement } from '../workloads/replacement.state';
 import type { WorkloadMemory } from '../workloads/workload.state';
 import { StateFile } from './state-file';
 
@@ -19,6 +20,13 @@ const memorySchema = z.object({
   digest: z.string().nullable(),
 }) satisfies z.ZodType<WorkloadMemory>;
 
+const replacementSchema = z.object({
+  from: z.string().nullable(),
+  to: z.string().nullable(),
+  waiting: z.array(z.number().int()),
+  draining: z.number().int().nullable(),
+}) satisfies z.ZodType<Replacement>;
+
 const agentStateSchema = z.object({
   /** Of this machine in the cluster. */
   nodeId: z.string(),
@@ -32,6 +40,8 @@ const agentStateSchema = z.object({
   lastPort: z.number().int(),
   /** Slots in which each static workload runs. */
   slots: z.record(z.string(), z.array(z.number().int())),
+  /** Static workloads whose runs are being replaced, and how far that is. */
+  replacements: z.record(z.string(), replacementSchema).default({}),
   /** Instances that are gone and whose logs are still kept, with the Unix milliseconds since when. */
   retired: z.record(z.string(), z.number()),
   memories: z.record(z.string(), memorySchema),
@@ -93,6 +103,7 @@ function emptyState(): AgentState {
     ports: {},
     lastPort: 0,
     slots: {},
+    replacements: {},
     retired: {},
     memories: {},
   };

@@ -1,6 +1,7 @@
 import { createLog, SystemClock } from '@alto/platform';
 import { eventually } from '@alto/testing';
 import { scriptedCommand, ScriptedRuntime, type ScriptedBehaviour } from '../runtime/scripted-runtime';
+import type { Replacement } from './replacement.state';
 import { StaticWorkloads } from './static-workloads';
 import { Supervisor } from './supervisor';
 import type { StaticKind, StaticWorkload } from './workload';
@@ -34,14 +35,16 @@ describe('StaticWorkloads', () => {
   let runtime: ScriptedRuntime;
   let supervisor: Supervisor;
   let statics: StaticWorkloads;
-  let state: { slots: Record<string, number[]> };
+  let state: { slots: Record<string, number[]>; replacements: Record<string, Replacement> };
+  let switched: string[];
 
   beforeEach(() => {
     const clock = new SystemClock();
     runtime = new ScriptedRuntime(clock);
     const check = async ({ id }: { id: string }) => (runtime.isReady(id) ? null : 'not yet');
     supervisor = new Supervisor({ runtime, clock, log, memories: new Map<string, WorkloadMemory>(), check });
-    state = { slots: {} };
+    state = { slots: {}, replacements: {} };
+    switched = [];
     const store = { current: state, commit: async (change: (value: typeof state) => void) => change(state) };
     statics = new StaticWorkloads(supervisor, store as never, log, READY_WITHIN_MS);
     supervisor.start();
@@ -51,7 +54,8 @@ describe('StaticWorkloads', () => {
   const ready = () => eventually(() => expect(statics.ready).toBe(true));
   const restart = async (name: string) => {
     const messages: string[] = [];
-    await statics.restart(name, (message) => messages.push(message));
+    const report = (message: string) => void messages.push(message);
+    await statics.replace(statics.find(name), report, async () => void switched.push(name));
     return messages;
   };
 
@@ -74,7 +78,47 @@ describe('StaticWorkloads', () => {
     expect(runtime.calls).toEqual(['start a.0', 'start a.1', 'SIGTERM a.0']);
     expect(state.slots).toEqual({ a: [1] });
     await restart('a');
-    expect(state.slots).toEqual({ a: [0] });
+    expect(state).toEqual({ slots: { a: [0] }, replacements: {} });
+    expect(switched).toEqual(['a', 'a']);
+  });
+
+  it('updates to another release, and keeps that for every run that follows', async () => {
+    const release = (version: string) => ({ release: { service: 'a', version }, env: { VERSION: version } });
+    await statics.apply({ workloads: [workload('a', 2, release('1'))] });
+    await ready();
+    const messages: string[] = [];
+    const target = workload('a', 2, release('2'));
+    await statics.replace(
+      target,
+      (message) => messages.push(message),
+      async () => undefined,
+    );
+    expect(messages[0]).toBe('Starting a.1 (2) beside a.0');
+    await restart('a');
+    expect(runtime.world.launches.map(({ id, env }) => [id, env['VERSION']])).toEqual([
+      ['a.0', '1'],
+      ['a.1', '2'],
+      ['a.0', '2'],
+    ]);
+    expect(statics.applied.workloads[0]?.release?.version).toBe('2');
+  });
+
+  it.each<[string, Replacement, number[], string[]]>([
+    ['started', { from: '1', to: '2', waiting: [0], draining: null }, [0], ['start a.0', 'start a.1', 'SIGTERM a.0']],
+    ['drained', { from: '1', to: '2', waiting: [], draining: 0 }, [1], ['start a.1']],
+  ])('goes on with an update that was broken off when it was %s', async (_, begun, slots, calls) => {
+    state.slots = { a: slots };
+    state.replacements = { a: begun };
+    const target = workload('a', 2, { release: { service: 'a', version: '2' } });
+    await statics.apply({ workloads: [target] });
+    await statics.replace(
+      target,
+      () => undefined,
+      async () => undefined,
+    );
+    await ready();
+    expect(runtime.calls).toEqual(calls);
+    expect(state).toEqual({ slots: { a: [1] }, replacements: {} });
   });
 
   it('replaces several instances one after the other', async () => {
@@ -101,14 +145,16 @@ describe('StaticWorkloads', () => {
     expect(runtime.calls).toEqual(['start a.0', 'start a.1', 'SIGTERM a.1']);
     expect(supervisor.status('a.0')).toMatchObject({ phase: 'ready', outdated: true });
     expect(supervisor.status('a.1')).toBeUndefined();
+    expect(state).toEqual({ slots: { a: [0] }, replacements: {} });
+    expect(switched).toEqual([]);
   });
 
   it('refuses to restart what it does not know, and what is being restarted', async () => {
     await statics.apply({ workloads: [workload('a', 2)] });
     await ready();
-    await expect(restart('b')).rejects.toThrow(/runs no service b/);
+    expect(() => statics.find('b')).toThrow(/runs no service b/);
     const first = restart('a');
-    await expect(restart('a')).rejects.toThrow(/being restarted already/);
+    await expect(restart('a')).rejects.toThrow(/being replaced already/);
     await first;
   });
 

@@ -3,6 +3,7 @@ import { AltoError } from '@alto/contracts';
 import type { Log } from '@alto/platform';
 import type { AgentStateStore } from '../state/agent-state';
 import type { Supervisor, WorkloadStatus } from './supervisor';
+import { afterDrain, afterSwitch, beginReplacement, nextStep, spareSlot } from './replacement.state';
 import { slotId, workloadOfSlot, type StaticManifest, type StaticWorkload, type Workload } from './workload';
 
 /** How long a new run may take to get ready before the old one is kept. */
@@ -44,10 +45,6 @@ export class StaticWorkloads {
     }
   }
 
-  has(name: string): boolean {
-    return this.manifest.workloads.some(({ id }) => id === name);
-  }
-
   /** Every slot in use is ready, or has run to its end. */
   get ready(): boolean {
     const { workloads } = this.manifest;
@@ -57,20 +54,34 @@ export class StaticWorkloads {
     );
   }
 
-  /**
-   * Replaces the runs of a workload one by one. With a spare slot the old run ends when the new one is ready, and is
-   * kept when it does not get ready; without one there is a gap.
-   * @throws AltoError `not_found`, or `conflict` while it is being restarted already
-   */
-  async restart(name: string, report: Report): Promise<void> {
+  /** @throws AltoError `not_found` */
+  find(name: string): StaticWorkload {
     const workload = this.manifest.workloads.find(({ id }) => id === name);
     if (!workload) throw new AltoError('not_found', `This machine runs no service ${name}.`);
-    if (this.replacing.has(name)) throw new AltoError('conflict', `${name} is being restarted already.`);
-    this.replacing.add(name);
+    return workload;
+  }
+
+  /** What is to run, with the releases that were switched to since `apply`. */
+  get applied(): StaticManifest {
+    return this.manifest;
+  }
+
+  /**
+   * Replaces the runs of a workload one by one by runs of `target`. With a spare slot the old run ends when the new
+   * one is ready, and is kept when it does not get ready; without one there is a gap.
+   * @param onSwitch called when a new run is ready, and before the old one is told to stop
+   * @throws AltoError `conflict` while it is being replaced already
+   */
+  async replace(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<void> {
+    const { id } = target;
+    if (this.replacing.has(id)) throw new AltoError('conflict', `${id} is being replaced already.`);
+    this.replacing.add(id);
     try {
-      for (const slot of this.slotsOf(workload)) await this.replace(workload, slot, report);
+      const hasSpare = spareSlot(this.slotsOf(target), target.slots.length) !== undefined;
+      if (hasSpare && target.lock === undefined) await this.replaceBeside(target, report, onSwitch);
+      else await this.replaceInPlace(target, report, onSwitch);
     } finally {
-      this.replacing.delete(name);
+      this.replacing.delete(id);
     }
   }
 
@@ -83,30 +94,67 @@ export class StaticWorkloads {
     }
   }
 
-  private async replace(workload: StaticWorkload, slot: number, report: Report): Promise<void> {
-    const spare = workload.slots.findIndex((_, index) => !this.slotsOf(workload).includes(index));
-    const old = workloadOfSlot(workload, slot);
-    if (spare < 0 || workload.lock !== undefined) {
-      report(`Stopping ${old.id}`);
-      this.supervisor.want(old, 'stopped');
-      await this.untilGone(old);
-      this.supervisor.want(old, 'running');
-      await this.untilReady(old.id);
-      report(`${old.id} is ready again`);
-      return;
+  private async replaceInPlace(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<void> {
+    await this.switchTo(target, onSwitch);
+    for (const workload of this.slotsOf(target).map((slot) => workloadOfSlot(target, slot))) {
+      report(`Stopping ${workload.id}`);
+      this.supervisor.want(workload, 'stopped');
+      await this.untilGone(workload);
+      this.supervisor.want(workload, 'running');
+      await this.untilReady(workload.id);
+      report(`${workload.id} is ready again`);
     }
-    const next = workloadOfSlot(workload, spare);
-    report(`Starting ${next.id} beside ${old.id}`);
+  }
+
+  private async replaceBeside(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<void> {
+    const { id } = target;
+    const wish = { from: this.find(id).release?.version ?? null, to: target.release?.version ?? null };
+    const begun = this.state.current.replacements[id];
+    const replacement = beginReplacement(wish, this.slotsOf(target), begun);
+    if (replacement !== begun) await this.state.commit((state) => (state.replacements[id] = replacement));
+    try {
+      while (await this.takeStep(target, report, onSwitch));
+    } finally {
+      await this.state.commit((state) => delete state.replacements[id]);
+    }
+  }
+
+  /** Nothing is awaited before the supervisor is told: what is resumed must not be taken for an orphan. */
+  private async takeStep(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<boolean> {
+    const replacement = this.state.current.replacements[target.id];
+    const step = replacement && nextStep(replacement, this.slotsOf(target), target.slots.length);
+    if (!step || step.kind === 'done') return false;
+    if (step.kind === 'drain') {
+      await this.drain(workloadOfSlot(target, step.slot));
+      report(`${slotId(target.id, step.slot)} is gone`);
+      await this.state.commit((state) => (state.replacements[target.id] = afterDrain(replacement)));
+      return true;
+    }
+    const next = workloadOfSlot(target, step.slot);
+    const old = slotId(target.id, step.replaces);
+    const release = replacement.from === replacement.to ? '' : ` (${replacement.to})`;
     this.supervisor.want(next, 'running');
+    report(`Starting ${next.id}${release} beside ${old}`);
     await this.readyOrUndone(next);
     await this.state.commit((state) => {
-      state.slots[workload.id] = this.slotsOf(workload).map((used) => (used === slot ? spare : used));
+      state.slots[target.id] = this.slotsOf(target).map((slot) => (slot === step.replaces ? step.slot : slot));
+      state.replacements[target.id] = afterSwitch(replacement, step.replaces);
     });
-    report(`${next.id} is ready; draining ${old.id}`);
-    this.supervisor.want(old, 'stopped');
-    await this.untilGone(old);
-    this.supervisor.drop(old.id);
-    report(`${old.id} is gone`);
+    await this.switchTo(target, onSwitch);
+    report(`${next.id} is ready; draining ${old}`);
+    return true;
+  }
+
+  private async switchTo(target: StaticWorkload, onSwitch: () => Promise<void>): Promise<void> {
+    const workloads = this.manifest.workloads.map((workload) => (workload.id === target.id ? target : workload));
+    this.manifest = { ...this.manifest, workloads };
+    await onSwitch();
+  }
+
+  private async drain(workload: Workload): Promise<void> {
+    this.supervisor.want(workload, 'stopped');
+    await this.untilGone(workload);
+    this.supervisor.drop(workload.id);
   }
 
   private async readyOrUndone(next: Workload): Promise<void> {
@@ -114,9 +162,7 @@ export class StaticWorkloads {
       await this.untilReady(next.id);
     } catch (error) {
       this.log.warn('A replacement did not get ready and is taken back', { workload: next.id, error });
-      this.supervisor.want(next, 'stopped');
-      await this.untilGone(next);
-      this.supervisor.drop(next.id);
+      await this.drain(next);
       throw error;
     }
   }
