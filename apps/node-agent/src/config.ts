@@ -11,6 +11,12 @@ export const nodeAgentConfig = defineConfig({
     .refine(isAbsolute, 'must be an absolute path')
     .optional()
     .describe('Folder of everything that Alto keeps on this machine; unless given ~/.alto, and /var/lib/alto for root'),
+  ALTO_SERVICES: z
+    .enum(['managed', 'external'])
+    .default('managed')
+    .describe(
+      "Whether this agent starts Alto's own services, or somebody else does, such as Docker, and it runs apps alone",
+    ),
   ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
   ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
   ALTO_NODE_BIN_DIR: z

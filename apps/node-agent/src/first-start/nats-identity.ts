@@ -123,6 +123,8 @@ function grants(jwt: string, permissions: NatsPermissions): boolean {
 }
 
 export interface NatsServerPlan {
+  /** Address to listen on; loopback unless given. */
+  host?: string;
   port: number;
   /** Folder of JetStream. */
   storeDirectory: string;
@@ -130,11 +132,11 @@ export interface NatsServerPlan {
 }
 
 /** The server's configuration file. */
-export function natsConfiguration({ port, storeDirectory, identity }: NatsServerPlan): string {
+export function natsConfiguration({ host = '127.0.0.1', port, storeDirectory, identity }: NatsServerPlan): string {
   const { operatorJwt, systemAccount, account } = identity;
   return `# Written by Alto at each start; changes made here are lost.
 server_name: alto
-listen: "127.0.0.1:${port}"
+listen: "${host}:${port}"
 max_payload: 1MB
 max_connections: 1000
 write_deadline: "10s"
