@@ -6,16 +6,15 @@ import { execFile } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AltoClient } from '@alto/sdk';
 import { eventually } from './eventually';
 import { currentTestFailed, keepLog } from './kept-log';
 import { isAlive } from './process-tree';
+import { repositoryRoot } from './repository';
 
 const execute = promisify(execFile);
-const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
 export interface AltoOptions {
   /** Settings of the agent and of all services, by the names of their environment variables. */
@@ -213,9 +212,16 @@ export class Alto {
   }
 }
 
+/** Benchmarks are bundled, and this file with them: where it lies then says little. */
+function repositoryAbove(folder: string): string {
+  if (existsSync(join(folder, 'nx.json'))) return folder;
+  if (folder === dirname(folder)) throw new Error('These sources do not lie in the repository of Alto.');
+  return repositoryAbove(dirname(folder));
+}
+
 /** In a process of its own: esbuild does not work inside Jest's environment. */
 async function prepare(): Promise<Prepared> {
-  const { stdout } = await execute(process.execPath, [join(repository, 'tools', 'prepare.ts')], {
+  const { stdout } = await execute(process.execPath, [join(repositoryRoot, 'tools', 'prepare.ts')], {
     maxBuffer: 16 << 20,
   });
   return JSON.parse(stdout) as Prepared;

@@ -12,3 +12,4 @@ export * from './seed';
 export * from './service';
 export * from './shared-postgres';
 export * from './transport';
+export * from './repository';
