@@ -9,7 +9,7 @@ export interface OutputStream {
   columns?: number;
 }
 
-type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan';
+export type Style = 'bold' | 'dim' | 'green' | 'red' | 'yellow' | 'cyan' | 'magenta' | 'blue';
 
 export class Output {
   /** Set by commands that print an answer and yet did not find things well. */

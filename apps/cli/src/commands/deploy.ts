@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { deploy } from '../deploy/deploy';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { appTable } from './apps';
+import { wholeNumber } from './whole-number';
 
 interface DeployOptions {
   name?: string;
@@ -41,10 +42,4 @@ export function deployCommand(session: Session, output: Output): Command {
       });
       output.result(app, () => appTable(output, [app]));
     });
-}
-
-export function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new InvalidArgumentError('must be a whole number');
-  return value;
 }

@@ -1,63 +1,105 @@
-import type { LogLine } from '@alto/contracts';
 import { setTimeout } from 'node:timers/promises';
+import { AltoError, type LogLine } from '@alto/contracts';
+import type { AltoClient } from '@alto/sdk';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
-import type { Output } from '../output';
+import type { Output, Style } from '../output';
 import type { Session } from '../session';
+import { wholeNumber } from './whole-number';
 
 interface LogOptions {
   follow?: boolean;
   instance?: string;
-  lines: string;
+  workload?: string;
+  lines: number;
 }
 
-const pauseMs = 1_000;
+const pauseMs = 400;
+const pageLines = 1_000;
+const styles: readonly Style[] = ['cyan', 'yellow', 'green', 'magenta', 'blue'];
 
 export function logsCommand(session: Session, output: Output): Command {
   return new Command('logs')
     .description("Show the last lines of an app's logs, or of one of Alto's own workloads")
     .argument('[app]', 'name of the app')
-    .option('-f, --follow', 'go on until interrupted')
-    .option('-n, --lines <count>', 'how many lines to begin with', '100')
+    .option('-f, --follow', 'go on until interrupted, also through restarts and rollouts')
+    .option('-n, --lines <count>', 'how many lines to begin with, 1,000 at most', wholeNumber, 100)
     .option('--instance <id>', 'of this instance alone')
     .option('--workload <id>', "of one of Alto's own workloads on this machine, e.g. gateway.0")
     .addHelpText(
       'after',
       examples([
-        ['alto logs hello -f', 'watch an app'],
+        ['alto logs hello -f', 'watch every replica of an app, each by its name'],
+        ['alto logs hello --instance ins_01k…', 'one of them, also after its end'],
         ['alto logs --workload compute.0', "see what one of Alto's services says"],
       ]),
     )
-    .action(async (app: string | undefined, options: LogOptions & { workload?: string }) => {
+    .action(async (app: string | undefined, options: LogOptions) => {
       if (options.workload !== undefined) {
-        const logs = await session.agent.logs(options.workload, Number(options.lines));
+        const logs = await session.agent.logs(options.workload, options.lines);
         output.result(logs, () => logs.lines.map(({ text }) => text).join('\n'));
         return;
       }
-      if (app === undefined) throw new CommandError('Say which app.', '`alto apps` lists them.', exitCodes.usage);
-      await showLogs(session, output, app, options);
+      if (app === undefined) throw new CommandError('Say which app.', '`alto apps list` names them.', exitCodes.usage);
+      await showLogs(await session.client(), new LogPrinter(output, app), session.project, app, options);
     });
 }
 
-async function showLogs(session: Session, output: Output, app: string, options: LogOptions): Promise<void> {
-  const client = await session.client();
-  const address = {
-    project: session.project,
-    app,
-    ...(options.instance !== undefined && { instance: options.instance }),
-  };
-  const print = (lines: readonly LogLine[]) => {
-    for (const line of lines) output.item(line, () => `${output.paint('dim', line.instance.slice(-6))}  ${line.text}`);
-  };
-  let page = await client.logs.read({ ...address, lines: Number(options.lines) } as never);
-  print(page.lines);
+async function showLogs(
+  client: AltoClient,
+  printer: LogPrinter,
+  project: string,
+  app: string,
+  { instance, lines, follow }: LogOptions,
+): Promise<void> {
+  const address = { project, app, ...(instance !== undefined && { instance }) };
+  let page = await client.logs.read({ ...address, lines });
+  printer.print(page.lines);
+  if (follow !== true) return;
   const stop = new AbortController();
   process.once('SIGINT', () => stop.abort());
-  while (options.follow === true && !stop.signal.aborted) {
+  while (!stop.signal.aborted) {
     if (page.lines.length === 0) await pause(pauseMs, stop.signal);
-    page = await client.logs.read({ ...address, cursor: page.cursor, lines: 1_000 } as never);
-    print(page.lines);
+    try {
+      page = await client.logs.read({ ...address, cursor: page.cursor, lines: pageLines }, { signal: stop.signal });
+      printer.print(page.lines);
+    } catch (error) {
+      if (stop.signal.aborted) return;
+      if (!(error instanceof AltoError && error.retryable)) throw error;
+      printer.interrupted(error);
+      await pause(pauseMs, stop.signal);
+    }
+  }
+}
+
+/** Each line with the instance that said it in front; on a terminal each instance has a colour. */
+class LogPrinter {
+  private readonly styles = new Map<string, Style>();
+  private isInterrupted = false;
+
+  constructor(
+    private readonly output: Output,
+    private readonly app: string,
+  ) {}
+
+  print(lines: readonly LogLine[]): void {
+    this.isInterrupted = false;
+    for (const line of lines) this.output.item(line, () => `${this.nameOf(line)}${line.text}`);
+  }
+
+  /** Said once: what was written meanwhile follows when Alto is back. */
+  interrupted(error: AltoError): void {
+    if (!this.isInterrupted) this.output.warning(`${error.message} Waiting for it …`);
+    this.isInterrupted = true;
+  }
+
+  /** Lines that Alto adds, such as an instance's end, are marked. */
+  private nameOf({ instance, stream }: LogLine): string {
+    const style = this.styles.get(instance) ?? styles[this.styles.size % styles.length] ?? 'cyan';
+    this.styles.set(instance, style);
+    const mark = stream === 'alto' ? '*' : '|';
+    return `${this.output.paint(style, `${this.app}.${instance.slice(-6)} ${mark}`)} `;
   }
 }
 
