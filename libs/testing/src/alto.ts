@@ -6,7 +6,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AltoClient } from '@alto/sdk';
 import { eventually } from './eventually';
@@ -171,7 +171,7 @@ export class Alto {
     await this.command('services', 'restart', service);
   }
 
-  /** What runs goes on without its agent. */
+  /** What runs goes on without its agent, which is back in a second or two. */
   async killAgent(): Promise<void> {
     const pid = await this.agentPid();
     process.kill(pid, 'SIGKILL');
@@ -210,13 +210,6 @@ export class Alto {
       }
     }
   }
-}
-
-/** Benchmarks are bundled, and this file with them: where it lies then says little. */
-function repositoryAbove(folder: string): string {
-  if (existsSync(join(folder, 'nx.json'))) return folder;
-  if (folder === dirname(folder)) throw new Error('These sources do not lie in the repository of Alto.');
-  return repositoryAbove(dirname(folder));
 }
 
 /** In a process of its own: esbuild does not work inside Jest's environment. */
