@@ -197,7 +197,7 @@ describe('the agent', () => {
 
   const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null;
 
-  async function startAgent(): Promise<void> {
+  async function startAgent(more: Record<string, string> = {}): Promise<void> {
     writeFileSync(join(root, 'manifest.json'), JSON.stringify(manifest));
     agent = spawn(process.execPath, [join(trialFolder, 'main.mjs'), join(root, 'manifest.json')], {
       env: {
@@ -206,6 +206,7 @@ describe('the agent', () => {
         ALTO_NODE_SYNC_MS: '200',
         ALTO_LOG_LEVEL: 'warn',
         ALTO_NODE_BIN_DIR: join(process.execPath, '..'),
+        ...more,
       },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
@@ -441,6 +442,40 @@ describe('the agent', () => {
     expect(await get(`http://127.0.0.1:${one}/`)).toBe('1');
     expect(JSON.parse(await call('GET', '/v1/services/web/versions'))).toMatchObject({ current: '1', previous: '2' });
     expect(await call('POST', '/v1/services/web/update?to=9')).toContain('no version 9 of web');
+  });
+
+  it('is started again when it is killed, also after its keeper was, and not when it ends on purpose', async () => {
+    manifest = { ...manifest, workloads: [service('web', [await freePort()])] };
+    await startAgent({ ALTO_KEEPER: 'on' });
+    await eventually(async () => expect((await status()).ready).toBe(true));
+    const pids = await pidsOf();
+    const keeper = () => Number(readFileSync(join(dataDir, 'run/keeper'), 'utf8').split(' ')[0]);
+    const back = (killed: number) =>
+      eventually(
+        async () => {
+          const { pid } = await status();
+          expect(pid).not.toBe(killed);
+          return pid;
+        },
+        { withinMs: 15_000 },
+      );
+    const killAndAwait = async () => {
+      const { pid } = await status();
+      process.kill(pid, 'SIGKILL');
+      return await back(pid);
+    };
+
+    await killAndAwait();
+    const first = keeper();
+    process.kill(first, 'SIGKILL');
+    await eventually(() => expect(keeper()).not.toBe(first));
+    const last = await killAndAwait();
+    await eventually(async () => expect(await pidsOf()).toEqual(pids));
+
+    const second = keeper();
+    process.kill(last, 'SIGTERM');
+    await eventually(() => expect([last, second].map(isAlive)).toEqual([false, false]));
+    expect(isAlive(pids.get('web.0') ?? 0)).toBe(true);
   });
 
   it('ends alone on SIGTERM, lets no second agent in, and `down` leaves nothing behind', async () => {

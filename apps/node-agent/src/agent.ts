@@ -12,6 +12,7 @@ import { storageOperations } from '@alto/contracts';
 import { AltoClient, type Log, type RunningService, startService, SystemClock } from '@alto/platform';
 import { BundleStore } from './bundles/bundle-store';
 import { dataDirectoryOf, nodeAgentConfig, type NodeAgentConfig } from './config';
+import { AgentKeeper } from './control/agent-keeper';
 import { AgentLock } from './control/agent-lock';
 import { ControlServer, type AgentStatus, type Control } from './control/control-server';
 import { DataDirectory } from './data-directory';
@@ -56,6 +57,7 @@ export class Agent implements Control {
   readonly services: ServiceUpdates;
   private readonly instances: InstancesService;
   private readonly server: ControlServer;
+  private readonly keeper: AgentKeeper;
 
   private constructor(
     private readonly options: AgentOptions,
@@ -101,6 +103,11 @@ export class Agent implements Control {
       log,
     });
     this.server = new ControlServer(directory.socket('agent.sock'), this, log);
+    this.keeper = new AgentKeeper({
+      record: join(directory.run, 'keeper'),
+      scripts: join(directory.runtime, 'shim'),
+      command: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    });
   }
 
   /** Takes the data directory. @throws AgentLockedError, StateFileError */
@@ -132,6 +139,8 @@ export class Agent implements Control {
     this.supervisor.start();
     await this.services.repairPointers();
     const manifest = await this.prepareManifest();
+    // Not before: an agent that cannot prepare the first start would only fail again.
+    if (this.options.config.ALTO_KEEPER === 'on') await this.keeper.start();
     await this.statics.apply(manifest);
     await this.services.resume();
     await this.stopOrphans();
@@ -164,6 +173,7 @@ export class Agent implements Control {
   async down(report: Report): Promise<void> {
     this.phase = 'stopping';
     report('Stopping');
+    this.keeper.dismiss();
     await this.leaveBus();
     await this.statics.stopAll(report);
     await this.supervisor.stop();
@@ -313,6 +323,7 @@ export class Agent implements Control {
   }
 
   private async leave(): Promise<void> {
+    this.keeper.dismiss();
     clearInterval(this.collector);
     await this.supervisor.stop();
     await this.leaveBus();

@@ -17,6 +17,10 @@ export const nodeAgentConfig = defineConfig({
     .describe(
       "Whether this agent starts Alto's own services, or somebody else does, such as Docker, and it runs apps alone",
     ),
+  ALTO_KEEPER: z
+    .enum(['on', 'off'])
+    .default('off')
+    .describe('Whether a small process beside the agent starts it again when it is killed; `alto up` turns it on'),
   ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
   ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
   ALTO_NODE_BIN_DIR: z

@@ -16,6 +16,7 @@ export interface LaunchedAgent {
 /** Settings of the agent, the command or one machine: everything else that begins with ALTO_ is meant for services. */
 const notForServices = [
   'ALTO_DATA_DIR',
+  'ALTO_KEEPER',
   'ALTO_URL',
   'ALTO_API_KEY',
   'ALTO_PROJECT',
@@ -75,6 +76,7 @@ function agentEnvironment(dataDirectory: string, releases: string, environment: 
     MALLOC_ARENA_MAX: '2',
     NODE_COMPILE_CACHE: join(dataDirectory, 'runtime', 'compiled', 'node-agent'),
     ALTO_DATA_DIR: dataDirectory,
+    ALTO_KEEPER: environment.ALTO_KEEPER ?? 'on',
     // Apps find the Node that stays, not the one of this command.
     ALTO_NODE_BIN_DIR:
       environment.ALTO_NODE_BIN_DIR ?? join(dataDirectory, 'runtime', `node-${process.versions.node}`, 'bin'),

@@ -10,6 +10,8 @@ import { currentVersion, releasesFolder } from './releases';
 
 const pollMs = 100;
 const readyWithinMs = 180_000;
+/** Of an agent in whose data directory another one is at work already. */
+const lockedExitCode = 75;
 
 /** @throws CommandError with what is wrong, when the agent gives up or something in it does not become ready. */
 export async function startAgent(session: Session, output: Output): Promise<AgentStatus> {
@@ -49,8 +51,9 @@ async function untilRunning(
   }
 }
 
+/** One that has found another at work leaves it to that one, which answers soon. */
 function hasEnded({ process: agent }: LaunchedAgent): boolean {
-  return agent.exitCode !== null || agent.signalCode !== null;
+  return (agent.exitCode !== null && agent.exitCode !== lockedExitCode) || agent.signalCode !== null;
 }
 
 /** Services of which another release has been built than the one that runs. */

@@ -85,12 +85,13 @@ done
 export async function installScripts(folder: string): Promise<{ shim: string; logGuard: string }> {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   return {
-    shim: await install(folder, `shim-${SHIM_PROTOCOL}`, shimScript),
-    logGuard: await install(folder, 'log-guard', logGuardScript),
+    shim: await installScript(folder, `shim-${SHIM_PROTOCOL}`, shimScript),
+    logGuard: await installScript(folder, 'log-guard', logGuardScript),
   };
 }
 
-async function install(folder: string, name: string, script: string): Promise<string> {
+/** @returns where the script lies. */
+export async function installScript(folder: string, name: string, script: string): Promise<string> {
   const hash = createHash('sha256').update(script).digest('hex').slice(0, 12);
   const path = join(folder, `${name}-${hash}.sh`);
   if (existsSync(path)) return path;
