@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { calledAs } from './called-as';
 import { appCommands } from './commands/apps';
 import { completionCommand } from './commands/completion';
+import { deleteCommand } from './commands/delete';
 import { deployCommand } from './commands/deploy';
 import { doctorCommand } from './commands/doctor';
 import { downCommand } from './commands/down';
@@ -10,9 +11,10 @@ import { eventsCommand } from './commands/events';
 import { keyCommands } from './commands/keys';
 import { loginCommand } from './commands/login';
 import { logsCommand } from './commands/logs';
-import { nodesCommand } from './commands/nodes';
+import { nodeCommands } from './commands/nodes';
 import { projectCommands } from './commands/projects';
 import { routeCommands } from './commands/routes';
+import { scaleCommand } from './commands/scale';
 import { serviceCommands } from './commands/services';
 import { statusCommand } from './commands/status';
 import { upCommand } from './commands/up';
@@ -63,9 +65,11 @@ export function makeProgram(session: Session, output: Output): Command {
     keyCommands,
     deployCommand,
     appCommands,
+    scaleCommand,
+    deleteCommand,
     logsCommand,
     routeCommands,
-    nodesCommand,
+    nodeCommands,
     serviceCommands,
     eventsCommand,
     completionCommand,

@@ -8,12 +8,12 @@ import { age } from '../table';
 import { collect } from './collect';
 
 export function appCommands(session: Session, output: Output): Command {
-  const command = new Command('apps').description('List, show, scale and delete apps').addHelpText(
+  const command = new Command('apps').description('List and show apps and their revisions').addHelpText(
     'after',
     examples([
       ['alto apps list', 'list them'],
       ['alto apps show hello', 'see its instances and why each is as it is'],
-      ['alto apps scale hello 5', 'run five instances'],
+      ['alto apps revisions hello', 'see what ran before'],
     ]),
   );
 
@@ -59,27 +59,6 @@ export function appCommands(session: Session, output: Output): Command {
       });
     });
 
-  command
-    .command('scale <app> <replicas>')
-    .description('Run this many instances')
-    .addHelpText('after', examples([['alto apps scale hello 5', 'run five instances']]))
-    .action(async (name: string, replicas: string) => {
-      const client = await session.client();
-      const address = { project: session.project, app: name };
-      const { spec } = await client.apps.get(address);
-      const app = await client.apps.put({ ...address, ...spec, replicas: Number(replicas) });
-      output.result(app, () => `${app.name}: ${app.status.reason}`);
-    });
-
-  command
-    .command('delete <app>')
-    .description('Drain and stop its instances, then remove it')
-    .addHelpText('after', examples([['alto apps delete hello', 'drain, stop and remove it']]))
-    .action(async (name: string) => {
-      const client = await session.client();
-      const app = await client.apps.delete({ project: session.project, app: name });
-      output.result(app, () => `${app.name} is being deleted: ${app.status.reason}`);
-    });
   return command;
 }
 

@@ -6,14 +6,23 @@ import type { Session } from '../session';
 import { age } from '../table';
 import { collect } from './collect';
 
-export function nodesCommand(session: Session, output: Output): Command {
-  return new Command('nodes')
+export function nodeCommands(session: Session, output: Output): Command {
+  const command = new Command('nodes').description('List the machines of the cluster').addHelpText(
+    'after',
+    examples([
+      ['alto nodes', 'list them'],
+      ['alto nodes --json', 'the same for a program'],
+    ]),
+  );
+
+  command
+    .command('list', { isDefault: true })
     .description('List the machines of the cluster')
     .addHelpText(
       'after',
       examples([
-        ['alto nodes', 'list them'],
-        ['alto nodes --json', 'the same for a program'],
+        ['alto nodes list', 'list them'],
+        ['alto nodes list --json', 'the same for a program'],
       ]),
     )
     .action(async () => {
@@ -33,6 +42,7 @@ export function nodesCommand(session: Session, output: Output): Command {
         return output.table(['NODE', 'STATE', 'INSTANCES', 'CPU', 'MEMORY', 'AGENT', 'SEEN', 'REASON'], rows);
       });
     });
+  return command;
 }
 
 const gibibytes = (bytes: number) => (bytes / 2 ** 30).toFixed(1);
