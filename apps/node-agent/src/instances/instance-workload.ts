@@ -49,8 +49,11 @@ export function instanceWorkload(instance: DesiredInstance, port: number, machin
       url: `http://${machine.ip}:${port}${instance.readiness.path}`,
       timeoutMs: instance.readiness.timeoutMs,
     },
+    ...(instance.liveness && {
+      liveness: { ...instance.liveness, url: `http://${machine.ip}:${port}${instance.liveness.path}` },
+    }),
     stop: instance.stop,
-    restart: 'always',
+    restart: instance.restart,
     release: null,
     oneShot: false,
   };

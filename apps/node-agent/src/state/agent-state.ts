@@ -17,6 +17,7 @@ const memorySchema = z.object({
   readySinceMs: z.number().nullable(),
   stopRun: z.number(),
   stopSentAtMs: z.number(),
+  stopReason: z.string().nullable().default(null),
   digest: z.string().nullable(),
 }) satisfies z.ZodType<WorkloadMemory>;
 

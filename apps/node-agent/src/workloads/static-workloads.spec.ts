@@ -141,7 +141,7 @@ describe('StaticWorkloads', () => {
     await statics.apply({ workloads: [workload('a', 2)] });
     await ready();
     await statics.apply({ workloads: [workload('a', 2, {}, { readyAfterMs: 60_000 })] });
-    await expect(restart('a')).rejects.toThrow(/a\.1 did not get ready within 0\.4 s: not yet/);
+    await expect(restart('a')).rejects.toThrow(/a\.1 was to get ready and did not within 0\.4 s: not yet/);
     expect(runtime.calls).toEqual(['start a.0', 'start a.1', 'SIGTERM a.1']);
     expect(supervisor.status('a.0')).toMatchObject({ phase: 'ready', outdated: true });
     expect(supervisor.status('a.1')).toBeUndefined();

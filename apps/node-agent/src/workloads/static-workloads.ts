@@ -8,6 +8,8 @@ import { slotId, workloadOfSlot, type StaticManifest, type StaticWorkload, type 
 
 /** How long a new run may take to get ready before the old one is kept. */
 const READY_WITHIN_MS = 120_000;
+/** Ends of a new run before it was ready, after which it is given up earlier. */
+const CRASHES_MAX = 3;
 /** Beyond the grace, until a process that was killed is gone. */
 const GONE_WITHIN_MS = 30_000;
 
@@ -167,11 +169,18 @@ export class StaticWorkloads {
     }
   }
 
+  /** What keeps ending is not waited for to the last. */
   private async untilReady(id: string): Promise<void> {
-    const status = await this.supervisor.until(id, isUp, this.readyWithinMs);
+    const before = this.supervisor.status(id)?.restarts ?? 0;
+    const crashes = (status: WorkloadStatus | undefined) => (status?.restarts ?? 0) - before;
+    const isDecided = (status: WorkloadStatus | undefined) => isUp(status) || crashes(status) >= CRASHES_MAX;
+    const status = await this.supervisor.until(id, isDecided, this.readyWithinMs);
     if (isUp(status)) return;
+    const reason = status?.reason ?? 'it is not known';
+    const seconds = this.readyWithinMs / 1000;
+    const waited = crashes(status) >= CRASHES_MAX ? 'ended as often as it was started' : `did not within ${seconds} s`;
     throw new AltoError('unprocessable', {
-      message: `${id} did not get ready within ${this.readyWithinMs / 1000} s: ${status?.reason ?? 'it is not known'}`,
+      message: `${id} was to get ready and ${waited}: ${reason}`,
       nextStep: `Read its log: alto logs ${id}`,
     });
   }

@@ -70,6 +70,29 @@ describe('Supervisor', () => {
     expect(starts()).toHaveLength(6);
   });
 
+  it('asks a run that was ready whether it is alive, and replaces one that is not', async () => {
+    let answers = 500;
+    const asked: string[] = [];
+    const check = async ({ readiness }: Workload) => {
+      if (readiness.kind !== 'http') return null;
+      asked.push(readiness.url);
+      return answers === 200 ? null : `/live answered ${answers}`;
+    };
+    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    const liveness = { url: 'http://127.0.0.1:1/live', intervalMs: 1_000, timeoutMs: 100, failuresMax: 3 };
+    supervisor.want(workload('a', {}, { liveness }), 'running');
+    await pass(1_900);
+    expect(asked).toHaveLength(2);
+    expect(phase('a')).toBe('ready');
+    await pass(1_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'backoff', restarts: 1 });
+    expect(supervisor.status('a')?.reason).toMatch(/^Liveness failed 3 times in a row: \/live answered 500; starts/);
+    answers = 200;
+    await pass(5_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'ready', restarts: 1 });
+    expect(starts()).toEqual(['a', 'a']);
+  });
+
   it('needs three failed checks in a row to call a ready workload unready', async () => {
     let broken = false;
     const check = async () => (broken ? '/ answered 500' : null);

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Clock, Log } from '@alto/platform';
 import type { RunView, WorkloadRuntime } from '../runtime/runtime';
 import { HealthMonitor } from './health-monitor';
+import { LivenessMonitor } from './liveness-monitor';
 import type { CheckReadiness } from './readiness';
 import type { Workload } from './workload';
 import {
@@ -68,6 +69,7 @@ interface Unit {
   reason: string;
   view: RunView;
   health: HealthMonitor;
+  liveness: LivenessMonitor;
   /** Preparing and starting go on beside the rounds. */
   starting: Promise<void> | undefined;
 }
@@ -178,6 +180,7 @@ export class Supervisor {
     for (const unit of this.units.values()) {
       await unit.starting;
       await unit.health.settled();
+      await unit.liveness.settled();
     }
   }
 
@@ -223,13 +226,16 @@ export class Supervisor {
       memory: before,
       view: unit.view,
       health: this.healthOf(unit, before),
+      dead: this.problemOf(unit, before),
       blocked: this.blockedBy(unit),
       nowMs: clock.nowMs(),
     });
     this.remember(workload.id, before, decision.memory);
+    const isNews = unit.reason !== decision.reason;
     // Shown before anything is awaited: a workload that waits for this one's lock sees that it has begun.
     this.show(unit, decision.phase, decision.reason);
     await this.noteEnd(unit, before, decision);
+    if (isNews && (decision.action === 'signal' || decision.action === 'kill')) await this.note(unit, decision.reason);
     await this.act(unit, decision);
   }
 
@@ -268,6 +274,15 @@ export class Supervisor {
     const health = unit.health.healthOf(view.run, memory.readyRun === view.run && memory.readySinceMs !== null);
     unit.health.poll(unit.workload, () => this.wake());
     return health;
+  }
+
+  /** A run is asked whether it works once it was ready; before that it may take its time. */
+  private problemOf(unit: Unit, memory: WorkloadMemory): string | null {
+    const { view, workload } = unit;
+    if (view.state !== 'running' || !workload.liveness || memory.readyRun !== view.run) return null;
+    const problem = unit.liveness.problemOf(view.run);
+    unit.liveness.poll(workload, () => this.wake());
+    return problem;
   }
 
   /** Why a workload may not start yet: what it stands on is not ready, or its lock is held. */
@@ -309,11 +324,15 @@ export class Supervisor {
 
   private async noteEnd(unit: Unit, before: WorkloadMemory, decision: Decision): Promise<void> {
     if (decision.memory.countedRun === before.countedRun) return;
-    const { log, runtime, clock } = this.options;
-    const { id } = unit.workload;
-    const text = describeExit(decision.memory.lastExit);
-    log.info('A workload ended', { workload: id, run: decision.memory.countedRun, exit: decision.memory.lastExit });
-    await runtime.logs?.note(id, decision.phase === 'backoff' ? decision.reason : text, clock.now());
+    const { lastExit, countedRun } = decision.memory;
+    this.options.log.info('A workload ended', { workload: unit.workload.id, run: countedRun, exit: lastExit });
+    await this.note(unit, decision.phase === 'backoff' ? decision.reason : describeExit(lastExit));
+  }
+
+  /** Into the workload's own log: there its people look for why. */
+  private async note(unit: Unit, text: string): Promise<void> {
+    const { runtime, clock } = this.options;
+    await runtime.logs?.note(unit.workload.id, text, clock.now());
   }
 
   private memoryOf(id: string): WorkloadMemory {
@@ -333,6 +352,7 @@ export class Supervisor {
       reason: 'Not looked at yet',
       view: { state: 'none' },
       health: new HealthMonitor(this.options.clock, this.options.check),
+      liveness: new LivenessMonitor(this.options.clock, this.options.check),
       starting: undefined,
     };
   }

@@ -30,6 +30,7 @@ function situation(more: Partial<Situation> = {}): Situation {
     memory: emptyMemory,
     view: { state: 'none' },
     health: { state: 'unknown', reason: null },
+    dead: null,
     blocked: null,
     nowMs: NOW,
     ...more,
@@ -116,6 +117,17 @@ describe('decide', () => {
       action: 'start',
       memory: { failures: 0, restarts: 0 },
     });
+  });
+
+  it('stops a run whose liveness fails, counts that as an end by itself and says why', () => {
+    const dead = 'Liveness failed 3 times in a row: / answered 500';
+    const told = decide(situation({ view: running, dead, memory: memory({ readyRun: 1 }) }));
+    expect(told).toMatchObject({ phase: 'stopping', action: 'signal', reason: `${dead}; told to stop by SIGTERM` });
+    const over = decide(situation({ view: ended(0), memory: told.memory, restart: 'on-failure' }));
+    expect(over).toMatchObject({ phase: 'backoff', memory: { failures: 1, restarts: 1 } });
+    expect(over.reason).toBe(`${dead}; starts again in 1 s (failed once)`);
+    expect(decide(situation({ view: ended(0), memory: told.memory, restart: 'never' })).phase).toBe('failed');
+    expect(afterStart(over.memory, 'x')).toMatchObject({ stopReason: null, lastError: null });
   });
 
   it('is exited when it is not wanted and not there', () => {

@@ -12,6 +12,8 @@
  *   wanted stopped, from anywhere: stopping ──▶ exited.
  *   ended for good by its restart policy: completed (code 0) or failed.
  *
+ * A run that was ready and whose liveness fails is stopped likewise, and counts as an end by itself.
+ *
  * Promises: no run begins while a process of the run before is alive; a stop signal is sent once per run, and
  * SIGKILL to the whole tree after the grace; an end is counted once, also when nobody was there to see it.
  */
@@ -42,6 +44,8 @@ export interface WorkloadMemory {
   /** Run that was told to stop, and when. */
   stopRun: number;
   stopSentAtMs: number;
+  /** Why that run was stopped to be started again; null: it was not wanted any more. */
+  stopReason: string | null;
   /** Fingerprint of the specification that the newest run was started from. */
   digest: string | null;
 }
@@ -57,6 +61,7 @@ export const emptyMemory: WorkloadMemory = {
   readySinceMs: null,
   stopRun: 0,
   stopSentAtMs: 0,
+  stopReason: null,
   digest: null,
 };
 
@@ -74,6 +79,8 @@ export interface Situation {
   memory: WorkloadMemory;
   view: RunView;
   health: Health;
+  /** Why the run that was ready must be replaced; null: it works. */
+  dead: string | null;
   /** Why it may not be started yet; null: it may. */
   blocked: string | null;
   nowMs: number;
@@ -105,7 +112,7 @@ export function afterFailedStart(memory: WorkloadMemory, message: string, nowMs:
 
 /** The memory after a start that made a process. */
 export function afterStart(memory: WorkloadMemory, digest: string): WorkloadMemory {
-  return { ...memory, lastError: null, readySinceMs: null, digest };
+  return { ...memory, lastError: null, stopReason: null, readySinceMs: null, digest };
 }
 
 export function describeExit(exit: Exit | null): string {
@@ -120,11 +127,18 @@ export function describeExit(exit: Exit | null): string {
 function countEnd({ view, memory, restart, oneShot }: Situation): WorkloadMemory {
   if (view.state !== 'ended' || view.run <= memory.countedRun) return memory;
   const seen = { ...memory, countedRun: view.run, lastExit: view.exit, readySinceMs: null };
-  if (memory.stopRun === view.run) return { ...seen, failures: 0, notBeforeMs: 0 };
-  if (endsForGood(view.exit, restart, oneShot)) return seen;
+  const wasDead = isRestarted(memory, view.run);
+  if (memory.stopRun === view.run && !wasDead) return { ...seen, failures: 0, notBeforeMs: 0 };
+  if (wasDead ? restart === 'never' : endsForGood(view.exit, restart, oneShot)) return seen;
   const healthyMs = memory.readySinceMs === null ? 0 : view.endedAtMs - memory.readySinceMs;
   const failures = healthyMs >= HEALTHY_RESET_MS ? 1 : memory.failures + 1;
-  return { ...seen, failures, restarts: memory.restarts + 1, notBeforeMs: view.endedAtMs + backoffMs(failures) };
+  const notBeforeMs = view.endedAtMs + backoffMs(failures);
+  return { ...seen, failures, restarts: memory.restarts + 1, notBeforeMs, lastError: memory.stopReason };
+}
+
+/** It was stopped because it had ceased to work. */
+function isRestarted(memory: WorkloadMemory, run: number): boolean {
+  return memory.stopRun === run && memory.stopReason !== null;
 }
 
 function endsForGood(exit: Exit, restart: RestartPolicy, oneShot: boolean): boolean {
@@ -140,12 +154,16 @@ function decideRunning(situation: Situation): Decision {
     case 'starting':
       return { phase: 'starting', reason: 'The process is being started', action: 'none', memory };
     case 'running':
-      return memory.stopRun === view.run ? decideStopped(situation) : judgeHealth(situation, view.run);
+      return memory.stopRun === view.run || situation.dead !== null
+        ? decideStopped(situation)
+        : judgeHealth(situation, view.run);
     case 'ended': {
-      const stoppedByUs = memory.stopRun === view.run;
-      if (stoppedByUs || !endsForGood(view.exit, restart, oneShot)) return startWhenDue(situation);
-      const phase = view.exit.code === 0 ? 'completed' : 'failed';
-      return { phase, reason: describeExit(view.exit), action: 'none', memory };
+      const wasDead = isRestarted(memory, view.run);
+      const again = wasDead ? restart !== 'never' : !endsForGood(view.exit, restart, oneShot);
+      if (again || (memory.stopRun === view.run && !wasDead)) return startWhenDue(situation);
+      const phase = view.exit.code === 0 && !wasDead ? 'completed' : 'failed';
+      const reason = memory.stopReason ?? describeExit(view.exit);
+      return { phase, reason, action: 'none', memory };
     }
   }
 }
@@ -180,7 +198,8 @@ function judgeHealth({ memory, health, nowMs }: Situation, run: number): Decisio
   return { phase, reason, action: 'none', memory: { ...memory, readySinceMs: null } };
 }
 
-function decideStopped({ view, memory, stop, nowMs }: Situation): Decision {
+/** Stops the run because it is not wanted, or because it is dead and another one is to take its place. */
+function decideStopped({ view, memory, stop, nowMs, want, dead }: Situation): Decision {
   if (view.state === 'none' || view.state === 'ended') {
     return { phase: 'exited', reason: describeExit(memory.lastExit), action: 'none', memory };
   }
@@ -188,11 +207,18 @@ function decideStopped({ view, memory, stop, nowMs }: Situation): Decision {
     return { phase: 'stopping', reason: 'Stops as soon as its process exists', action: 'none', memory };
   }
   if (memory.stopRun !== view.run) {
-    const told = { ...memory, stopRun: view.run, stopSentAtMs: nowMs };
-    return { phase: 'stopping', reason: `Told to stop by ${stop.signal}`, action: 'signal', memory: told };
+    const stopReason = want === 'running' ? dead : null;
+    const told = { ...memory, stopRun: view.run, stopSentAtMs: nowMs, stopReason };
+    const reason = `${why(stopReason)}told to stop by ${stop.signal}`;
+    return { phase: 'stopping', reason, action: 'signal', memory: told };
   }
+  const because = why(memory.stopReason);
   const leftMs = memory.stopSentAtMs + stop.graceMs - nowMs;
-  if (leftMs <= 0) return { phase: 'stopping', reason: 'Killed after its grace', action: 'kill', memory };
-  const reason = `Told to stop by ${stop.signal}; killed in ${Math.ceil(leftMs / 1000)} s unless it ends`;
+  if (leftMs <= 0) return { phase: 'stopping', reason: `${because}killed after its grace`, action: 'kill', memory };
+  const reason = `${because}told to stop by ${stop.signal}; killed in ${Math.ceil(leftMs / 1000)} s unless it ends`;
   return { phase: 'stopping', reason, action: 'none', memory };
+}
+
+function why(stopReason: string | null): string {
+  return stopReason === null ? 'No longer wanted: ' : `${stopReason}; `;
 }

@@ -22,6 +22,14 @@ export type Readiness =
   /** Running is being ready. */
   | { kind: 'none' };
 
+/** Asked once a run was ready: too many failed checks in a row, and the run is stopped and started again. */
+export interface Liveness {
+  url: string;
+  intervalMs: number;
+  timeoutMs: number;
+  failuresMax: number;
+}
+
 /** SIGTERM (or what the program prefers) to the main process; past `graceMs` SIGKILL to the whole tree. */
 export interface StopPolicy {
   signal: Signal;
@@ -103,6 +111,7 @@ export interface Workload {
   ports: Readonly<Record<string, number>>;
   dependsOn: readonly string[];
   readiness: Readiness;
+  liveness?: Liveness;
   stop: StopPolicy;
   restart: RestartPolicy;
   release: { service: string; version: string } | null;
