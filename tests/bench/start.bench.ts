@@ -2,46 +2,14 @@
  * How long a whole Alto takes to start, cold (nothing there yet) and warm (again on the same data), and what it costs
  * in memory when idle, each process named. Goal: 900 MB PSS at most.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { startAlto } from '@alto/testing';
+import { join } from 'node:path';
+import { repositoryRoot, startAlto } from '@alto/testing';
+import { memoryOf } from './memory';
 
 const memoryGoalMb = 900;
-const hello = fileURLToPath(new URL('../../../../../examples/hello', import.meta.url));
-
-interface ProcessMemory {
-  readonly pid: number;
-  readonly name: string;
-  readonly pssMb: number;
-}
+const hello = join(repositoryRoot, 'examples', 'hello');
 
 const seconds = (sinceMs: number) => ((performance.now() - sinceMs) / 1000).toFixed(1);
-
-/** Proportional set size: memory that several processes share is counted once in the sum. */
-function memoryOf(folder: string, names: ReadonlyMap<number, string>): ProcessMemory[] {
-  return readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .flatMap((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        const owned = command.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder);
-        const kb = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
-        if (!owned || kb === undefined) return [];
-        return [{ pid, name: names.get(pid) ?? programOf(command), pssMb: Number(kb) / 1024 }];
-      } catch {
-        return []; // It ended, or belongs to somebody else.
-      }
-    })
-    .filter(({ pid }) => pid !== process.pid);
-}
-
-function programOf(command: string): string {
-  if (/shim-\d|log-guard/.test(command)) return 'shims';
-  if (/postgres:/.test(command) || /bin\/postgres/.test(command)) return 'postgres (backends)';
-  if (/haproxy/.test(command)) return 'haproxy (worker)';
-  return command.slice(0, 60);
-}
 
 const preparing = performance.now();
 const warmUp = await startAlto();

@@ -192,6 +192,8 @@ export class Alto {
       () => undefined,
       (error: Error) => error,
     );
+    // The agent and its keeper end by themselves, a moment after they have said that all is stopped.
+    await eventually(() => processesOf(this.dataDirectory).length === 0, { withinMs: 3_000 }).catch(() => undefined);
     const left = processesOf(this.dataDirectory);
     for (const pid of left) process.kill(pid, 'SIGKILL');
     if (failed || left.length > 0) this.keepLogs();
