@@ -103,18 +103,26 @@ async function appOf(owner: TestProject, name: string, answer = name): Promise<E
 }
 
 /** Body and status of a request for a host, over HAProxy. */
-function get(host: string): Promise<string> {
+function get(host: string, path = '/'): Promise<string> {
   return new Promise((resolve, reject) => {
-    const outgoing = request({ port: appsPort, host: '127.0.0.1', headers: { host }, agent: false }, (response) => {
-      let body = '';
-      response.on('data', (chunk: Buffer) => (body += chunk.toString()));
-      response.on('end', () => resolve(response.statusCode === 200 ? body : `${response.statusCode}`));
-    });
+    const outgoing = request(
+      { port: appsPort, host: '127.0.0.1', path, headers: { host }, agent: false },
+      (response) => {
+        let body = '';
+        response.on('data', (chunk: Buffer) => (body += chunk.toString()));
+        response.on('end', () =>
+          resolve(
+            response.statusCode === 200 ? body : [response.statusCode, response.headers.location].join(' ').trim(),
+          ),
+        );
+      },
+    );
     outgoing.on('error', reject);
     outgoing.end();
   });
 }
-const serves = (host: string, answer: string) => eventually(async () => expect(await get(host)).toBe(answer));
+const serves = (host: string, answer: string, path?: string) =>
+  eventually(async () => expect(await get(host, path)).toBe(answer));
 const put = (
   input: Omit<RequestOf<typeof routes.put>, 'project'>,
   owner = project,
@@ -150,6 +158,63 @@ it('leads a host to an app, again and elsewhere and nowhere', async () => {
   expect(shown.status.targets).toMatchObject([{ state: 'ready', reason: 'It gets requests.' }]);
   await service.call(routes.delete, { project: project.id, route: 'main' }, callerOf(project));
   await serves('www.example.com', '404');
+});
+
+it('leads paths of a host to apps, to several by weight, and elsewhere', async () => {
+  for (const name of ['shop', 'blog']) compute.tell(await appOf(project, name));
+  const host = 'www.example.com';
+  await put({ route: 'main', host, app: 'shop' });
+  await put({
+    route: 'blog',
+    host,
+    path: '/blog/',
+    apps: [
+      { app: 'shop', weight: 0 },
+      { app: 'blog', weight: 1 },
+    ],
+  });
+  await put({ route: 'old', host, path: '/old', redirect: { to: 'https://example.org', status: 301, keepPath: true } });
+  await serves(host, 'shop', '/blogs');
+  await serves(host, 'blog', '/blog/post');
+  await serves(host, '301 https://example.org/old/x?y=1', '/old/x?y=1');
+  const shown = await service.call(routes.get, { project: project.id, route: 'blog' }, callerOf(project));
+  expect(shown).toMatchObject({ path: '/blog', apps: [{ app: 'shop', weight: 0 }, { app: 'blog' }] });
+  expect(shown).not.toHaveProperty('app');
+  expect(shown.status).toMatchObject({
+    state: 'serving',
+    targets: [
+      { app: 'shop', state: 'out', reason: 'The route gives its app a weight of 0.' },
+      { app: 'blog', state: 'ready' },
+    ],
+  });
+  await expect(put({ route: 'again', host, path: '/blog', app: 'shop' })).rejects.toMatchObject({
+    code: 'already_exists',
+    field: 'host',
+  });
+  await expect(put({ route: 'mine', host, path: '/mine', app: 'shop' }, newTestProject())).rejects.toMatchObject({
+    code: 'already_exists',
+  });
+  await expect(put({ route: 'none', host: 'other.example.com' })).rejects.toMatchObject({ code: 'invalid_request' });
+  const again = {
+    route: 'old',
+    host,
+    path: '/old',
+    redirect: { to: 'https://example.org', status: 301, keepPath: true },
+  };
+  expect((await put(again as Parameters<typeof put>[0])).version).toBe(1);
+});
+
+it('bounds how many different headers routes change', async () => {
+  const headers = (from: number) => ({
+    response: { set: Object.fromEntries(Array.from({ length: 16 }, (_, n) => [`x-${from + n}`, 'a'])) },
+  });
+  for (let from = 0; from < 64; from += 16) {
+    await put({ route: `r${from}`, host: `h${from}.example.com`, app: 'shop', headers: headers(from) });
+  }
+  await put({ route: 'same', host: 'same.example.com', app: 'shop', headers: headers(0) });
+  await expect(
+    put({ route: 'more', host: 'more.example.com', app: 'shop', headers: headers(64) }),
+  ).rejects.toMatchObject({ code: 'quota_exceeded', field: 'headers' });
 });
 
 it('gives a host to one project alone, and does not tell another whose it is', async () => {
@@ -229,7 +294,7 @@ it('starts and serves what it last knew with PostgreSQL, NATS and compute absent
   await serves('www.example.com', 'shop');
   await service.stop();
   await haproxy.kill();
-  for (const file of ['haproxy.cfg', 'layout.json', 'maps/hosts.map']) writeFileSync(join(folder, file), '');
+  for (const file of ['haproxy.cfg', 'layout.json', 'maps/routes.map']) writeFileSync(join(folder, file), '');
   service = await startTestService(definition, {
     natsUrl: 'nats://127.0.0.1:1',
     databaseUrl: 'postgresql://nobody@127.0.0.1:1/none',

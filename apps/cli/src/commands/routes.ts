@@ -1,4 +1,4 @@
-import { loadBalancerOperations } from '@alto/contracts';
+import { loadBalancerOperations, type Route } from '@alto/contracts';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -22,8 +22,14 @@ export function routeCommands(session: Session, output: Output): Command {
       const client = await session.client();
       const items = await collect(client.listAll(loadBalancerOperations.routes.list, { project: session.project }));
       output.result({ items }, () => {
-        const rows = items.map(({ name, host, app, status }) => [name, host, app, status.state, status.reason]);
-        return output.table(['ROUTE', 'HOST', 'APP', 'STATE', 'REASON'], rows);
+        const rows = items.map((route) => [
+          route.name,
+          placeOf(route),
+          leadOf(route),
+          route.status.state,
+          route.status.reason,
+        ]);
+        return output.table(['ROUTE', 'HOST', 'LEADS TO', 'STATE', 'REASON'], rows);
       });
     });
 
@@ -41,7 +47,7 @@ export function routeCommands(session: Session, output: Output): Command {
           state,
           reason,
         ]);
-        return `${route.host} → ${route.app}: ${route.status.reason}\n\n${output.table(['INSTANCE', 'ADDRESS', 'STATE', 'REASON'], rows)}`;
+        return `${placeOf(route)} → ${leadOf(route)}: ${route.status.reason}\n\n${output.table(['INSTANCE', 'ADDRESS', 'STATE', 'REASON'], rows)}`;
       });
     });
 
@@ -57,7 +63,7 @@ export function routeCommands(session: Session, output: Output): Command {
     .action(async (name: string, options: { host: string; app: string }) => {
       const client = await session.client();
       const route = await client.routes.put({ project: session.project, route: name, ...options });
-      output.result(route, () => `${route.host} → ${route.app}: ${route.status.reason}`);
+      output.result(route, () => `${placeOf(route)} → ${leadOf(route)}: ${route.status.reason}`);
     });
 
   command
@@ -67,7 +73,16 @@ export function routeCommands(session: Session, output: Output): Command {
     .action(async (name: string) => {
       const client = await session.client();
       const route = await client.routes.delete({ project: session.project, route: name });
-      output.result(route, () => `${route.host} no longer leads to ${route.app}.`);
+      output.result(route, () => `${placeOf(route)} no longer leads to ${leadOf(route)}.`);
     });
   return command;
+}
+
+function placeOf({ host, path }: Route): string {
+  return path === '/' ? host : `${host}${path}`;
+}
+
+function leadOf({ app, apps, redirect }: Route): string {
+  if (redirect !== undefined) return redirect.to;
+  return apps?.map((share) => `${share.app} (${share.weight})`).join(', ') ?? app ?? '';
 }

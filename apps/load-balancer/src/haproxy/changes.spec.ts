@@ -1,13 +1,19 @@
 import fc from 'fast-check';
 import type { Pool, ProxySpec } from '../proxy/proxy.engine';
 import { runtimeCommands, type RuntimeView } from './changes';
-import { arrange, backendName, emptyLayout, type Layout, slotName, type Unused } from './layout';
+import { arrange, emptyLayout, type Layout, type Unused } from './layout';
+import { mapFiles, splitParts } from './maps';
+import { backendName, slotName } from './place-names';
 import type { RuntimeSlot } from './runtime-state';
 
 /** What a running HAProxy would be after the commands: the part of it that they concern. */
 class ModelHaproxy {
   readonly servers = new Map<string, Map<string, RuntimeSlot>>();
-  readonly hosts = new Map<string, string[]>();
+  readonly maps = {
+    routes: new Map<string, string[]>(),
+    splits: new Map<string, string[]>(),
+    headers: new Map<string, string[]>(),
+  };
   /** Called after each command. */
   watch: () => void = () => {};
 
@@ -19,22 +25,31 @@ class ModelHaproxy {
   }
 
   get view(): RuntimeView {
-    return { servers: this.servers, hosts: this.hosts };
+    return { servers: this.servers, maps: this.maps };
   }
 
   run(command: string): void {
     const [verb, what, target = '', ...rest] = command.split(' ');
     if (what === 'server') this.setServer(target, rest);
-    else if (verb === 'del') this.hosts.delete(rest[0]!);
-    else if (verb === 'set') this.hosts.set(rest[0]!, [rest[1]!]);
-    else this.hosts.set(rest[0]!, [...(this.hosts.get(rest[0]!) ?? []), rest[1]!]);
+    else this.setMap(verb!, target, rest);
     this.watch();
   }
 
   /** Addresses that serve a host. */
   serving(host: string): number[] {
-    const backend = this.servers.get(this.hosts.get(host)?.[0] ?? '') ?? new Map<string, RuntimeSlot>();
-    return [...backend.values()].filter(({ inService, weight }) => inService && weight > 0).map(({ port }) => port);
+    const [lead = ''] = this.maps.routes.get(`${host}/`) ?? [];
+    const parts = Array.from({ length: splitParts }, (_, part) => this.maps.splits.get(`${lead}:${part}`)?.[0]);
+    const backends = [...new Set([lead, ...parts])].map((name) => [...(this.servers.get(name ?? '')?.values() ?? [])]);
+    return backends
+      .flat()
+      .filter(({ inService, weight }) => inService && weight > 0)
+      .map(({ port }) => port);
+  }
+
+  private setMap(verb: string, file: string, [key = '', value = '']: string[]): void {
+    const map = Object.entries(mapFiles).find(([, path]) => path === file)![0] as keyof typeof mapFiles;
+    if (verb === 'del') this.maps[map].delete(key);
+    else this.maps[map].set(key, verb === 'set' ? [value] : [...(this.maps[map].get(key) ?? []), value]);
   }
 
   private setServer(target: string, rest: string[]): void {
@@ -50,15 +65,21 @@ class ModelHaproxy {
 
 const freeSlot: RuntimeSlot = { address: '127.0.0.1', port: 1, inService: false, weight: 100, health: 'up' };
 const smallLayout: Layout = {
+  ...emptyLayout,
   backends: emptyLayout.backends.slice(0, 6).map(() => ({ pool: null, slots: Array<null>(4).fill(null) })),
-  hosts: {},
 };
 
 /** Up to four apps with up to four instances; the port tells both, so that a wrong turn is seen. */
 const specs = fc
   .uniqueArray(fc.integer({ min: 1, max: 4 }), { maxLength: 4 })
   .chain((apps) => fc.tuple(...apps.map(pools)))
-  .map((all): ProxySpec => ({ pools: all, hosts: all.map(({ id }) => ({ host: `${id}.test`, pool: id })) }));
+  .map((all): ProxySpec => ({
+    pools: all,
+    hosts: [
+      ...all.map(({ id }) => ({ host: `${id}.test`, pool: id })),
+      { host: 'both.test', shares: ['1', '2'].map((pool) => ({ pool, weight: 50 })) },
+    ],
+  }));
 
 function pools(app: number) {
   const endpoint = fc.record({
@@ -99,11 +120,14 @@ describe('the commands from what runs to what is wanted', () => {
             for (const app of [1, 2, 3, 4]) {
               for (const port of haproxy.serving(`${app}.test`)) expect(Math.floor(port / 100)).toBe(app);
             }
+            for (const port of haproxy.serving('both.test')) expect([1, 2]).toContain(Math.floor(port / 100));
           };
           for (const command of runtimeCommands(layout, haproxy.view)) haproxy.run(command);
           expect(runtimeCommands(layout, haproxy.view)).toEqual([]);
           for (const app of [1, 2, 3, 4])
             expect(haproxy.serving(`${app}.test`).sort()).toEqual(readyPorts(spec, app).sort());
+          const both = [...readyPorts(spec, 1), ...readyPorts(spec, 2)];
+          expect(haproxy.serving('both.test').sort()).toEqual(both.sort());
         }
       }),
       { numRuns: 500 },
@@ -137,12 +161,13 @@ describe('the commands from what runs to what is wanted', () => {
         for (const [spec, unused] of steps) {
           const { layout } = arrange(before, spec, () => unused);
           // The map is replaced before the configuration: HAProxy may start with the new map and the old servers.
-          for (const [host, number] of Object.entries(layout.hosts)) {
-            const slots = before.backends[number]?.slots ?? [];
+          const leads = Object.entries(layout.maps.routes).filter(([key]) => key !== 'both.test/');
+          for (const [key, backend] of leads) {
+            const slots = before.backends[Number(backend.slice('app_'.length))]?.slots ?? [];
             const apps = slots.flatMap((slot) =>
-              slot?.state === 'ready' ? [`${Math.floor(slot.port / 100)}.test`] : [],
+              slot?.state === 'ready' ? [`${Math.floor(slot.port / 100)}.test/`] : [],
             );
-            expect(apps.filter((app) => app !== host)).toEqual([]);
+            expect(apps.filter((app) => app !== key)).toEqual([]);
           }
           before = layout;
         }
@@ -153,14 +178,14 @@ describe('the commands from what runs to what is wanted', () => {
 
   it('repair a key that stands twice in the map', () => {
     const haproxy = new ModelHaproxy(6, 4);
-    haproxy.hosts.set('1.test', ['app_0', 'app_0']);
+    haproxy.maps.routes.set('1.test/', ['app_0', 'app_0']);
     const { layout } = arrange(
       smallLayout,
       { pools: [{ id: '1', endpoints: [] }], hosts: [{ host: '1.test', pool: '1' }] },
       none,
     );
     for (const command of runtimeCommands(layout, haproxy.view)) haproxy.run(command);
-    expect(haproxy.hosts.get('1.test')).toEqual(['app_0']);
+    expect(haproxy.maps.routes.get('1.test/')).toEqual(['app_0']);
   });
 });
 

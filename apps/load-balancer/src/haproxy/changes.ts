@@ -1,24 +1,35 @@
 /** Layout against what a running HAProxy has → the commands that make it so. Pure. */
-import { hostsMap } from './configuration';
-import { backendName, type Layout, slotName } from './layout';
+import type { Layout } from './layout';
+import { mapFiles, type MapName } from './maps';
+import { backendName, slotName } from './place-names';
 import { type RuntimeServers, type RuntimeSlot, sameAddress } from './runtime-state';
 
 export interface RuntimeView {
   readonly servers: RuntimeServers;
-  /** Host → names of backends. */
-  readonly hosts: ReadonlyMap<string, readonly string[]>;
+  /** Key → values of each map. */
+  readonly maps: Readonly<Record<MapName, ReadonlyMap<string, readonly string[]>>>;
 }
 
 /**
- * Commands in an order that leaves no request without a server and leads none astray at any point between them: hosts
- * that go are forgotten first, then slots are filled, then others taken out of service, and hosts that come are learned
- * last. A slot is out of service while its address changes; returning resets its health, so that a new endpoint does
+ * Commands in an order that leaves no request without a server and leads none astray at any point between them: routes
+ * that go are forgotten first, then slots are filled, then others taken out of service, and routes that come are learned
+ * last, what they refer to before them. A slot is out of service while its address changes; returning resets its health, so that a new endpoint does
  * not inherit that of the one before.
  */
 export function runtimeCommands(layout: Layout, view: RuntimeView): string[] {
-  const hosts = hostCommands(layout, view.hosts);
+  const map = (name: MapName) => mapCommands(mapFiles[name], layout.maps[name], view.maps[name]);
+  const [routes, splits, headers] = [map('routes'), map('splits'), map('headers')];
   const slots = slotCommands(layout, view.servers);
-  return [...hosts.leave, ...slots.enter, ...slots.leave, ...hosts.enter];
+  return [
+    ...routes.leave,
+    ...slots.enter,
+    ...slots.leave,
+    ...splits.enter,
+    ...headers.enter,
+    ...routes.enter,
+    ...headers.leave,
+    ...splits.leave,
+  ];
 }
 
 /** Backends whose runtime state matters: those with something in them, in the layout or in HAProxy. */
@@ -52,18 +63,22 @@ function isAt(now: RuntimeSlot, { address, port }: { address: string; port: numb
   return now.port === port && sameAddress(now.address, address);
 }
 
-function hostCommands({ hosts }: Layout, running: RuntimeView['hosts']): { leave: string[]; enter: string[] } {
+function mapCommands(
+  file: string,
+  wanted: Readonly<Record<string, string>>,
+  running: ReadonlyMap<string, readonly string[]>,
+): { leave: string[]; enter: string[] } {
   const leave: string[] = [];
   const enter: string[] = [];
-  for (const [host, backends] of running) {
+  for (const [key, values] of running) {
+    if (!Object.hasOwn(wanted, key)) leave.push(`del map ${file} ${key}`);
     // `del map` forgets all values of a key; one that was added twice is learned afresh.
-    if (!Object.hasOwn(hosts, host) || backends.length > 1) leave.push(`del map ${hostsMap} ${host}`);
+    else if (values.length > 1) enter.push(`del map ${file} ${key}`);
   }
-  for (const [host, number] of Object.entries(hosts)) {
-    const now = running.get(host);
-    const wanted = backendName(number);
-    if (now === undefined || now.length > 1) enter.push(`add map ${hostsMap} ${host} ${wanted}`);
-    else if (now[0] !== wanted) enter.push(`set map ${hostsMap} ${host} ${wanted}`);
+  for (const [key, value] of Object.entries(wanted)) {
+    const now = running.get(key);
+    if (now === undefined || now.length > 1) enter.push(`add map ${file} ${key} ${value}`);
+    else if (now[0] !== value) enter.push(`set map ${file} ${key} ${value}`);
   }
   return { leave, enter };
 }

@@ -1,7 +1,18 @@
-/** Layout and settings → the text of haproxy.cfg and of the map of hosts. Pure; see configuration.spec.ts for the text. */
+/** Layout and settings → the text of haproxy.cfg and of the maps. Pure; see configuration.spec.ts for the text. */
 import { createHash } from 'node:crypto';
 import { type Address, usualWeight } from '../proxy/proxy.engine';
-import { type Backend, backendName, type Layout, type Slot, slotName } from './layout';
+import type { Backend, Layout, Slot } from './layout';
+import {
+  emptyMaps,
+  type HeaderNames,
+  mapFiles,
+  type MapName,
+  type Maps,
+  redirectStatuses,
+  removesHeader,
+  splitParts,
+} from './maps';
+import { backendName, slotName } from './place-names';
 
 export interface Front {
   readonly name: string;
@@ -27,14 +38,12 @@ export interface HaproxySettings {
 
 export interface Configuration {
   readonly text: string;
-  /** The map of hosts: one `<host> <backend>` a line. */
-  readonly hosts: string;
+  /** One `<key> <value>` a line. */
+  readonly maps: Readonly<Record<MapName, string>>;
   /** Digest of all in the text that only a reload can change. It stands in the text, and a running HAProxy tells it. */
   readonly structure: string;
 }
 
-/** The map of hosts, relative to haproxy.cfg; HAProxy knows it by this name at run time. */
-export const hostsMap = 'maps/hosts.map';
 /** A connection without a request is closed after this; also how long an old process lives on idle ones. */
 export const keepAliveMs = 3_000;
 /** From the first byte of a request to the end of its headers. */
@@ -46,28 +55,32 @@ const serviceTimeoutMs = 300_000;
 const checkTimeoutMs = 3_000;
 
 export function render(settings: HaproxySettings, layout: Layout): Configuration {
-  const shape: Layout = { backends: layout.backends.map(emptied), hosts: {} };
+  const shape: Layout = { ...layout, backends: layout.backends.map(emptied), maps: emptyMaps };
   const structure = createHash('sha256')
     .update(renderText(settings, shape, ''))
     .digest('hex')
     .slice(0, 16);
-  return { text: renderText(settings, layout, structure), hosts: renderHosts(layout), structure };
+  return { text: renderText(settings, layout, structure), maps: renderMaps(layout.maps), structure };
 }
 
 function emptied({ slots }: Backend): Backend {
   return { pool: null, slots: slots.map(() => null) };
 }
 
-function renderHosts({ hosts }: Layout): string {
-  const lines = Object.entries(hosts).map(([host, backend]) => `${host} ${backendName(backend)}\n`);
-  return lines.sort().join('');
+function renderMaps({ routes, splits, headers }: Maps): Record<MapName, string> {
+  const lines = (map: Readonly<Record<string, string>>) =>
+    Object.entries(map)
+      .map(([key, value]) => `${key} ${value}\n`)
+      .sort()
+      .join('');
+  return { routes: lines(routes), splits: lines(splits), headers: lines(headers) };
 }
 
 function renderText(settings: HaproxySettings, layout: Layout, structure: string): string {
   return [
     renderGlobal(settings, structure),
     renderDefaults(settings),
-    renderAppsFront(settings),
+    renderAppsFront(settings, layout.headerNames),
     ...settings.services.map((front) => renderServiceFront(settings, front)),
     ...layout.backends.map(renderBackend),
   ].join('\n');
@@ -204,16 +217,41 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
 const safeRetries = `  retry-on conn-failure empty-response
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }`;
 
-function renderAppsFront(settings: HaproxySettings): string {
-  const hosts = hostsMap;
+/** By the maps alone, so that routes change at run time; see maps.ts for what they hold. */
+function renderRouting(names: HeaderNames): string {
+  const { routes, splits } = mapFiles;
+  const redirects = redirectStatuses.flatMap((status) => [
+    `  http-request redirect code ${status} location %[var(txn.location)] if { var(txn.lead) -m str redirect_${status} }`,
+    `  http-request redirect code ${status} location %[var(txn.location)]%[pathq] if { var(txn.lead) -m str redirect_${status}_keep }`,
+  ]);
+  return `  http-request set-var(txn.route) req.hdr(host),host_only,lower,concat(,txn.path,/),map_beg(${routes})
+  http-request set-var(txn.route) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.route) -m found }
+  http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.route) -m found }
+  http-request set-var(txn.lead) var(txn.route),field(1,|)
+  http-request set-var(txn.location) var(txn.route),field(3,|),b64dec if { var(txn.lead) -m beg redirect_ }
+${redirects.join('\n')}
+  http-request set-var(txn.part) rand(${splitParts}) if { var(txn.lead) -m beg split_ }
+  http-request set-var(txn.lead) var(txn.lead),concat(:,txn.part),map_str(${splits}) if { var(txn.lead) -m beg split_ }
+  http-request set-var(txn.headers) var(txn.route),field(2,|) if { var(txn.route) -m sub | }
+${[...headerRules('request', 'q', names.request), ...headerRules('response', 's', names.response)].join('')}  use_backend %[var(txn.lead)]
+`;
+}
+
+/** Names stand in the configuration, since HAProxy takes no other; who sets or removes them, and to what, in the map. */
+function headerRules(direction: 'request' | 'response', letter: string, names: readonly string[]): string[] {
+  return names.map((name) => {
+    const value = `var(txn.headers),concat(:${letter}:${name}),map_str(${mapFiles.headers})`;
+    return `  http-${direction} del-header ${name} if { ${value} -m str ${removesHeader} }
+  http-${direction} set-header ${name} %[${value},b64dec] if { ${value} -m found } !{ ${value} -m str ${removesHeader} }
+`;
+  });
+}
+
+function renderAppsFront(settings: HaproxySettings, names: HeaderNames): string {
   return `frontend ${settings.apps.name} from alto
   bind ${bindAddress(settings.host, settings.apps.port)}
 ${requestRules}
-  http-request set-var(txn.pool) req.hdr(host),host_only,lower,map_str(${hosts})
-  http-request set-var(txn.pool) str(*),map_str(${hosts}) unless { var(txn.pool) -m found }
-  http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.pool) -m found }
-  use_backend %[var(txn.pool)]
-
+${renderRouting(names)}
 # What each backend of an app holds.
 defaults apps from alto
   balance roundrobin

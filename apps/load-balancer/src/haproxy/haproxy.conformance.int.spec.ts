@@ -22,9 +22,9 @@ class TestEngines extends ProxyEngines {
 }
 
 /** Body of the answer; undefined unless the status is 200. */
-function ask(port: number, host: string): Promise<string | undefined> {
+function ask(port: number, host: string, path: string): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
-    get({ port, host: '127.0.0.1', headers: { host }, agent: false }, (response) => {
+    get({ port, host: '127.0.0.1', path, headers: { host }, agent: false }, (response) => {
       let body = '';
       response.on('data', (chunk: Buffer) => (body += chunk.toString()));
       response.on('end', () => resolve(response.statusCode === 200 ? body : undefined));
@@ -64,9 +64,9 @@ describeProxyEngine('HAProxy', async () => {
       await end(servers.get(id)!);
       servers.delete(id);
     },
-    answering: async (host) => {
+    answering: async (host, path = '/') => {
       const answers = [];
-      for (let round = 0; round < 6; round++) answers.push(await ask(port, host));
+      for (let round = 0; round < 6; round++) answers.push(await ask(port, host, path));
       return [...new Set(answers)].filter((answer) => answer !== undefined);
     },
     dispose: async () => {

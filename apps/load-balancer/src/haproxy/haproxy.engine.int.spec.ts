@@ -195,6 +195,83 @@ it.each([true, false])(
   },
 );
 
+it('spreads a host over apps, redirects and changes headers, all at run time', async () => {
+  const [a, b] = [await start('a1'), await start('b1')];
+  const pools = [pool('a', a.endpoint()), pool('b', b.endpoint())];
+  const headers = {
+    request: { set: { 'x-tenant': 'a;b "c" %[src] \\' }, remove: ['user-agent'] },
+    response: { set: { 'x-frame-options': 'DENY' }, remove: ['x-saw'] },
+  };
+  const none = { request: { set: {}, remove: [] }, response: { set: {}, remove: [] } };
+  const hosts = (share: number): ProxySpec['hosts'] => [
+    {
+      host: 'both.test',
+      shares: [
+        { pool: 'a', weight: 100 - share },
+        { pool: 'b', weight: share },
+      ],
+    },
+    { host: 'both.test', path: '/old', redirect: { status: 308, to: 'https://new.test/base', keepPath: true } },
+    { host: 'plain.test', redirect: { status: 302, to: '/?a=b;c%20d', keepPath: false } },
+    { host: 'a.test', pool: 'a', headers: { ...none, request: headers.request } },
+    { host: 'a.test', path: '/framed', pool: 'a', headers },
+  ];
+  await settle({ pools, hosts: hosts(10) });
+  const workers = haproxy.workers;
+  const client = loadClient({ url, host: 'both.test', connections: 10, keepAlive: true, rate: 1_500 });
+  for (const share of [10, 50, 90]) {
+    await settle({ pools, hosts: hosts(share) });
+    client.reset();
+    await eventually(() => expect(client.report().requests).toBeGreaterThan(500));
+    const { requests, instances } = client.report();
+    expect(Math.abs((instances['b1'] ?? 0) / requests - share / 100)).toBeLessThan(0.1);
+  }
+  expect(await client.stop()).toEqual(unharmed);
+  expect(await get('both.test', '/old/page?x=1')).toMatch(
+    /^HTTP\/1.1 308 [\s\S]*location: https:\/\/new.test\/base\/old\/page\?x=1\r\n/,
+  );
+  expect(await get('plain.test', '/any')).toMatch(/^HTTP\/1.1 302 [\s\S]*location: \/\?a=b;c%20d\r\n/);
+  const answer = await raw(
+    'GET / HTTP/1.1\r\nHost: a.test\r\nUser-Agent: me\r\nX-Tenant: forged\r\nConnection: close\r\n\r\n',
+  );
+  const saw = JSON.parse(/^x-saw: (.*)$/m.exec(answer)?.[1] ?? '{}') as Record<string, string>;
+  expect(saw['x-tenant']).toBe('a;b "c" %[src] \\');
+  expect(saw).not.toHaveProperty('user-agent');
+  const framed = await get('a.test', '/framed/page');
+  expect(framed).toContain('x-frame-options: DENY\r\n');
+  expect(framed).not.toContain('x-saw');
+  await settle({ pools, hosts: [{ host: 'a.test', pool: 'a' }] });
+  expect(await get('a.test', '/framed/page')).toContain('x-saw');
+  expect(await get('both.test')).toContain('404');
+  expect(haproxy.workers).toEqual(workers);
+});
+
+it('reloads once for a header that no route has changed before, with no failed request', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const workers = haproxy.workers;
+  const client = loadClient({ url, host: 'a.test', connections: 10, keepAlive: true, rate: 700 });
+  const changing = (value: string): ProxySpec => ({
+    ...spec(),
+    pools: [pool('a', a.endpoint())],
+    hosts: [
+      {
+        host: 'a.test',
+        pool: 'a',
+        headers: { request: { set: {}, remove: [] }, response: { set: { 'x-version': value }, remove: [] } },
+      },
+    ],
+  });
+  await settle(changing('1'));
+  expect(await get('a.test')).toContain('x-version: 1\r\n');
+  const reloaded = haproxy.workers;
+  expect(reloaded).not.toEqual(workers);
+  await settle(changing('2'));
+  expect(await get('a.test')).toContain('x-version: 2\r\n');
+  expect(haproxy.workers).toEqual(reloaded);
+  expect(await client.stop()).toEqual(unharmed);
+});
+
 it('serves a new app at once without a reload, and forgets one that goes', async () => {
   const [a, b] = [await start('a1'), await start('b1')];
   await settle(spec(pool('a', a.endpoint())));
@@ -293,7 +370,7 @@ it('repairs what someone else changed in the running HAProxy', async () => {
   const a = await start('a1');
   await settle(spec(pool('a', a.endpoint())));
   const admin = join(folder, 'admin.sock');
-  await ask(admin, `set server app_0/s1 state maint; add map maps/hosts.map stray.test app_0`);
+  await ask(admin, `set server app_0/s1 state maint; add map maps/routes.map stray.test/ app_0`);
   expect(await get('a.test')).toContain('503');
   await settle(spec(pool('a', a.endpoint())));
   expect(bodyOf(await get('a.test'))).toBe('a1');

@@ -10,18 +10,10 @@ import { promisify } from 'node:util';
 import type { Log } from '@alto/platform';
 import { readIfThere, replaceFile } from '../durable-file';
 import type { Applied, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
-import { type Configuration, type HaproxySettings, hostsMap, render } from './configuration';
-import {
-  arrange,
-  type Backend,
-  backendName,
-  emptyLayout,
-  isEnding,
-  type Layout,
-  lostLayout,
-  type Slot,
-  slotName,
-} from './layout';
+import { type Configuration, type HaproxySettings, render } from './configuration';
+import { arrange, type Backend, emptyLayout, isEnding, type Layout, lostLayout, type Slot } from './layout';
+import { mapFiles, type MapName, mapNames } from './maps';
+import { backendName, slotName } from './place-names';
 import { readLayout, writeLayout } from './layout-file';
 import { type EndingConnections, HaproxyRuntime, oldProcessQuietMs } from './runtime';
 import type { ProcessInfo, RuntimeSlot, SlotConnections } from './runtime-state';
@@ -43,8 +35,15 @@ const fullCheckEveryMs = 30_000;
 const checkTimeoutMs = 20_000;
 const noFrontState = '1\n';
 
+/** What the files hold. */
+interface Written {
+  readonly layout: string;
+  readonly maps: Readonly<Record<MapName, string>>;
+  readonly text: string;
+}
+
 export class HaproxyEngine implements ProxyEngine {
-  private written: { layout: string; hosts: string; text: string };
+  private written: Written;
   private absentSinceMs = performance.now();
   private absent = false;
   private reloadedAtMs = Number.NEGATIVE_INFINITY;
@@ -60,7 +59,7 @@ export class HaproxyEngine implements ProxyEngine {
     private readonly log: Log,
     private readonly lock: WriterLock,
     private layout: Layout,
-    written: { layout: string; hosts: string; text: string },
+    written: Written,
   ) {
     this.written = written;
     this.settings = {
@@ -81,7 +80,11 @@ export class HaproxyEngine implements ProxyEngine {
       const read = async (name: string) => (await readIfThere(join(options.folder, name))) ?? '';
       const written = {
         layout: await read('layout.json'),
-        hosts: await read(hostsMap),
+        maps: {
+          routes: await read(mapFiles.routes),
+          splits: await read(mapFiles.splits),
+          headers: await read(mapFiles.headers),
+        },
         text: await read('haproxy.cfg'),
       };
       const layout = await openLayout(options.folder, written.layout, log);
@@ -125,14 +128,16 @@ export class HaproxyEngine implements ProxyEngine {
   }
 
   /** Layout first and configuration last: see {@link arrange} for why no order of crashes leads a host astray. */
-  private async write(layout: Layout, { text, hosts, structure }: Configuration): Promise<string | undefined> {
+  private async write(layout: Layout, { text, maps, structure }: Configuration): Promise<string | undefined> {
     if (!this.written.text.includes(`structure=${structure}\n`)) {
       const refused = await this.check(text);
       if (refused !== undefined) return refused;
     }
-    const fresh = { layout: writeLayout(layout), hosts, text };
+    const fresh = { layout: writeLayout(layout), maps, text };
     if (fresh.layout !== this.written.layout) await replaceFile(this.path('layout.json'), fresh.layout);
-    if (fresh.hosts !== this.written.hosts) await replaceFile(this.path(hostsMap), fresh.hosts);
+    for (const name of mapNames) {
+      if (maps[name] !== this.written.maps[name]) await replaceFile(this.path(mapFiles[name]), maps[name]);
+    }
     if (fresh.text !== this.written.text) {
       await replaceFile(this.path('haproxy.cfg'), fresh.text);
       this.absentSinceMs = performance.now();
@@ -143,7 +148,7 @@ export class HaproxyEngine implements ProxyEngine {
 
   /** @returns why HAProxy would not take this configuration, or undefined when it would */
   private async check(text: string): Promise<string | undefined> {
-    await writeFile(this.path(hostsMap), '', { flag: 'a', mode: 0o600 });
+    for (const file of Object.values(mapFiles)) await writeFile(this.path(file), '', { flag: 'a', mode: 0o600 });
     await writeFile(this.settings.frontStateFile, noFrontState, { mode: 0o600 });
     const candidate = this.path('haproxy.cfg.candidate');
     await writeFile(candidate, text, { mode: 0o600 });

@@ -1,6 +1,7 @@
 /** The layout as it is kept on disk: only what is not free, with a version. */
 import { z } from 'zod';
 import { usualWeight } from '../proxy/proxy.engine';
+import { emptyMaps } from './maps';
 import { type Backend, emptyLayout, type Layout, type Slot, slotsFirst } from './layout';
 
 const slotSchema = z.object({
@@ -23,16 +24,28 @@ const fileSchema = z.object({
       slots: z.array(slotSchema),
     }),
   ),
-  hosts: z.record(z.string(), z.number().int().min(0)),
+  /** Empty: earlier versions of the load balancer wrote and expect it. */
+  hosts: z.record(z.string(), z.number().int().min(0)).default({}),
+  headerNames: z
+    .object({ request: z.array(z.string()), response: z.array(z.string()) })
+    .default({ request: [], response: [] }),
 });
 
-export function writeLayout({ backends, hosts }: Layout): string {
+/** The maps are not kept: they follow from what is known. */
+export function writeLayout({ backends, headerNames }: Layout): string {
   const used = backends.flatMap(({ pool, slots }, number) => {
     if (pool === null && slots.length === slotsFirst) return [];
     const taken = slots.flatMap((slot, index) => (slot === null ? [] : [{ index, ...slot }]));
     return [{ number, pool, slotCount: slots.length, slots: taken }];
   });
-  const file: z.input<typeof fileSchema> = { version: 1, backendCount: backends.length, backends: used, hosts };
+  const names = { request: [...headerNames.request], response: [...headerNames.response] };
+  const file: z.input<typeof fileSchema> = {
+    version: 1,
+    backendCount: backends.length,
+    backends: used,
+    hosts: {},
+    headerNames: names,
+  };
   return `${JSON.stringify(file)}\n`;
 }
 
@@ -46,5 +59,5 @@ export function readLayout(text: string): Layout {
     for (const { index, ...slot } of slots) places[index] = slot;
     backends[number] = { pool, slots: places };
   }
-  return { backends, hosts: file.hosts };
+  return { backends, maps: emptyMaps, headerNames: file.headerNames };
 }

@@ -1,5 +1,6 @@
 import type { Endpoint, ProxySpec } from '../proxy/proxy.engine';
 import { arrange, backendsFirst, backendsMax, emptyLayout, type Layout, lostLayout, slotsMax } from './layout';
+import { emptyMaps } from './maps';
 import { readLayout, writeLayout } from './layout-file';
 
 const endpoint = (id: string, port = 20_000, state: Endpoint['state'] = 'ready'): Endpoint => ({
@@ -26,7 +27,7 @@ it('keeps places while what is in them exists', () => {
   ).layout;
   expect(placed(second, 0).slice(0, 3)).toEqual(['a1:gone', 'a2:ready', '-']);
   expect(placed(second, 1).slice(0, 3)).toEqual(['b1:draining', 'b2:ready', '-']);
-  expect(second.hosts).toEqual({ 'a.test': 0, 'b.test': 1 });
+  expect(second.maps.routes).toEqual({ 'a.test/': 'app_0', 'b.test/': 'app_1' });
 });
 
 it('gives a slot to another endpoint when nothing uses it any more, and back to its own at any time', () => {
@@ -51,10 +52,10 @@ it('gives a backend to another app only after a call in which it was free', () =
   const first = arrange(emptyLayout, full, inUse).layout;
   const others = spec({ new: [endpoint('n1')] });
   const second = arrange(first, others, unused).layout;
-  expect(second.hosts).toEqual({ 'new.test': backendsFirst });
+  expect(second.maps.routes).toEqual({ 'new.test/': `app_${backendsFirst}` });
   const third = arrange(second, spec({}), unused).layout;
   const fourth = arrange(arrange(third, spec({}), unused).layout, others, unused).layout;
-  expect(fourth.hosts).toEqual({ 'new.test': 0 });
+  expect(fourth.maps.routes).toEqual({ 'new.test/': 'app_0' });
 });
 
 it('adds slots and backends where there are too few, and says what has no place at last', () => {
@@ -75,16 +76,16 @@ it('adds slots and backends where there are too few, and says what has no place 
   expect(huge.unplaced).toEqual([expect.stringContaining('2 endpoints of app a have no place')]);
 });
 
-it('is the same after being written and read', () => {
+it('is the same after being written and read, but for the maps, which follow from the spec', () => {
   const { layout } = arrange(emptyLayout, spec({ a: [endpoint('a1'), endpoint('a2')], b: [] }), inUse);
   const changed = arrange(layout, spec({ a: [endpoint('a2')], b: [endpoint('b1')] }), inUse).layout;
-  expect(readLayout(writeLayout(changed))).toEqual(changed);
+  expect(readLayout(writeLayout(changed))).toEqual({ ...changed, maps: emptyMaps });
   expect(() => readLayout('{"version":2}')).toThrow();
 });
 
 it('takes no place of a HAProxy whose layout was lost before its connections have ended', () => {
   const { layout } = arrange(lostLayout, spec({ a: [endpoint('a1')] }), inUse);
-  expect(layout.hosts).toEqual({ 'a.test': backendsFirst });
+  expect(layout.maps.routes).toEqual({ 'a.test/': `app_${backendsFirst}` });
   const freed = arrange(layout, spec({ a: [endpoint('a1')] }), unused).layout;
   expect(freed.backends.filter(({ pool }) => pool !== null)).toHaveLength(1);
 });

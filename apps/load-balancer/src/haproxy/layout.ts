@@ -8,6 +8,7 @@
  * while a slot gets another address back to the slot afterwards, and so would send requests to the old address.
  */
 import { type Address, type Endpoint, type ProxySpec, usualWeight } from '../proxy/proxy.engine';
+import { emptyMaps, type HeaderNames, headerNamesOf, type Maps, mapsOf, noHeaderNames } from './maps';
 
 export const backendsFirst = 256;
 export const backendsMax = 4_096;
@@ -29,8 +30,9 @@ export interface Backend {
 
 export interface Layout {
   readonly backends: readonly Backend[];
-  /** Host → number of a backend. */
-  readonly hosts: Readonly<Record<string, number>>;
+  /** What the maps hold; it follows from the spec and from the places. */
+  readonly maps: Maps;
+  readonly headerNames: HeaderNames;
 }
 
 export interface Arranged {
@@ -45,7 +47,11 @@ export type Unused = (backend: number, slot: number) => boolean;
 const freeSlots = (count: number): null[] => Array<null>(count).fill(null);
 const freeBackend: Backend = { pool: null, slots: freeSlots(slotsFirst) };
 
-export const emptyLayout: Layout = { backends: Array<Backend>(backendsFirst).fill(freeBackend), hosts: {} };
+export const emptyLayout: Layout = {
+  backends: Array<Backend>(backendsFirst).fill(freeBackend),
+  maps: emptyMaps,
+  headerNames: noHeaderNames,
+};
 
 /**
  * For when the layout was lost: every place of a HAProxy that may run counts as taken until no connection uses it, so
@@ -62,12 +68,9 @@ export const lostLayout: Layout = {
       weight: usualWeight,
     }),
   })),
-  hosts: {},
+  maps: emptyMaps,
+  headerNames: noHeaderNames,
 };
-
-export const backendName = (number: number): string => `app_${number}`;
-/** @param index from 0, as in {@link Backend.slots} */
-export const slotName = (index: number): string => `s${index + 1}`;
 
 /** Backends with a slot that gets no new requests, whose connections are to end. */
 export function endingBackends(layout: Layout): number[] {
@@ -110,19 +113,12 @@ export function arrange(before: Layout, spec: ProxySpec, unused: Unused): Arrang
       endpoints.length - backends[number]!.slots.filter((slot) => slot !== null && slot.state !== 'gone').length;
     if (left > 0) unplaced.push(`${left} endpoints of app ${id} have no place: an app has ${slotsMax} slots at most.`);
   }
-  return { layout: { backends, hosts: hostsOf(spec, placeOf) }, unplaced };
+  const { names, unplaced: namesLeft } = headerNamesOf(before.headerNames, spec);
+  unplaced.push(...namesLeft);
+  return { layout: { backends, maps: mapsOf(spec, placeOf), headerNames: names }, unplaced };
 }
 
 const never = (): boolean => false;
-
-function hostsOf(spec: ProxySpec, placeOf: ReadonlyMap<string, number>): Record<string, number> {
-  const hosts = new Map<string, number>();
-  for (const { host, pool } of spec.hosts) {
-    const number = placeOf.get(pool);
-    if (number !== undefined) hosts.set(host, number);
-  }
-  return Object.fromEntries(hosts);
-}
 
 /** Doubles the backends. @returns one of the new ones, or undefined when there may be no more */
 function grow(backends: Backend[], free: number[]): number | undefined {

@@ -1,8 +1,10 @@
 /** One running HAProxy, reached over its two sockets: what it has is read, changed and read again. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { connectTimeoutMs, hostsMap, keepAliveMs, requestTimeoutMs, retries } from './configuration';
+import { connectTimeoutMs, keepAliveMs, requestTimeoutMs, retries } from './configuration';
 import { runtimeCommands, type RuntimeView } from './changes';
-import { backendName, type Layout, endingBackends } from './layout';
+import { type Layout, endingBackends } from './layout';
+import { mapFiles } from './maps';
+import { backendName } from './place-names';
 import {
   parseConnections,
   parseInfo,
@@ -118,8 +120,13 @@ export class HaproxyRuntime {
   }
 
   private async view(layout: Layout, all: boolean): Promise<RuntimeView> {
-    const hosts = parseMap(await ask(this.paths.adminSocket, `show map ${hostsMap}`));
-    return { servers: await this.servers(layout, all), hosts };
+    const map = async (file: string) => parseMap(await ask(this.paths.adminSocket, `show map ${file}`));
+    const maps = {
+      routes: await map(mapFiles.routes),
+      splits: await map(mapFiles.splits),
+      headers: await map(mapFiles.headers),
+    };
+    return { servers: await this.servers(layout, all), maps };
   }
 
   private async servers(layout: Layout, all: boolean): Promise<RuntimeServers> {

@@ -8,8 +8,8 @@ export interface ConformanceSubject {
   instance(id: string): Promise<Endpoint>;
   /** Ends an instance without telling the proxy. */
   kill(id: string): Promise<void>;
-  /** Ids that answer requests for the host; none when it is unknown or nothing serves it. */
-  answering(host: string): Promise<string[]>;
+  /** Ids that answer requests for the host and path; none when it is unknown or nothing serves it. */
+  answering(host: string, path?: string): Promise<string[]>;
   dispose(): Promise<void>;
 }
 
@@ -19,7 +19,8 @@ export function describeProxyEngine(name: string, create: () => Promise<Conforma
     let engine: ProxyEngine;
     const settle = (spec: ProxySpec) =>
       eventually(async () => (await engine.apply(spec)).settled, { withinMs: 30_000 });
-    const leads = async (host: string, ids: string[]) => expect((await subject.answering(host)).sort()).toEqual(ids);
+    const leads = async (host: string, ids: string[], path?: string) =>
+      expect((await subject.answering(host, path)).sort()).toEqual(ids);
 
     beforeEach(async () => {
       subject = await create();
@@ -82,6 +83,56 @@ export function describeProxyEngine(name: string, create: () => Promise<Conforma
       await settle({ pools, hosts: [{ host: 'any.test', pool: 'b' }] });
       await leads('any.test', ['b1']);
       await leads('b.test', []);
+    });
+
+    it('leads paths by the longest beginning that matches, by whole segments', async () => {
+      const [a1, b1, c1] = [await subject.instance('a1'), await subject.instance('b1'), await subject.instance('c1')];
+      const pools = [
+        { id: 'a', endpoints: [a1] },
+        { id: 'b', endpoints: [b1] },
+        { id: 'c', endpoints: [c1] },
+      ];
+      await settle({
+        pools,
+        hosts: [
+          { host: 'a.test', pool: 'a' },
+          { host: 'a.test', path: '/api', pool: 'b' },
+          { host: 'a.test', path: '/api/v2', pool: 'c' },
+          { host: '*', path: '/only', pool: 'b' },
+        ],
+      });
+      await leads('a.test', ['a1'], '/apis');
+      await leads('a.test', ['b1'], '/api');
+      await leads('a.test', ['b1'], '/api/v20?v=/api/v2');
+      await leads('a.test', ['c1'], '/api/v2/x');
+      await leads('a.test', ['a1'], '/only');
+      await leads('other.test', ['b1'], '/only/this');
+      await leads('other.test', [], '/');
+      await settle({ pools, hosts: [{ host: 'a.test', path: '/api', pool: 'c' }] });
+      await leads('a.test', [], '/apis');
+      await leads('a.test', ['c1'], '/api/v2');
+    });
+
+    it('spreads a host over several pools, leaving out those that are not there', async () => {
+      const [a1, b1] = [await subject.instance('a1'), await subject.instance('b1')];
+      const pools = [
+        { id: 'a', endpoints: [a1] },
+        { id: 'b', endpoints: [b1] },
+      ];
+      const shares = (a: number, b: number) => ({
+        host: 'a.test',
+        shares: [
+          { pool: 'a', weight: a },
+          { pool: 'b', weight: b },
+          { pool: 'no-such-pool', weight: 50 },
+        ],
+      });
+      await settle({ pools, hosts: [shares(1, 0)] });
+      await leads('a.test', ['a1']);
+      await settle({ pools, hosts: [shares(0, 1)] });
+      await leads('a.test', ['b1']);
+      await settle({ pools, hosts: [shares(1, 1)] });
+      await eventually(() => leads('a.test', ['a1', 'b1']));
     });
 
     it('does nothing when nothing changes, and goes on after being opened again', async () => {

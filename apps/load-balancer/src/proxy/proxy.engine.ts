@@ -26,11 +26,45 @@ export interface Pool {
   readonly endpoints: readonly Endpoint[];
 }
 
-export interface Host {
-  /** Lower-case host name without a port, or `*` for every host that nothing else matches. */
+interface Place {
+  /** Lower-case host name without a port, or `*` for every host of which no path matches. */
   readonly host: string;
-  /** Id of a pool. */
+  /** Beginning of the path, by whole segments; of several that match the longest wins. All paths unless given. */
+  readonly path?: string;
+  readonly headers?: HeaderRules;
+}
+
+/** Where requests for a host lead: to a pool, to several by their weights, or elsewhere. */
+export type Host = Place &
+  (
+    | { readonly pool: string; readonly shares?: undefined; readonly redirect?: undefined }
+    | { readonly shares: readonly Share[]; readonly pool?: undefined; readonly redirect?: undefined }
+    | { readonly redirect: Redirect; readonly pool?: undefined; readonly shares?: undefined }
+  );
+
+export interface Share {
   readonly pool: string;
+  /** Against the other shares; with 0 the pool gets nothing. */
+  readonly weight: number;
+}
+
+export interface Redirect {
+  readonly status: number;
+  /** A URL, or a path of the same host. */
+  readonly to: string;
+  /** The request's path and query are put behind it. */
+  readonly keepPath: boolean;
+}
+
+export interface HeaderChanges {
+  /** Lower-case name → value. */
+  readonly set: Readonly<Record<string, string>>;
+  readonly remove: readonly string[];
+}
+
+export interface HeaderRules {
+  readonly request: HeaderChanges;
+  readonly response: HeaderChanges;
 }
 
 export interface ProxySpec {

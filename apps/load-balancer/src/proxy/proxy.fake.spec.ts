@@ -7,7 +7,7 @@ describeProxyEngine('the fake', () => {
     engines: fake,
     instance: (id) => Promise.resolve({ id, address: '127.0.0.1', port: 1, state: 'ready' }),
     kill: (id) => Promise.resolve(void fake.down.add(id)),
-    answering: (host) => Promise.resolve(fake.answering(host)),
+    answering: (host, path) => Promise.resolve(fake.answering(host, path)),
     dispose: () => Promise.resolve(),
   });
 });

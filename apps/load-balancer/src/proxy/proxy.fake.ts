@@ -2,6 +2,7 @@
 import {
   AnotherWriterError,
   type Applied,
+  type Host,
   type ProxyEngine,
   ProxyEngines,
   type ProxySpec,
@@ -52,11 +53,25 @@ export class FakeProxy extends ProxyEngines implements ProxyEngine {
     return Promise.resolve();
   }
 
-  /** Ids of the endpoints that would answer a request for this host. */
-  answering(host: string): string[] {
+  /** Ids of the endpoints that would answer a request for this host and path. */
+  answering(host: string, path = '/'): string[] {
     const { hosts, pools } = this.spec;
-    const lead = hosts.find((one) => one.host === host) ?? hosts.find((one) => one.host === '*');
-    const endpoints = pools.find(({ id }) => id === lead?.pool)?.endpoints ?? [];
-    return endpoints.filter(({ id, state }) => state === 'ready' && !this.down.has(id)).map(({ id }) => id);
+    const known = new Set(pools.map(({ id }) => id));
+    const leads = hosts
+      .filter((one) => `${path.split('?')[0]}/`.startsWith(`${one.path ?? '/'}/`.replace('//', '/')))
+      .map((one) => ({ ...one, pools: poolsOf(one).filter((id) => known.has(id)) }))
+      .filter(({ pools: some }) => some.length > 0)
+      .sort((one, other) => (other.path ?? '/').length - (one.path ?? '/').length);
+    const lead = leads.find((one) => one.host === host) ?? leads.find((one) => one.host === '*');
+    return pools
+      .filter(({ id }) => lead?.pools.includes(id))
+      .flatMap(({ endpoints }) => endpoints)
+      .filter(({ id, state, weight }) => state === 'ready' && weight !== 0 && !this.down.has(id))
+      .map(({ id }) => id);
   }
+}
+
+function poolsOf(host: Host): string[] {
+  if (host.pool !== undefined) return [host.pool];
+  return (host.shares ?? []).flatMap(({ pool, weight }) => (weight > 0 ? [pool] : []));
 }

@@ -1,4 +1,5 @@
 import { type EndpointSet, newId } from '@alto/contracts';
+import type { TargetReport } from '../proxy/proxy.engine';
 import { routeStatus } from './route-status';
 
 const [one, two, three] = [newId('instance'), newId('instance'), newId('instance')];
@@ -22,26 +23,56 @@ const report = (endpoint: string, state: 'up' | 'down') => ({
   reason: `It is ${state}.`,
 });
 
+const statusOf = (known: EndpointSet | undefined, reports: TargetReport[] = [], proxyReason = '') =>
+  routeStatus({}, [{ app: 'shop', weight: 1, set: known, reports }], proxyReason);
+
 it('explains each target', () => {
-  expect(routeStatus('shop', set, [report(one, 'up'), report(two, 'down')], '')).toEqual({
+  expect(statusOf(set, [report(one, 'up'), report(two, 'down')])).toEqual({
     state: 'serving',
     reason: '1 of 3 targets get requests.',
     targets: [
-      { instance: one, address: '127.0.0.1:20000', state: 'ready', reason: 'It is up.' },
-      { instance: two, address: '[fd00::1]:20001', state: 'out', reason: 'It is down.' },
-      { instance: three, address: '127.0.0.1:20002', state: 'draining', reason: expect.stringContaining('stopped') },
+      { app: 'shop', instance: one, address: '127.0.0.1:20000', state: 'ready', reason: 'It is up.' },
+      { app: 'shop', instance: two, address: '[fd00::1]:20001', state: 'out', reason: 'It is down.' },
+      {
+        app: 'shop',
+        instance: three,
+        address: '127.0.0.1:20002',
+        state: 'draining',
+        reason: expect.stringContaining('stopped'),
+      },
     ],
   });
 });
 
 it('says why nothing serves', () => {
-  expect(routeStatus('shop', undefined, [], '')).toMatchObject({ state: 'unknown_app', targets: [] });
-  expect(routeStatus('shop', { ...set, endpoints: [] }, [], '')).toMatchObject({
+  expect(statusOf(undefined)).toMatchObject({ state: 'unknown_app', targets: [] });
+  expect(statusOf({ ...set, endpoints: [] })).toMatchObject({
     state: 'no_targets',
     reason: expect.stringContaining("No instance of 'shop' is ready"),
   });
-  expect(routeStatus('shop', set, [report(one, 'down'), report(two, 'down')], 'HAProxy does not run.')).toMatchObject({
+  expect(statusOf(set, [report(one, 'down'), report(two, 'down')], 'HAProxy does not run.')).toMatchObject({
     state: 'no_targets',
     reason: expect.stringContaining('HAProxy does not run.'),
+  });
+});
+
+it('explains weights of 0, apps that are missing and redirects', () => {
+  const weightless = { ...set, endpoints: set.endpoints.map((endpoint) => ({ ...endpoint, weight: 0 })) };
+  expect(statusOf(weightless, [report(one, 'up')]).targets[0]).toMatchObject({
+    state: 'out',
+    reason: expect.stringContaining('weight is 0'),
+  });
+  const leads = [
+    { app: 'shop', weight: 1, set, reports: [report(one, 'up')] },
+    { app: 'gone', weight: 1, set: undefined, reports: [] },
+  ];
+  expect(routeStatus({}, leads, '')).toMatchObject({
+    state: 'serving',
+    reason: expect.stringContaining("no app 'gone'"),
+  });
+  const redirect = { to: 'https://example.com', status: 308, keepPath: true } as const;
+  expect(routeStatus({ redirect }, [], '')).toMatchObject({
+    state: 'redirecting',
+    reason: expect.stringContaining('https://example.com'),
   });
 });

@@ -1,3 +1,4 @@
+import type { RouteDetails } from '../traffic/known';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 @Entity('route')
@@ -11,13 +12,19 @@ export class RouteEntity {
   @Column('text')
   name!: string;
 
-  /** Unique in the whole cluster. */
+  /** Of one project alone; together with the path unique. */
   @Column('text')
   host!: string;
 
-  /** Name of an app of the project, which need not exist yet. */
+  @Column('text')
+  path!: string;
+
+  /** Name of an app of the project, which need not exist yet; the first of several; empty for a redirect. */
   @Column('text')
   app!: string;
+
+  @Column('json', { nullable: true })
+  details!: RouteDetails | null;
 
   @Column('integer')
   version!: number;

@@ -11,11 +11,13 @@ import {
 import { type CallContext, Clock, CONFIG, Database, isUniqueViolation, Outbox } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import type { LoadBalancerConfig } from '../config';
-import { setOf } from '../traffic/known';
+import { headerNamesMax } from '../haproxy/maps';
+import { setOf, sharesOf } from '../traffic/known';
 import { TrafficReconciler } from '../traffic/traffic.reconciler';
 import { decodeCursor, encodeCursor } from './cursor';
 import { refuseHost, taken } from './host-rules';
 import type { RouteEntity } from './route.entity';
+import { contentOf, namesOfHeaders, type RouteContent } from './route-rules';
 import { routeStatus } from './route-status';
 import { routesMax, RoutesStore } from './routes.store';
 
@@ -23,6 +25,8 @@ type Operations = typeof loadBalancerOperations.routes;
 type RouteEvent = (typeof loadBalancerEvents)[keyof typeof loadBalancerEvents];
 
 const routesPerProjectMax = 500;
+/** Each takes a hundred entries of a map in every proxy. */
+const weightedRoutesMax = 500;
 
 @Injectable()
 export class RoutesService {
@@ -35,14 +39,15 @@ export class RoutesService {
     private readonly traffic: TrafficReconciler,
   ) {}
 
-  /** Doing it again with the same host and app changes nothing. */
+  /** Doing it again with the same input changes nothing. */
   async put(input: InputOf<Operations['put']>, call: CallContext): Promise<Route> {
     const { role, projectName } = call.caller;
     refuseHost(input.host, this.config.ALTO_APPS_DOMAIN, { isOperator: role === 'operator', projectName });
+    const content = contentOf(input);
     try {
-      return this.describe(await this.database.transaction((transaction) => this.change(transaction, input)));
+      return this.describe(await this.database.transaction((transaction) => this.change(transaction, input, content)));
     } catch (error) {
-      throw isUniqueViolation(error, 'route_host') ? taken(input.host) : error;
+      throw isUniqueViolation(error, 'route_host_path') ? taken(input.host) : error;
     }
   }
 
@@ -69,22 +74,24 @@ export class RoutesService {
     return this.describe(removed);
   }
 
-  private async change(transaction: EntityManager, input: InputOf<Operations['put']>): Promise<RouteEntity> {
-    const { project, route: name, host, app } = input;
+  private async change(
+    transaction: EntityManager,
+    { project, route: name }: InputOf<Operations['put']>,
+    content: RouteContent,
+  ): Promise<RouteEntity> {
     const unchanged = await this.store.find(transaction, project, name);
-    if (unchanged?.host === host && unchanged.app === app) return unchanged;
+    if (unchanged !== null && isSame(unchanged, content)) return unchanged;
     await this.store.beginChange(transaction);
     const before = await this.store.find(transaction, project, name);
-    const holder = await this.store.findHost(transaction, host);
-    if (holder !== null && holder.id !== before?.id) throw taken(host);
+    refuseTaken(await this.store.ofHost(transaction, content.host), project, name, content);
     if (before === null) await this.refuseTooMany(transaction, project);
+    if (content.details !== null) await this.refuseTooManyDetails(transaction, before?.id, content);
     const now = this.clock.now();
     const row: RouteEntity = {
       id: before?.id ?? newId('route', now.getTime()),
       project,
       name,
-      host,
-      app,
+      ...content,
       version: (before?.version ?? 0) + 1,
       createdAt: before?.createdAt ?? now,
       updatedAt: now,
@@ -101,13 +108,29 @@ export class RoutesService {
   private async refuseTooMany(transaction: EntityManager, project: string): Promise<void> {
     const [ofProject, all] = [await this.store.count(transaction, project), await this.store.count(transaction)];
     if (ofProject < routesPerProjectMax && all < routesMax) return;
-    throw new AltoError('quota_exceeded', {
-      message:
-        ofProject < routesPerProjectMax
-          ? `The cloud has its ${routesMax} routes`
-          : `The project has its ${routesPerProjectMax} routes`,
-      nextStep: 'Delete routes that are not needed any more.',
-    });
+    throw exceeded(
+      undefined,
+      ofProject < routesPerProjectMax
+        ? `The cloud has its ${routesMax} routes`
+        : `The project has its ${routesPerProjectMax} routes`,
+    );
+  }
+
+  private async refuseTooManyDetails(
+    transaction: EntityManager,
+    id: string | undefined,
+    content: RouteContent,
+  ): Promise<void> {
+    const others = (await this.store.withDetails(transaction)).filter((route) => route.id !== id);
+    const all = [...others, content].map(({ details }) => details);
+    if (all.filter((details) => (details?.apps?.length ?? 0) > 1).length > weightedRoutesMax) {
+      throw exceeded('apps', `The cloud has its ${weightedRoutesMax} routes to several apps`);
+    }
+    for (const direction of ['request', 'response'] as const) {
+      const names = new Set(all.flatMap((details) => namesOfHeaders(details, direction)));
+      if (names.size <= headerNamesMax) continue;
+      throw exceeded('headers', `Routes of the cloud change ${headerNamesMax} different ${direction} headers already`);
+    }
   }
 
   private async tell(transaction: EntityManager, event: RouteEvent, row: RouteEntity): Promise<void> {
@@ -123,14 +146,16 @@ export class RoutesService {
   }
 
   private async describe(row: RouteEntity): Promise<Route> {
-    const set = setOf(this.traffic.known, row);
-    const reports = set === undefined ? [] : await this.traffic.targets(set.app);
-    return toRoute(row, routeStatus(row.app, set, reports, this.traffic.reason));
+    const leads = sharesOf(row).map(async ({ app, weight }) => {
+      const set = setOf(this.traffic.known, row.project, app);
+      return { app, weight, set, reports: set === undefined ? [] : await this.traffic.targets(set.app) };
+    });
+    return toRoute(row, routeStatus(row.details ?? {}, await Promise.all(leads), this.traffic.reason));
   }
 }
 
 function toRoute(
-  { id, project, name, host, app, version, createdAt, updatedAt }: RouteEntity,
+  { id, project, name, host, path, app, details, version, createdAt, updatedAt }: RouteEntity,
   status: Route['status'],
 ): Route {
   return {
@@ -138,7 +163,9 @@ function toRoute(
     project,
     name,
     host,
-    app,
+    path,
+    ...(app !== '' && details?.apps === undefined && { app }),
+    ...details,
     version,
     status,
     createdAt: createdAt.toISOString(),
@@ -149,4 +176,21 @@ function toRoute(
 function found(row: RouteEntity | null, name: string): RouteEntity {
   if (row !== null) return row;
   throw new AltoError('not_found', { message: `There is no route '${name}' in this project.`, field: 'route' });
+}
+
+function isSame(row: RouteEntity, { host, path, app, details }: RouteContent): boolean {
+  return (
+    row.host === host && row.path === path && row.app === app && JSON.stringify(row.details) === JSON.stringify(details)
+  );
+}
+
+/** A host is one project's; each of its paths one route's. */
+function refuseTaken(holders: readonly RouteEntity[], project: string, name: string, content: RouteContent): void {
+  const others = holders.filter((holder) => holder.project !== project || holder.name !== name);
+  if (others.some((holder) => holder.project !== project || holder.path === content.path)) throw taken(content.host);
+}
+
+function exceeded(field: string | undefined, message: string): AltoError {
+  const nextStep = 'Delete routes that are not needed any more, or ask an operator of this cloud.';
+  return new AltoError('quota_exceeded', { message, nextStep, ...(field !== undefined && { field }) });
 }

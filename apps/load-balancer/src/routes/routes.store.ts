@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '@alto/platform';
-import { type EntityManager, MoreThan } from 'typeorm';
+import { type EntityManager, IsNull, MoreThan, Not } from 'typeorm';
 import type { KnownRoute } from '../traffic/known';
 import { RouteSource } from '../traffic/route-source';
 import { RouteCounterEntity } from './route-counter.entity';
@@ -23,7 +23,7 @@ export class RoutesStore extends RouteSource {
   }
 
   everything(): Promise<KnownRoute[]> {
-    const select = { id: true, project: true, host: true, app: true } as const;
+    const select = { id: true, project: true, host: true, path: true, app: true, details: true } as const;
     return this.database.manager.find(RouteEntity, { select, order: { id: 'ASC' }, take: routesMax });
   }
 
@@ -31,8 +31,14 @@ export class RoutesStore extends RouteSource {
     return manager.findOneBy(RouteEntity, { project, name });
   }
 
-  findHost(manager: EntityManager, host: string): Promise<RouteEntity | null> {
-    return manager.findOneBy(RouteEntity, { host });
+  /** All routes of one host: they belong to one project, which bounds them. */
+  ofHost(manager: EntityManager, host: string): Promise<RouteEntity[]> {
+    return manager.find(RouteEntity, { where: { host }, take: routesMax });
+  }
+
+  /** Routes of all projects that hold more than the name of an app. */
+  withDetails(manager: EntityManager): Promise<RouteEntity[]> {
+    return manager.find(RouteEntity, { where: { details: Not(IsNull()) }, take: routesMax });
   }
 
   count(manager: EntityManager, project?: string): Promise<number> {

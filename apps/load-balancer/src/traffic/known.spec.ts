@@ -47,3 +47,28 @@ it('leads default hosts and routes to apps of the route’s own project', () => 
     '*': 'app-acme-blog',
   });
 });
+
+it('leads paths, several apps and redirects, and gives the share of an app that nothing serves to the others', () => {
+  const empty = { ...app('empty'), endpoints: [] };
+  let known = learn(nothingKnown('p'), 1, [app('shop'), app('blog'), empty]);
+  const at = { project: 'id-acme', host: 'www.example.com' };
+  const share = (name: string, weight: number) => ({ app: name, weight });
+  const redirect = { to: '/new', status: 308, keepPath: false } as const;
+  known = learnRoutes(known, 1, [
+    { ...at, id: '1', app: 'shop', details: { apps: [share('shop', 9), share('blog', 1)] } },
+    { ...at, id: '2', path: '/some', app: 'shop', details: { apps: [share('empty', 9), share('blog', 1)] } },
+    { ...at, id: '3', path: '/old', app: '', details: { redirect } },
+    { ...at, id: '4', path: '/none', app: 'missing', details: null },
+  ]);
+  expect(specOf(known, 'localhost').hosts.filter(({ host }) => host === at.host)).toEqual([
+    {
+      host: at.host,
+      shares: [
+        { pool: 'app-acme-shop', weight: 9 },
+        { pool: 'app-acme-blog', weight: 1 },
+      ],
+    },
+    { host: at.host, path: '/some', pool: 'app-acme-blog' },
+    { host: at.host, path: '/old', redirect },
+  ]);
+});

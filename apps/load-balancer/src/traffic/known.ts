@@ -1,10 +1,21 @@
 /** All that is known of endpoints and routes, and the proxy's spec that follows from it. Pure. */
-import { type EndpointSet, endpointSetSchema } from '@alto/contracts';
+import { type EndpointSet, endpointSetSchema, routeSchema } from '@alto/contracts';
 import { z } from 'zod';
-import type { Endpoint, Host, Pool, ProxySpec } from '../proxy/proxy.engine';
+import type { Endpoint, Host, Pool, ProxySpec, Share } from '../proxy/proxy.engine';
 
-const knownRouteSchema = z.object({ id: z.string(), project: z.string(), host: z.string(), app: z.string() });
-/** A route as the proxy needs it. `app` is a name within the project. */
+const routeDetailsSchema = routeSchema.pick({ apps: true, redirect: true, headers: true });
+/** What a route holds beyond a host, a path and an app. */
+export type RouteDetails = z.infer<typeof routeDetailsSchema>;
+
+const knownRouteSchema = z.object({
+  id: z.string(),
+  project: z.string(),
+  host: z.string(),
+  path: z.string().optional(),
+  app: z.string(),
+  details: routeDetailsSchema.nullable().optional(),
+});
+/** A route as the proxy needs it. `app` is a name within the project; empty for a redirect. */
 export type KnownRoute = z.infer<typeof knownRouteSchema>;
 
 export const knownSchema = z.object({
@@ -53,9 +64,14 @@ export function defaultHost(
   return `${appName}.${projectName}.${domain}`;
 }
 
-/** The set of the app that a route leads to. */
-export function setOf(known: Known, { project, app }: Pick<KnownRoute, 'project' | 'app'>): EndpointSet | undefined {
+export function setOf(known: Known, project: string, app: string): EndpointSet | undefined {
   return known.sets.find((set) => set.project === project && set.appName === app);
+}
+
+/** The apps that a route leads to: none for a redirect. */
+export function sharesOf({ app, details }: Pick<KnownRoute, 'app' | 'details'>): { app: string; weight: number }[] {
+  if (details?.redirect !== undefined) return [];
+  return details?.apps ?? [{ app, weight: 1 }];
 }
 
 function toEndpoint({ instance, ip, port, state, weight }: EndpointSet['endpoints'][number]): Endpoint {
@@ -68,12 +84,33 @@ export function specOf(known: Known, domain: string): ProxySpec {
     id: app,
     endpoints: endpoints.map(toEndpoint),
   }));
-  const byName = new Map(known.sets.map((set) => [`${set.project} ${set.appName}`, set.app]));
-  const hosts = new Map(known.sets.map((set) => [defaultHost(set, domain), set.app]));
-  for (const { project, host, app } of known.routes) {
-    const pool = byName.get(`${project} ${app}`);
-    if (pool === undefined) hosts.delete(host);
-    else hosts.set(host, pool);
+  const byName = new Map(known.sets.map((set) => [`${set.project} ${set.appName}`, set]));
+  const hosts = new Map<string, Host>();
+  for (const set of known.sets) {
+    const host = defaultHost(set, domain);
+    hosts.set(`${host}/`, { host, pool: set.app });
   }
-  return { pools, hosts: Array.from(hosts, ([host, pool]): Host => ({ host, pool })) };
+  for (const route of known.routes) {
+    const key = `${route.host}${route.path ?? '/'}`;
+    const host = hostOf(route, (app) => byName.get(`${route.project} ${app}`));
+    if (host === undefined) hosts.delete(key);
+    else hosts.set(key, host);
+  }
+  return { pools, hosts: [...hosts.values()] };
+}
+
+function hostOf(route: KnownRoute, find: (app: string) => EndpointSet | undefined): Host | undefined {
+  const { host, path = '/', details } = route;
+  const place = { host, ...(path !== '/' && { path }), ...(details?.headers && { headers: details.headers }) };
+  if (details?.redirect !== undefined) return { ...place, redirect: details.redirect };
+  const known = sharesOf(route).flatMap(({ app, weight }) => {
+    const set = find(app);
+    return set === undefined ? [] : [{ set, weight }];
+  });
+  // An app that nothing serves leaves its share to the others.
+  const serving = known.filter(({ set, weight }) => weight > 0 && set.endpoints.some(({ state }) => state === 'ready'));
+  const shares = (serving.length > 0 ? serving : known).map(({ set, weight }): Share => ({ pool: set.app, weight }));
+  const [first] = shares;
+  if (first === undefined) return undefined;
+  return shares.length === 1 ? { ...place, pool: first.pool } : { ...place, shares };
 }
