@@ -99,6 +99,7 @@ export class Agent implements Control {
         nodePath: config.ALTO_NODE_BIN_DIR ?? nodePath(directory),
         ip: config.ALTO_NODE_IP,
       },
+      endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,
       clock,
       log,
     });

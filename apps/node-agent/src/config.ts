@@ -54,6 +54,12 @@ export const nodeAgentConfig = defineConfig({
     .min(65_536)
     .default(16 * 2 ** 20)
     .describe('Bytes of output kept of each workload'),
+  ALTO_ENDED_LOGS_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(65_536)
+    .default(2 ** 30)
+    .describe('Bytes of output kept of all instances that are gone; each is kept for seven days at most'),
   ALTO_BUNDLE_BYTES_MAX: z.coerce
     .number()
     .int()

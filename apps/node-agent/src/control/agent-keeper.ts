@@ -8,7 +8,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { identityOf, isAlive, parseIdentity } from '../runtime/process/process-table';
+import { identityOf, isAlive, parseIdentity, type ProcessIdentity } from '../runtime/process/process-table';
 import { installScript } from '../runtime/process/shim';
 import { LOCKED_EXIT_CODE } from './agent-lock';
 
@@ -60,14 +60,17 @@ export class AgentKeeper {
     this.timer = setInterval(() => this.ensure(script), LOOK_EVERY_MS).unref();
   }
 
-  /** The agent ends on purpose. */
+  /** The agent ends on purpose. The keeper would see that by itself, but a little later. */
   dismiss(): void {
     clearInterval(this.timer);
+    const keeper = this.atWork();
     rmSync(this.options.record, { force: true });
+    if (keeper && isAlive(keeper)) process.kill(keeper.pid, 'SIGKILL');
   }
 
   private ensure(script: string): void {
-    if (this.isAtWork()) return;
+    const keeper = this.atWork();
+    if (keeper && isAlive(keeper)) return;
     const { record, command } = this.options;
     // Its output, and that of the agents it starts, goes where this agent's goes.
     const child = spawn('/bin/sh', [script, record, ...command], {
@@ -85,12 +88,11 @@ export class AgentKeeper {
     renameSync(`${record}.new`, record);
   }
 
-  private isAtWork(): boolean {
+  private atWork(): ProcessIdentity | undefined {
     try {
-      const keeper = parseIdentity(readFileSync(this.options.record, 'utf8'));
-      return keeper !== undefined && isAlive(keeper);
+      return parseIdentity(readFileSync(this.options.record, 'utf8'));
     } catch {
-      return false; // none was started yet
+      return undefined; // none was started yet
     }
   }
 }

@@ -12,12 +12,10 @@ import type { WorkloadRuntime } from '../runtime/runtime';
 import type { AgentStateStore } from '../state/agent-state';
 import type { Supervisor } from '../workloads/supervisor';
 import type { Workload } from '../workloads/workload';
+import { outdatedLogs } from './ended-logs';
 import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
 import { choosePort } from './ports';
 
-/** Logs of instances that are gone stay this long, and for no more than so many. */
-const RETIRED_KEPT_MS = 24 * 3_600_000;
-const RETIRED_MAX = 200;
 const BUNDLE_KEPT_MS = 3_600_000;
 
 /** The set as compute sends it. */
@@ -33,6 +31,8 @@ export interface InstancesOptions {
   state: AgentStateStore;
   bundles: BundleStore;
   machine: Machine;
+  /** For the logs of all instances that are gone; the oldest make room. */
+  endedLogsBytesMax: number;
   clock: Clock;
   log: Log;
 }
@@ -174,10 +174,13 @@ export class InstancesService {
   }
 
   private async forgetOld(): Promise<void> {
-    const { state, runtime, clock } = this.options;
-    const newestFirst = Object.entries(state.current.retired).sort(([, a], [, b]) => b - a);
-    const old = newestFirst.filter(([, at], place) => place >= RETIRED_MAX || clock.nowMs() - at > RETIRED_KEPT_MS);
-    for (const [id] of old) {
+    const { state, runtime, clock, endedLogsBytesMax } = this.options;
+    const logs = Object.entries(state.current.retired).map(async ([id, endedAtMs]) => ({
+      id,
+      endedAtMs,
+      bytes: (await runtime.logs?.bytesOf(id)) ?? 0,
+    }));
+    for (const id of outdatedLogs(await Promise.all(logs), clock.nowMs(), endedLogsBytesMax)) {
       await runtime.forget(id);
       state.note((current) => delete current.retired[id]);
     }

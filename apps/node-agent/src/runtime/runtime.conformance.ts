@@ -128,6 +128,10 @@ export function runtimeConformance(name: string, make: () => Promise<RuntimeUnde
       expect(first.texts).toEqual(['one', 'two']);
       const second = await texts(first.cursor, 2);
       expect(second.texts).toEqual(['three']);
+      expect([await logs.bytesOf('a'), await logs.bytesOf('nothing')].map((bytes) => bytes > 10)).toEqual([
+        true,
+        false,
+      ]);
       await logs.note('a', 'restarted', new Date(0));
       expect((await logs.read('a', { cursor: second.cursor, linesMax: 9 })).lines).toEqual([
         { stream: 'alto', time: '1970-01-01T00:00:00.000Z', text: 'restarted' },

@@ -74,6 +74,8 @@ export interface LogCapability {
   read(id: string, options: { cursor?: string; linesMax: number }): Promise<LogChunk>;
   /** Adds a line of the agent's own, e.g. why the workload was restarted. */
   note(id: string, text: string, at: Date): Promise<void>;
+  /** What the log takes of the disk; 0 where there is none. */
+  bytesOf(id: string): Promise<number>;
 }
 
 export interface LogEntry {

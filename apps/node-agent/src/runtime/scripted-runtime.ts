@@ -60,6 +60,7 @@ export class ScriptedRuntime implements WorkloadRuntime {
       const lines = entries.slice(from, from + linesMax);
       return { lines, cursor: String(from + lines.length) };
     },
+    bytesOf: async (id) => JSON.stringify(this.world.output.get(id) ?? []).length,
     note: async (id, text, at) => this.write(id, { stream: 'alto', time: at.toISOString(), text }),
   };
 

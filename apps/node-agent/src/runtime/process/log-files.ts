@@ -28,6 +28,14 @@ export class LogFiles implements LogCapability {
     }
   }
 
+  /** What was given back as a hole takes nothing, whatever the file's length says. */
+  async bytesOf(id: string): Promise<number> {
+    return await stat(this.pathOf(id)).then(
+      ({ blocks }) => blocks * 512,
+      () => 0,
+    );
+  }
+
   async note(id: string, text: string, at: Date): Promise<void> {
     const path = this.pathOf(id);
     const line = `${NOTE_MARK}${at.toISOString()} ${text.replaceAll('\n', ' ')}\n`;
