@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import { AppsController } from './apps/apps.controller';
 import { AppsService } from './apps/apps.service';
 import { AppsStore } from './apps/apps.store';
-import { NoSecrets, SecretVersions } from './apps/secret-versions';
+import { SecretVersions } from './apps/secret-versions';
 import { EndpointsService } from './endpoints/endpoints.service';
 import { EndpointsStore } from './endpoints/endpoints.store';
 import { ProxiesController } from './endpoints/proxies.controller';
@@ -21,6 +21,14 @@ import { Reconciler } from './reconciler/reconciler';
 import { RevisionsController } from './revisions/revisions.controller';
 import { RevisionsService } from './revisions/revisions.service';
 import { RevisionsStore } from './revisions/revisions.store';
+import { RolloutsController } from './rollouts/rollouts.controller';
+import { RolloutsService } from './rollouts/rollouts.service';
+import { RolloutsStore } from './rollouts/rollouts.store';
+import { SecretKeys } from './secrets/secret-keys';
+import { SecretValues } from './secrets/secret-values';
+import { SecretsController } from './secrets/secrets.controller';
+import { SecretsService } from './secrets/secrets.service';
+import { SecretsStore } from './secrets/secrets.store';
 
 @Module({
   controllers: [
@@ -30,6 +38,8 @@ import { RevisionsStore } from './revisions/revisions.store';
     NodesController,
     ProxiesController,
     RevisionsController,
+    RolloutsController,
+    SecretsController,
   ],
   providers: [
     AppsService,
@@ -46,8 +56,14 @@ import { RevisionsStore } from './revisions/revisions.store';
     Reconciler,
     RevisionsService,
     RevisionsStore,
+    RolloutsService,
+    RolloutsStore,
+    SecretKeys,
+    SecretValues,
+    SecretsService,
+    SecretsStore,
     { provide: ClusterPort, useClass: Cluster },
-    { provide: SecretVersions, useClass: NoSecrets },
+    { provide: SecretVersions, useExisting: SecretValues },
   ],
 })
 export class ComputeModule {}

@@ -4,6 +4,11 @@ import { type ConfigOf, defineConfig } from '@alto/platform';
 const milliseconds = z.coerce.number().int().min(100).max(86_400_000);
 
 export const computeConfig = defineConfig({
+  ALTO_MASTER_KEY_FILE: z
+    .string()
+    .optional()
+    .describe('File of mode 0600 with the keys that seal secrets: 32 bytes in base64, one a line; the last one seals'),
+  ALTO_MASTER_KEY: z.string().optional().describe('The same keys in place of a file, separated by commas'),
   ALTO_NODE_SUSPECT_AFTER_MS: milliseconds
     .default(10_000)
     .describe('Silence of an agent after which nothing new is placed on its node'),

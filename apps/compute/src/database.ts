@@ -6,8 +6,12 @@ import { ProxyEntity } from './endpoints/proxy.entity';
 import { InstanceEntity } from './instances/instance.entity';
 import { Compute0001 } from './migrations/0001-compute';
 import { Rollouts0002 } from './migrations/0002-rollouts';
+import { Secrets0003 } from './migrations/0003-secrets';
 import { NodeEntity } from './nodes/node.entity';
+import { RolloutEntity } from './rollouts/rollout.entity';
 import { RevisionEntity } from './revisions/revision.entity';
+import { SecretValueEntity } from './secrets/secret-value.entity';
+import { SecretEntity } from './secrets/secret.entity';
 
 export const computeDatabase = {
   entities: [
@@ -18,6 +22,9 @@ export const computeDatabase = {
     NodeEntity,
     ProxyEntity,
     RevisionEntity,
+    RolloutEntity,
+    SecretEntity,
+    SecretValueEntity,
   ],
-  migrations: [Compute0001, Rollouts0002],
+  migrations: [Compute0001, Rollouts0002, Secrets0003],
 };

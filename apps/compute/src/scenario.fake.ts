@@ -1,5 +1,5 @@
 /** Compute on real NATS and PostgreSQL with scripted agents and proxies, and the words to tell a story with them. */
-import { type App, computeOperations, type Instance, type Node, type RequestOf } from '@alto/contracts';
+import { type App, computeOperations, type Instance, type Node, type OutputOf, type RequestOf } from '@alto/contracts';
 import type { ServiceDefinition } from '@alto/platform';
 import {
   callerOf,
@@ -22,6 +22,9 @@ import { ScriptedAgent, type ScriptedAgentOptions } from './nodes/agent.fake';
 export const withinMs = 20_000;
 const { apps, instances, nodes } = computeOperations;
 type PutRequest = RequestOf<typeof apps.put>;
+
+/** What secrets are sealed with in tests. */
+export const testMasterKey = Buffer.alloc(32, 7).toString('base64');
 
 const impatience = {
   ALTO_NODE_SUSPECT_AFTER_MS: '1000',
@@ -65,9 +68,16 @@ export class Scenario {
     return this.first;
   }
 
-  async startCompute(module: ServiceDefinition['module'] = ComputeModule): Promise<TestService> {
+  async startCompute(
+    module: ServiceDefinition['module'] = ComputeModule,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<TestService> {
     const definition = { name: 'compute', module, config: computeConfig, database: computeDatabase } as const;
-    const options = { natsUrl: this.nats.url, databaseUrl: this.database.url, settings: impatience };
+    const options = {
+      natsUrl: this.nats.url,
+      databaseUrl: this.database.url,
+      settings: { ALTO_MASTER_KEY: testMasterKey, ...impatience, ...settings },
+    };
     const service = await startTestService(definition, options);
     this.services.add(service);
     this.first = service;
@@ -98,8 +108,8 @@ export class Scenario {
     return { project: this.project.id, app };
   }
 
-  put(app: string, more: Partial<PutRequest> = {}): Promise<App> {
-    const request = { command: ['node', 'server.js'], ...more, ...this.address(app) };
+  put(app: string, more: Partial<PutRequest> = {}): Promise<OutputOf<typeof apps.put>> {
+    const request = { command: ['node', 'server.js'], healthyMs: 0, ...more, ...this.address(app) };
     return this.compute.call(apps.put, request, callerOf(this.project));
   }
 

@@ -7,12 +7,13 @@ import { loadBalancerEvents, loadBalancerOperations } from './services/load-bala
 import { nodeAgentOperations } from './services/node-agent';
 import { notificationsEvents, notificationsOperations } from './services/notifications';
 import { searchEvents, searchOperations } from './services/search';
+import { secretEvents, secretOperations } from './services/secrets';
 import { storageEvents, storageOperations } from './services/storage';
 
 /** Operations by service, noun and verb, as the sdk offers them. */
 export const operations = {
   gateway: gatewayOperations,
-  compute: computeOperations,
+  compute: { ...computeOperations, secrets: secretOperations },
   nodeAgent: nodeAgentOperations,
   storage: storageOperations,
   loadBalancer: loadBalancerOperations,
@@ -27,6 +28,7 @@ export const allOperations: readonly Operation[] = Object.values(operations).fla
 export const allEvents: readonly EventType[] = [
   gatewayEvents,
   computeEvents,
+  secretEvents,
   storageEvents,
   loadBalancerEvents,
   notificationsEvents,

@@ -19,7 +19,9 @@ export const idPrefixes = {
   project: 'prj',
   proxy: 'prx',
   revision: 'rev',
+  rollout: 'rlt',
   route: 'rt',
+  secret: 'sec',
   topic: 'top',
   volume: 'vol',
 } as const;

@@ -5,12 +5,21 @@ const viewer = [
   'apps.read',
   'bundles.read',
   'routes.read',
+  'secrets.read',
   'topics.read',
   'indexes.read',
   'events.read',
 ] as const;
 
-const developer = [...viewer, 'apps.write', 'bundles.write', 'routes.write', 'topics.write', 'indexes.write'] as const;
+const developer = [
+  ...viewer,
+  'apps.write',
+  'bundles.write',
+  'routes.write',
+  'secrets.write',
+  'topics.write',
+  'indexes.write',
+] as const;
 
 const admin = [...developer, 'projects.write', 'keys.read', 'keys.write'] as const;
 

@@ -31,6 +31,14 @@ export class AppEntity {
   @Column('integer')
   revisionNumber!: number;
 
+  /** Id of the last revision that was seen healthy: what a failed rollout goes back to. */
+  @Column('text', { nullable: true })
+  goodRevision!: string | null;
+
+  /** Id of the newest rollout. */
+  @Column('text', { nullable: true })
+  rollout!: string | null;
+
   @Column('integer')
   version!: number;
 
@@ -56,5 +64,7 @@ export const outlineColumns = {
   status: true,
   replicas: true,
   revision: true,
+  goodRevision: true,
+  rollout: true,
 } as const;
 export type AppOutline = Pick<AppEntity, keyof typeof outlineColumns>;

@@ -24,6 +24,21 @@ export class AppsController {
     return this.service.list(input);
   }
 
+  @Handles(apps.scale)
+  scale(input: InputOf<typeof apps.scale>) {
+    return this.service.scale(input);
+  }
+
+  @Handles(apps.restart)
+  restart(input: InputOf<typeof apps.restart>) {
+    return this.service.restart(input);
+  }
+
+  @Handles(apps.rollback)
+  rollback(input: InputOf<typeof apps.rollback>) {
+    return this.service.rollback(input);
+  }
+
   @Handles(apps.delete)
   delete(input: InputOf<typeof apps.delete>) {
     return this.service.delete(input);

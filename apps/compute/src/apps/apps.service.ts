@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import {
   AltoError,
   type App,
+  type AppPlan,
   type AppSpec,
   computeEvents,
   type computeOperations,
@@ -18,11 +19,15 @@ import { decodeCursor, pageOfRows } from '../cursors';
 import { InstancesService } from '../instances/instances.service';
 import { Nudges } from '../nudges';
 import type { AppStatus } from '../placement/snapshot';
-import { sameContent, sameSpec } from '../revisions/content';
+import { sameContent, sameSpec, specWith } from '../revisions/content';
 import type { RevisionEntity, Stamp } from '../revisions/revision.entity';
 import { RevisionsService } from '../revisions/revisions.service';
+import { isOver, type RolloutView } from '../rollouts/rollout.state';
+import { policyOf, RolloutsService } from '../rollouts/rollouts.service';
 import type { AppEntity, AppOutline } from './app.entity';
+import { appOf, plannedStatus, statusEvents, unknownApp, unknownRevision } from './app-view';
 import { AppsStore } from './apps.store';
+import { previewOf } from './preview';
 import { SecretVersions } from './secret-versions';
 import { checkSpecification } from './specification';
 
@@ -42,6 +47,7 @@ export class AppsService {
     private readonly store: AppsStore,
     private readonly revisions: RevisionsService,
     private readonly instances: InstancesService,
+    private readonly rollouts: RolloutsService,
     private readonly secrets: SecretVersions,
     private readonly client: AltoClient,
     private readonly outbox: Outbox,
@@ -53,10 +59,11 @@ export class AppsService {
    * Creates the app or changes it to the specification; the same specification again changes nothing.
    * @throws AltoError invalid_request, or unprocessable for a bundle that the project does not have
    */
-  async put({ project, app: name, ...spec }: PutInput, call: CallContext): Promise<App> {
+  async put({ project, app: name, dryRun, ...spec }: PutInput, call: CallContext): Promise<App & { plan?: AppPlan }> {
     checkSpecification(spec);
     const bundle = await this.bundleOf(project, name, spec.bundle);
     const projectName = call.caller.projectName ?? project;
+    if (dryRun === 'true') return this.preview({ project, projectName, name }, spec);
     for (let attempt = 1; attempt <= creationAttemptsMax; attempt++) {
       const app = await this.database.transaction(async (transaction) => {
         const known = await this.store.lock(transaction, project, name);
@@ -90,13 +97,14 @@ export class AppsService {
       const app = await this.store.lock(transaction, project, name);
       if (app === null) throw unknownApp(name);
       if (app.deleting) return appOf(app);
-      const { ready, updated } = app.status;
+      const { ready, updated, rollout = null } = app.status;
       const status: AppStatus = {
         state: 'deleting',
         reason: 'its instances are about to be stopped',
         desired: 0,
         ready,
         updated,
+        rollout,
       };
       const deleted: AppEntity = {
         ...app,
@@ -108,6 +116,35 @@ export class AppsService {
       await this.store.save(transaction, deleted);
       this.database.afterCommit(transaction, () => this.nudges.reconciler());
       return appOf(deleted);
+    });
+  }
+
+  scale({ project, app: name, replicas }: Address & { replicas: number }): Promise<App> {
+    return this.alter(project, name, async (transaction, app) => {
+      if (app.replicas === replicas) return app;
+      return this.moveTo(transaction, app, { ...app.spec, replicas }, await this.currentRevision(transaction, app));
+    });
+  }
+
+  /** Every instance is replaced by one of a revision of the same content, as in any rollout. */
+  restart({ project, app: name }: Address): Promise<App> {
+    return this.alter(project, name, async (transaction, app) => {
+      const { stamp } = await this.currentRevision(transaction, app);
+      // Never that of an earlier restart, whose instances may still be there.
+      const restart = (await this.revisions.lastNumber(transaction, app.id)) + 1;
+      return this.renew(transaction, app, { ...stamp, restart });
+    });
+  }
+
+  /** @throws AltoError unprocessable when there is no such revision, or none before the current one */
+  rollback({ project, app: name, to }: Address & { to?: number | undefined }): Promise<App> {
+    return this.alter(project, name, async (transaction, app) => {
+      const number = to ?? (await this.numberBefore(transaction, app));
+      const revision = number === null ? null : await this.revisions.byNumber(transaction, app.id, number);
+      if (revision === null) throw unknownRevision(number);
+      if (revision.id === app.revision) return app;
+      const spec = specWith(app.spec, revision.template, revision.bundle?.id ?? null);
+      return this.moveTo(transaction, app, spec, revision);
     });
   }
 
@@ -146,19 +183,70 @@ export class AppsService {
     return app;
   }
 
-  /** Records what the app is doing; entering `running` or `degraded` is an event. The caller has locked the app. */
-  async recordStatus(transaction: EntityManager, app: AppEntity, status: AppStatus): Promise<void> {
-    const entered = status.state === app.status.state ? undefined : statusEvents[status.state];
-    const next: AppEntity = { ...app, status, version: entered === undefined ? app.version : app.version + 1 };
+  /**
+   * Records what the app is doing and how far its rollout is; entering a state that lasts is an event. A rollout that
+   * fails makes the good revision the app's again. The caller has locked the app.
+   */
+  async recordPlan(
+    transaction: EntityManager,
+    app: AppEntity,
+    { status, rollout }: { readonly status: AppStatus | null; readonly rollout: RolloutView | null },
+  ): Promise<void> {
+    if (status === null && rollout === null) return;
+    if (rollout !== null) await this.rollouts.record(transaction, rollout);
+    const isBad = rollout?.phase === 'reverting' && rollout.good !== null && rollout.good !== app.revision;
+    const moved = isBad ? await this.revert(transaction, app, rollout.good!) : app;
+    const good = rollout?.phase === 'completed' ? rollout.to : app.goodRevision;
+    const entered = status === null || status.state === app.status.state ? undefined : statusEvents[status.state];
+    const next: AppEntity = {
+      ...moved,
+      goodRevision: good,
+      status: status ?? app.status,
+      version: entered === undefined ? moved.version : moved.version + 1,
+    };
     await this.store.save(transaction, next);
+    if (isBad) await this.announce(transaction, computeEvents.appUpdated, { ...next, version: moved.version });
     if (entered !== undefined) await this.announce(transaction, entered, next);
+  }
+
+  private async revert(transaction: EntityManager, app: AppEntity, good: string): Promise<AppEntity> {
+    const revision = await this.revision(transaction, app, good);
+    return {
+      ...app,
+      spec: specWith(app.spec, revision.template, revision.bundle?.id ?? null),
+      revision: revision.id,
+      revisionNumber: revision.number,
+      version: app.version + 1,
+      updatedAt: this.clock.now(),
+    };
   }
 
   /** The last of the app: called once no instance is left. The caller has locked the app. */
   async remove(transaction: EntityManager, app: AppEntity): Promise<void> {
     await this.revisions.removeAllOf(transaction, app.id);
+    await this.rollouts.removeAllOf(transaction, app.id);
     await this.store.remove(transaction, app.id);
     await this.announce(transaction, computeEvents.appDeleted, { ...app, version: app.version + 1 });
+  }
+
+  private unborn(facts: Pick<AppEntity, 'project' | 'projectName' | 'name'>, spec: AppSpec): AppEntity {
+    const nowMs = this.clock.nowMs();
+    const at = new Date(nowMs);
+    return {
+      id: newId('app', nowMs),
+      ...facts,
+      spec,
+      replicas: spec.replicas,
+      revision: newId('revision', nowMs),
+      revisionNumber: 1,
+      goodRevision: null,
+      rollout: null,
+      version: 1,
+      deleting: false,
+      status: plannedStatus(spec, { ready: 0 }, null),
+      createdAt: at,
+      updatedAt: at,
+    };
   }
 
   /** @returns null when another call created an app of that name at the same moment */
@@ -168,28 +256,21 @@ export class AppsService {
     spec: AppSpec,
     bundle: DesiredInstance['bundle'],
   ): Promise<AppEntity | null> {
-    const nowMs = this.clock.nowMs();
-    const at = new Date(nowMs);
-    const app: AppEntity = {
-      id: newId('app', nowMs),
-      ...facts,
-      spec,
-      replicas: spec.replicas,
-      revision: newId('revision', nowMs),
-      revisionNumber: 1,
-      version: 1,
-      deleting: false,
-      status: plannedStatus(spec, { ready: 0 }),
-      createdAt: at,
-      updatedAt: at,
-    };
+    const app = this.unborn(facts, spec);
     if (!(await this.store.insert(transaction, app))) return null;
     const secrets = await this.secrets.current(transaction, facts.project, spec.secrets);
     const revision = await this.revisions.ensure(transaction, app.id, 0, spec, {
       bundle,
       stamp: { restart: 0, secrets },
     });
-    const created: AppEntity = { ...app, revision: revision.id, revisionNumber: revision.number };
+    const rollout = await this.beginRollout(transaction, { ...app, revisionNumber: 0 }, spec, revision);
+    const created: AppEntity = {
+      ...app,
+      revision: revision.id,
+      revisionNumber: revision.number,
+      rollout: rollout.id,
+      status: plannedStatus(spec, app.status, rollout),
+    };
     await this.store.save(transaction, created);
     await this.announce(transaction, computeEvents.appCreated, created);
     return created;
@@ -207,6 +288,40 @@ export class AppsService {
       ? await this.currentRevision(transaction, app)
       : await this.revisionOf(transaction, app, spec, bundle);
     return this.moveTo(transaction, { ...app, projectName }, spec, revision);
+  }
+
+  private async preview(
+    { project, projectName, name }: Pick<AppEntity, 'project' | 'projectName' | 'name'>,
+    spec: AppSpec,
+  ): Promise<App & { plan: AppPlan }> {
+    return this.database.transaction(async (transaction) => {
+      const secrets = await this.secrets.current(transaction, project, spec.secrets);
+      const app = await this.store.find(transaction, project, name);
+      const existing = app === null ? null : await this.existingRevision(transaction, app, spec, secrets);
+      const lastNumber = app === null ? 0 : await this.revisions.lastNumber(transaction, app.id);
+      const begins = app === null || app.deleting || existing?.id !== app.revision;
+      const good =
+        app === null || app.goodRevision === null ? null : await this.revision(transaction, app, app.goodRevision);
+      const plan = previewOf({
+        before: app?.spec ?? null,
+        after: spec,
+        revision: existing?.number ?? lastNumber + 1,
+        newRevision: existing === null,
+        policy: begins ? policyOf(spec, good !== null && (app?.replicas ?? 0) > 0) : null,
+        good: good?.number ?? null,
+      });
+      return { ...appOf(app ?? this.unborn({ project, projectName, name }, spec)), plan };
+    });
+  }
+
+  private async existingRevision(
+    transaction: EntityManager,
+    app: AppEntity,
+    spec: AppSpec,
+    secrets: Stamp['secrets'],
+  ): Promise<RevisionEntity | null> {
+    if (sameContent(app.spec, spec)) return this.currentRevision(transaction, app);
+    return this.revisions.existing(transaction, app.id, spec, { restart: 0, secrets });
   }
 
   /** Makes a revision of the app's specification as it is, with another stamp. The caller has locked the app. */
@@ -228,10 +343,55 @@ export class AppsService {
     return this.revisions.ensure(transaction, app.id, lastNumber, spec, { bundle, stamp: { restart: 0, secrets } });
   }
 
-  private async currentRevision(transaction: EntityManager, app: AppEntity): Promise<RevisionEntity> {
-    const revision = (await this.revisions.byIds(transaction, [app.revision])).get(app.revision);
-    if (revision === undefined) throw new Error(`app ${app.id} has no revision ${app.revision}`);
+  private currentRevision(transaction: EntityManager, app: AppEntity): Promise<RevisionEntity> {
+    return this.revision(transaction, app, app.revision);
+  }
+
+  private async revision(transaction: EntityManager, app: AppEntity, id: string): Promise<RevisionEntity> {
+    const revision = (await this.revisions.byIds(transaction, [id])).get(id);
+    if (revision === undefined) throw new Error(`app ${app.id} has no revision ${id}`);
     return revision;
+  }
+
+  /** Number of the revision to go back to when none is named: the good one, or where the app came from. */
+  private async numberBefore(transaction: EntityManager, app: AppEntity): Promise<number | null> {
+    const rollout = (await this.rollouts.views(transaction, app.rollout === null ? [] : [app.rollout])).values().next();
+    if (!rollout.done) {
+      const { phase, fromNumber, goodNumber } = rollout.value;
+      const number = isOver({ phase }) ? fromNumber : goodNumber;
+      if (number !== null && number !== app.revisionNumber) return number;
+    }
+    return (await this.revisions.before(transaction, app.id, app.revisionNumber))?.number ?? null;
+  }
+
+  /** Changes an app that exists, in one transaction that holds its row. @throws AltoError not_found, conflict */
+  private alter(
+    project: string,
+    name: string,
+    change: (transaction: EntityManager, app: AppEntity) => Promise<AppEntity>,
+  ): Promise<App> {
+    return this.database.transaction(async (transaction) => {
+      const app = await this.store.lock(transaction, project, name);
+      if (app === null) throw unknownApp(name);
+      if (app.deleting) throw new AltoError('conflict', `App ${name} is being deleted.`);
+      return appOf(await change(transaction, app));
+    });
+  }
+
+  private async beginRollout(
+    transaction: EntityManager,
+    app: AppEntity,
+    spec: AppSpec,
+    revision: RevisionEntity,
+  ): Promise<RolloutView> {
+    const { goodRevision } = app;
+    const good =
+      goodRevision === null || goodRevision === revision.id
+        ? null
+        : await this.revision(transaction, app, goodRevision);
+    const policy = policyOf(spec, good !== null && app.replicas > 0 && !app.deleting);
+    const fromNumber = app.revisionNumber === 0 ? null : app.revisionNumber;
+    return this.rollouts.begin(transaction, { app: app.id, to: revision, fromNumber, good, policy }, app.rollout);
   }
 
   private async moveTo(
@@ -240,6 +400,9 @@ export class AppsService {
     spec: AppSpec,
     revision: RevisionEntity,
   ): Promise<AppEntity> {
+    const begins = revision.id !== app.revision || app.deleting;
+    const rollout = begins ? await this.beginRollout(transaction, app, spec, revision) : null;
+    if (!begins && app.rollout !== null) await this.rollouts.adjust(transaction, app.rollout, spec);
     const changed: AppEntity = {
       ...app,
       spec,
@@ -248,19 +411,25 @@ export class AppsService {
       revisionNumber: revision.number,
       version: app.version + 1,
       deleting: false,
-      status: plannedStatus(spec, app.status),
+      rollout: rollout?.id ?? app.rollout,
+      status: plannedStatus(spec, app.status, rollout),
       updatedAt: this.clock.now(),
     };
     await this.store.save(transaction, changed);
     const inUse = await this.instances.revisionsInUse(transaction, app.id);
-    await this.revisions.prune(transaction, app.id, new Set([...inUse, revision.id]));
+    await this.revisions.prune(
+      transaction,
+      app.id,
+      new Set([...inUse, revision.id, ...(app.goodRevision === null ? [] : [app.goodRevision])]),
+    );
     await this.announce(transaction, computeEvents.appUpdated, changed);
     return changed;
   }
 
   private async announce(
     transaction: EntityManager,
-    event: (typeof computeEvents)['appCreated' | 'appUpdated' | 'appReady' | 'appDegraded' | 'appDeleted'],
+    event: (typeof computeEvents)[
+      'appCreated' | 'appUpdated' | 'appReady' | 'appDegraded' | 'appRolledBack' | 'appDeleted'],
     app: AppEntity,
   ): Promise<void> {
     const facts = { project: app.project, resource: app.id, resourceVersion: app.version, data: { app: appOf(app) } };
@@ -287,36 +456,4 @@ export class AppsService {
       });
     }
   }
-}
-
-export function appOf(row: AppEntity): App {
-  return {
-    id: row.id,
-    project: row.project,
-    name: row.name,
-    spec: row.spec,
-    revision: row.revisionNumber,
-    version: row.version,
-    status: row.status,
-    createdAt: row.createdAt.toISOString(),
-    updatedAt: row.updatedAt.toISOString(),
-  };
-}
-
-const statusEvents = {
-  running: computeEvents.appReady,
-  degraded: computeEvents.appDegraded,
-  progressing: undefined,
-  stopped: undefined,
-  deleting: undefined,
-} as const;
-
-/** Until the reconciler has looked: never what was true of the specification before. */
-function plannedStatus(spec: AppSpec, before: Pick<AppStatus, 'ready'>): AppStatus {
-  const counts = { desired: spec.replicas, ready: before.ready, updated: 0 };
-  return { ...counts, state: 'progressing', reason: 'what to do about the change is about to be decided' };
-}
-
-function unknownApp(name: string): AltoError {
-  return new AltoError('not_found', `The project has no app ${name}.`);
 }

@@ -1,5 +1,4 @@
 /** What apps know of secrets: names and versions, never values. */
-import { Injectable } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
 import type { EntityManager } from 'typeorm';
 
@@ -13,15 +12,16 @@ export abstract class SecretVersions {
     project: string,
     names: readonly string[],
   ): Promise<Readonly<Record<string, number>>>;
-}
 
-/** For a cluster that keeps no secrets. */
-@Injectable()
-export class NoSecrets extends SecretVersions {
-  current(_transaction: EntityManager, _project: string, names: readonly string[]): Promise<Record<string, number>> {
-    const [name] = names;
-    return name === undefined ? Promise.resolve({}) : Promise.reject(unknownSecret(name));
-  }
+  /**
+   * Bytes that these versions take in what an agent is told of an instance of the app.
+   * @throws AltoError unprocessable when they are too large together
+   */
+  abstract instructionBytes(
+    transaction: EntityManager,
+    app: string,
+    versions: Readonly<Record<string, number>>,
+  ): Promise<number>;
 }
 
 export function unknownSecret(name: string): AltoError {

@@ -13,6 +13,14 @@ export function checkSpecification(spec: AppSpec): void {
       field,
     });
   }
+  const twice = spec.secrets.find((name) => Object.hasOwn(spec.env, name));
+  if (twice !== undefined) {
+    throw new AltoError('invalid_request', {
+      message: `secrets: ${twice} is a variable of env already`,
+      field: 'secrets',
+      nextStep: `Take ${twice} out of env, or out of secrets.`,
+    });
+  }
   const sizes = { command: jsonBytes(spec.command), env: jsonBytes(spec.env) };
   if (sizes.command + sizes.env <= specBytesMax) return;
   const largest = sizes.env >= sizes.command ? 'env' : 'command';

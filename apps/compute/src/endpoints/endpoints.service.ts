@@ -48,9 +48,9 @@ export class EndpointsService {
   }
 
   /** What proxies were told of each app, by app id. */
-  async told(manager: EntityManager): Promise<Map<string, EndpointView[]>> {
+  async told(manager: EntityManager): Promise<Map<string, { endpoints: EndpointView[]; generation: number }>> {
     const rows = await this.sets.all(manager);
-    return new Map(rows.map(({ app, endpoints }) => [app, endpoints]));
+    return new Map(rows.map(({ app, endpoints, generation }) => [app, { endpoints, generation }]));
   }
 
   async registered(manager: EntityManager): Promise<{ views: ProxyView[]; heartbeats: Map<string, number> }> {

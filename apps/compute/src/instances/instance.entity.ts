@@ -59,6 +59,9 @@ export class InstanceEntity {
   leftGeneration!: number | null;
 
   @Column('timestamptz', { nullable: true })
+  availableAt!: Date | null;
+
+  @Column('timestamptz', { nullable: true })
   drainUntil!: Date | null;
 
   /** When it entered its state. */

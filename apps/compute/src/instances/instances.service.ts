@@ -52,6 +52,10 @@ export class InstancesService {
     return this.store.placed(manager, app, take);
   }
 
+  nodeOf(manager: EntityManager, id: string): Promise<string | null> {
+    return this.store.nodeOf(manager, id);
+  }
+
   revisionsInUse(manager: EntityManager, app: string): Promise<Set<string>> {
     return this.store.revisionsInUse(manager, app);
   }
@@ -124,6 +128,7 @@ export class InstancesService {
       state: after.state,
       reason: after.reason,
       retiring: after.retiring,
+      availableAt: after.availableAt === null ? null : new Date(after.availableAt),
       drainUntil: after.drainUntil === null ? null : new Date(after.drainUntil),
       stateAt: new Date(after.stateAt),
       ...(generation !== undefined && { setGeneration: generation }),
@@ -154,6 +159,7 @@ export class InstancesService {
       setGeneration: instance.node === null ? 0 : (facts.setGenerations.get(instance.node) ?? 0),
       joinedGeneration: null,
       leftGeneration: null,
+      availableAt: null,
       drainUntil: null,
       stateAt: at,
       createdAt: at,
@@ -214,6 +220,8 @@ function viewOf(row: InstanceEntity): InstanceView {
     retiring: row.retiring,
     address: row.address,
     version: row.version,
+    restarts: row.restarts,
+    availableAt: row.availableAt?.getTime() ?? null,
     createdAt: row.createdAt.getTime(),
     stateAt: row.stateAt.getTime(),
     joinedGeneration: row.joinedGeneration,
@@ -239,7 +247,7 @@ function observed(
     address: report?.address ?? row.address,
     restarts: report?.restarts ?? row.restarts,
     exitCode: report?.exitCode ?? row.exitCode,
-    stateAt: state === row.state ? row.stateAt : now,
+    stateAt: state === row.state && (report?.restarts ?? 0) <= row.restarts ? row.stateAt : now,
   };
   return canonical(next) === canonical(row) ? null : next;
 }

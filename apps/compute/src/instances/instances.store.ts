@@ -34,6 +34,11 @@ export class InstancesStore {
     return manager.find(InstanceEntity, { where: { app, node: Not(IsNull()) }, order: { id: 'ASC' }, take });
   }
 
+  async nodeOf(manager: EntityManager, id: string): Promise<string | null> {
+    const row = await manager.findOne(InstanceEntity, { select: { id: true, node: true }, where: { id } });
+    return row?.node ?? null;
+  }
+
   async revisionsInUse(manager: EntityManager, app: string): Promise<Set<string>> {
     const rows = await manager
       .createQueryBuilder(InstanceEntity, 'instance')

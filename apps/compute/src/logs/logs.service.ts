@@ -8,7 +8,7 @@ import {
   nodeAgentOperations,
   type OutputOf,
 } from '@alto/contracts';
-import { AltoClient, Clock, Database } from '@alto/platform';
+import { AltoClient, Clock, Database, Log } from '@alto/platform';
 import { AppsService } from '../apps/apps.service';
 import { InstancesService } from '../instances/instances.service';
 import { decodePositions, encodePositions } from './log-cursor';
@@ -21,6 +21,10 @@ type Page = OutputOf<typeof computeOperations.logs.read>;
 export const mergedInstancesMax = 50;
 const agentTimeoutMs = 5_000;
 const agentPatienceMs = 500;
+const lastWordsMax = 20;
+const lastWordsCharactersMax = 500;
+/** The reconciler waits for it. */
+const lastWordsTimeoutMs = 2_000;
 
 interface Part {
   readonly node: string;
@@ -36,6 +40,7 @@ export class LogsService {
     private readonly instances: InstancesService,
     private readonly client: AltoClient,
     private readonly clock: Clock,
+    private readonly log: Log,
   ) {}
 
   /** Without a cursor the last lines; with one, what was written since. @throws AltoError not_found, invalid_request */
@@ -55,6 +60,21 @@ export class LogsService {
       lines: isTail ? lines.slice(-request.lines) : lines,
       cursor: encodePositions({ ...before, ...Object.fromEntries(positions) }),
     };
+  }
+
+  /** What an instance said last, for people to read: nothing when its machine does not answer at once. */
+  async lastWords(instance: string): Promise<string[]> {
+    const node = await this.instances.nodeOf(this.database.manager, instance);
+    if (node === null) return [];
+    const options = { instance: node, timeoutMs: lastWordsTimeoutMs, patienceMs: 0 };
+    try {
+      const request = { instances: [instance], lines: lastWordsMax };
+      const { lines } = await this.client.call(nodeAgentOperations.logs.read, request, options);
+      return lines.slice(-lastWordsMax).map(({ text }) => text.slice(0, lastWordsCharactersMax));
+    } catch (error) {
+      this.log.info('The last log lines of a failing instance could not be read', { instance, error });
+      return [];
+    }
   }
 
   private async instancesByNode(app: string, only: string | undefined): Promise<Map<string, string[]>> {

@@ -19,7 +19,6 @@ const statements = [
     app text NOT NULL,
     number integer NOT NULL,
     progress jsonb NOT NULL,
-    last_log_lines jsonb NOT NULL,
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
     CONSTRAINT rollout_number UNIQUE (app, number)

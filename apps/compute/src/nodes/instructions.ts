@@ -9,6 +9,7 @@ export function instructionOf(
   instance: InstanceEntity,
   revision: RevisionEntity | undefined,
   appName: string,
+  secretEnv: DesiredInstance['secretEnv'],
 ): DesiredInstance | null {
   if (revision === undefined) return null;
   const { command, env, readiness, liveness, restart, resources, stop } = revision.template;
@@ -22,6 +23,7 @@ export function instructionOf(
     bundle: revision.bundle,
     command,
     env,
+    ...(secretEnv !== undefined && { secretEnv }),
     readiness,
     liveness,
     restart,

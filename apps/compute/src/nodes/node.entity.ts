@@ -1,5 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { bigintAsNumber } from '../columns';
+import type { Intake } from '../placement/snapshot';
 
 @Entity('node')
 export class NodeEntity {
@@ -20,6 +21,13 @@ export class NodeEntity {
 
   @Column('text')
   state!: 'ready' | 'suspect' | 'lost';
+
+  /** What an operator wants of it. */
+  @Column('text')
+  intake!: Intake;
+
+  @Column('jsonb')
+  labels!: Record<string, string>;
 
   /** Order of the agent's reports: those that are not after the last one are refused. */
   @Column('bigint', { transformer: bigintAsNumber })

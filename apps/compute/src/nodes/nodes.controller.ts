@@ -14,6 +14,21 @@ export class NodesController {
     return this.service.list(input);
   }
 
+  @Handles(nodes.cordon)
+  cordon({ node }: InputOf<typeof nodes.cordon>) {
+    return this.service.setIntake(node, 'cordoned');
+  }
+
+  @Handles(nodes.drain)
+  drain({ node }: InputOf<typeof nodes.drain>) {
+    return this.service.setIntake(node, 'draining');
+  }
+
+  @Handles(nodes.uncordon)
+  uncordon({ node }: InputOf<typeof nodes.uncordon>) {
+    return this.service.setIntake(node, 'open');
+  }
+
   @Handles(nodes.sync)
   sync(input: InputOf<typeof nodes.sync>) {
     return this.service.sync(input);

@@ -64,12 +64,14 @@ describe('a node', () => {
     scenario.join({ node: 'node-b' });
     await scenario.put('hello', { replicas: 2 });
     await scenario.reaches('hello', 'running');
-    const before = await scenario.instancesOf('hello');
+    const lives = async () =>
+      (await scenario.instancesOf('hello')).map(({ id, node, state, restarts }) => ({ id, node, state, restarts }));
+    const before = await lives();
     const sinceMs = performance.now();
     await nats.shutDown();
     await eventually(() => performance.now() - sinceMs > 3_000, { withinMs });
     await nats.start();
-    await eventually(async () => expect(await scenario.instancesOf('hello')).toEqual(before), { withinMs });
+    await eventually(async () => expect(await lives()).toEqual(before), { withinMs });
     expect((await scenario.nodes()).map(({ state }) => state)).not.toContain('lost');
   });
 

@@ -15,8 +15,11 @@ import type { ComputeConfig } from '../config';
 import { decodeCursor, pageOfRows } from '../cursors';
 import { InstancesService } from '../instances/instances.service';
 import { Nudges } from '../nudges';
+import { sameValue } from '../placement/equality';
 import type { NodeView } from '../placement/snapshot';
+import { counted } from '../placement/words';
 import { RevisionsService } from '../revisions/revisions.service';
+import { SecretValues } from '../secrets/secret-values';
 import { instructionOf } from './instructions';
 import type { NodeEntity } from './node.entity';
 import { NodesStore } from './nodes.store';
@@ -33,6 +36,7 @@ export class NodesService {
     private readonly store: NodesStore,
     private readonly instances: InstancesService,
     private readonly revisions: RevisionsService,
+    private readonly secrets: SecretValues,
     private readonly outbox: Outbox,
     private readonly nudges: Nudges,
     private readonly clock: Clock,
@@ -52,7 +56,7 @@ export class NodesService {
     return pageOfRows(
       rows,
       limit,
-      (row) => nodeOf(row, used.get(row.id) ?? nothing, this.reasonOf(row)),
+      (row) => nodeOf(row, used.get(row.id) ?? nothing, this.reasonOf(row, used.get(row.id))),
       ({ id }) => id,
     );
   }
@@ -74,6 +78,7 @@ export class NodesService {
       const isChanged =
         hasNews ||
         node.state !== 'ready' ||
+        !sameValue(node.labels, heard.labels) ||
         node.cpuMillis !== heard.cpuMillis ||
         node.memoryBytes !== heard.memoryBytes;
       if (isChanged) this.database.afterCommit(transaction, () => this.nudges.reconciler());
@@ -81,14 +86,29 @@ export class NodesService {
     });
   }
 
+  /** What is wanted of a node outlives its agent's restarts. @throws AltoError not_found */
+  async setIntake(idOrName: string, intake: NodeEntity['intake']): Promise<Node> {
+    return this.database.transaction(async (transaction) => {
+      const node = await this.store.lockNamed(transaction, idOrName);
+      if (node === null) throw new AltoError('not_found', `There is no node ${idOrName}.`);
+      const next: NodeEntity = node.intake === intake ? node : { ...node, intake, version: node.version + 1 };
+      await this.store.save(transaction, next);
+      this.database.afterCommit(transaction, () => this.nudges.reconciler());
+      const used = await this.used(transaction, [next]);
+      return nodeOf(next, used.get(next.id) ?? nothing, this.reasonOf(next, used.get(next.id)));
+    });
+  }
+
   /** Every node as the planner sees it, and the counters from which silence is told. */
   async survey(manager: EntityManager): Promise<{ views: NodeView[]; heartbeats: Map<string, number> }> {
     const rows = await this.store.all(manager);
     return {
-      views: rows.map(({ id, name, state, cpuMillis, memoryBytes }) => ({
+      views: rows.map(({ id, name, state, intake, labels, cpuMillis, memoryBytes }) => ({
         id,
         name,
         state,
+        intake,
+        labels,
         capacity: { cpuMillis, memoryBytes },
       })),
       heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
@@ -146,6 +166,8 @@ export class NodesService {
       agentVersion: report.agentVersion,
       ...report.capacity,
       state: 'ready',
+      intake: 'open',
+      labels: report.labels,
       incarnation: report.incarnation,
       sequence: report.sequence,
       heartbeats: 0,
@@ -176,6 +198,7 @@ export class NodesService {
       agentVersion: report.agentVersion,
       ...report.capacity,
       state: 'ready',
+      labels: report.labels,
       incarnation: report.incarnation,
       sequence: report.sequence,
       heartbeats: node.heartbeats + 1,
@@ -192,8 +215,13 @@ export class NodesService {
       transaction,
       rows.map(({ revision }) => revision),
     );
+    const pinned = (row: { project: string; revision: string }) => ({
+      project: row.project,
+      secrets: revisions.get(row.revision)?.stamp.secrets ?? {},
+    });
+    const sealedFor = await this.secrets.sealed(transaction, rows.map(pinned));
     const instances = rows
-      .map((row) => instructionOf(row, revisions.get(row.revision), row.appName))
+      .map((row) => instructionOf(row, revisions.get(row.revision), row.appName, sealedFor(pinned(row))))
       .filter((instruction): instruction is DesiredInstance => instruction !== null);
     return { generation: node.generation, fencingToken: node.fencing, instances };
   }
@@ -208,12 +236,18 @@ export class NodesService {
       project: null,
       resource: node.id,
       resourceVersion: node.version,
-      data: { node: nodeOf(node, used.get(node.id) ?? nothing, this.reasonOf(node)) },
+      data: { node: nodeOf(node, used.get(node.id) ?? nothing, this.reasonOf(node, used.get(node.id))) },
     });
   }
 
-  private reasonOf(node: NodeEntity): string {
+  private reasonOf(node: NodeEntity, { instances } = nothing): string {
     const silentS = Math.max(0, Math.round((this.clock.nowMs() - node.lastSeenAt.getTime()) / 1000));
+    if (node.state === 'ready' && node.intake === 'cordoned') return 'cordoned: it takes no new instances';
+    if (node.state === 'ready' && node.intake === 'draining') {
+      return instances === 0
+        ? 'drained: nothing runs on it, and it takes no new instances'
+        : `draining: ${counted(instances, 'instance')} to move; each leaves once another one serves in its place`;
+    }
     if (node.state === 'ready') return 'its agent reports';
     if (node.state === 'suspect') return `its agent has not reported for ${silentS} s; nothing new is placed on it`;
     return `its agent has not reported for ${silentS} s; its instances are replaced where others can take them`;
@@ -249,6 +283,8 @@ function nodeOf(row: NodeEntity, used: Node['used'], reason: string): Node {
     id: row.id,
     name: row.name,
     state: row.state,
+    intake: row.intake,
+    labels: row.labels,
     reason,
     agentVersion: row.agentVersion,
     capacity: { cpuMillis: row.cpuMillis, memoryBytes: row.memoryBytes },

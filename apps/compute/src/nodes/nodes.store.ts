@@ -13,6 +13,15 @@ export class NodesStore {
     return manager.find(NodeEntity, { where, order: { id: 'ASC' }, take });
   }
 
+  /** By id or name; the one that joined first where names are alike. */
+  lockNamed(transaction: EntityManager, idOrName: string): Promise<NodeEntity | null> {
+    return transaction.findOne(NodeEntity, {
+      where: [{ id: idOrName }, { name: idOrName }],
+      order: { createdAt: 'ASC', id: 'ASC' },
+      lock: { mode: 'pessimistic_write' },
+    });
+  }
+
   lock(transaction: EntityManager, id: string): Promise<NodeEntity | null> {
     return transaction.findOne(NodeEntity, { where: { id }, lock: { mode: 'pessimistic_write' } });
   }

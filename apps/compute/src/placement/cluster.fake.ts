@@ -3,6 +3,7 @@
  * that act when told to. Values are plain, so that a test can look at every moment.
  */
 import { transition, wantsStopped, type Observation } from '../instances/instance.state';
+import type { RolloutPolicy, RolloutView } from '../rollouts/rollout.state';
 import { plan, type AppPlan, type Plan } from './planner';
 import type {
   AppStatus,
@@ -16,16 +17,48 @@ import type {
 } from './snapshot';
 
 export const limits: PlanLimits = { drainMs: 30_000, failedHoldMs: 60_000 };
-const unknownStatus: AppStatus = { state: 'progressing', reason: 'new', desired: 0, ready: 0, updated: 0 };
+const unknownStatus: AppStatus = {
+  state: 'progressing',
+  reason: 'new',
+  desired: 0,
+  ready: 0,
+  updated: 0,
+  rollout: null,
+};
+
+/** What a test of something else wants of rollouts: that they take no time. */
+export const atOnce: RolloutPolicy = {
+  strategy: { kind: 'rolling' },
+  healthyMs: 0,
+  progressDeadlineMs: 600_000,
+  autoRevert: true,
+  readyWithinMs: 300_000,
+};
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export function node(id: string, more: Partial<NodeView> = {}): NodeView {
-  return { id, name: id, state: 'ready', capacity: { cpuMillis: 4_000, memoryBytes: 2 ** 32 }, ...more };
+  return {
+    id,
+    name: id,
+    state: 'ready',
+    intake: 'open',
+    labels: {},
+    capacity: { cpuMillis: 4_000, memoryBytes: 2 ** 32 },
+    ...more,
+  };
 }
 
 export function revision(number: number, more: Partial<RevisionView> = {}): RevisionView {
-  return { id: `rev-${number}`, number, resources: { cpuMillis: 100, memoryBytes: 2 ** 27 }, setBytes: 1_000, ...more };
+  return {
+    id: `rev-${number}`,
+    number,
+    resources: { cpuMillis: 100, memoryBytes: 2 ** 27 },
+    setBytes: 1_000,
+    constraints: [],
+    spread: 'node',
+    ...more,
+  };
 }
 
 export class ModelCluster {
@@ -36,6 +69,7 @@ export class ModelCluster {
   readonly instances = new Map<string, Mutable<InstanceView>>();
   readonly revisions = new Map<string, RevisionView>();
   readonly proxies = new Map<string, Mutable<ProxyView>>();
+  begun = 0;
   private made = 0;
 
   addNode(view: NodeView): void {
@@ -46,12 +80,40 @@ export class ModelCluster {
     this.proxies.set(id, { id, appliedGeneration: 0, busy });
   }
 
-  put(id: string, replicas: number, target: RevisionView): void {
+  put(id: string, replicas: number, target: RevisionView, policy: RolloutPolicy = atOnce): void {
     this.revisions.set(target.id, target);
     const before = this.apps.get(id);
     const version = (before?.version ?? 0) + 1;
-    const { status = unknownStatus, endpoints = null } = before ?? {};
-    this.apps.set(id, { id, name: id, version, replicas, deleting: false, target, status, endpoints });
+    const { status = unknownStatus, endpoints = null, endpointsGeneration = null, good = null } = before ?? {};
+    const begins = before?.target.id !== target.id;
+    const rollout = begins ? this.begin(before, target, policy) : (before?.rollout ?? null);
+    const rest = { status, endpoints, endpointsGeneration, good, rollout };
+    this.apps.set(id, { id, name: id, version, replicas, deleting: false, target, ...rest });
+  }
+
+  private begin(before: AppView | undefined, to: RevisionView, policy: RolloutPolicy): RolloutView {
+    const good = before === undefined || before.good === null || before.good.id === to.id ? null : before.good;
+    const replaces = good !== null && before !== undefined && before.replicas > 0;
+    this.begun += 1;
+    return {
+      id: `rollout-${this.begun}`,
+      number: this.begun,
+      phase: 'running',
+      policy: replaces ? policy : { ...policy, strategy: { kind: 'rolling' } },
+      to: to.id,
+      toNumber: to.number,
+      fromNumber: before?.target.number ?? null,
+      good: good?.id ?? null,
+      goodNumber: good?.number ?? null,
+      begunAt: null,
+      progressAt: null,
+      healthyMost: 0,
+      step: 0,
+      stepAt: null,
+      reason: '',
+      failingInstance: null,
+      lastLogLines: [],
+    };
   }
 
   delete(id: string): void {
@@ -84,6 +146,7 @@ export class ModelCluster {
     const instance = this.instances.get(id);
     if (instance === undefined || instance.node === null) return;
     const state = transition(instance.state, { kind: 'observed', as, retiring: instance.retiring });
+    if (as === 'backoff') instance.restarts += 1;
     if (state !== instance.state)
       Object.assign(instance, { state, stateAt: this.nowMs, version: instance.version + 1 });
     instance.address ??= { ip: '10.0.0.1', port: 20_000 + Number(id.slice(4)) };
@@ -123,7 +186,7 @@ export class ModelCluster {
     return [...this.instances.values()].filter((instance) => instance.app === app);
   }
 
-  private commit({ app, start, change, remove, endpoints, status, deleteApp }: AppPlan): void {
+  private commit({ app, start, change, remove, endpoints, status, rollout, deleteApp }: AppPlan): void {
     const generation = endpoints === null ? null : ++this.generation;
     for (const { after, joins, leaves } of change) {
       const joined = joins ? { joinedGeneration: generation, leftGeneration: null } : {};
@@ -133,9 +196,16 @@ export class ModelCluster {
     for (const { id } of remove) this.instances.delete(id);
     for (const instance of start) this.insert(app, instance);
     const row = this.apps.get(app.id)!;
-    if (endpoints !== null) row.endpoints = endpoints;
+    if (endpoints !== null) Object.assign(row, { endpoints, endpointsGeneration: generation });
+    if (rollout !== null) this.follow(row, rollout);
     if (status !== null) row.status = status;
     if (deleteApp) this.apps.delete(app.id);
+  }
+
+  private follow(app: Mutable<AppView>, rollout: RolloutView): void {
+    app.rollout = rollout;
+    if (rollout.phase === 'completed') app.good = this.revisions.get(rollout.to) ?? null;
+    if (rollout.phase === 'reverting' && app.good !== null) app.target = app.good;
   }
 
   private insert(app: AppView, instance: { revision: string; node: string | null; reason: string }): void {
@@ -148,6 +218,8 @@ export class ModelCluster {
       retiring: false,
       address: null,
       version: 1,
+      restarts: 0,
+      availableAt: null,
       createdAt: this.nowMs + this.made,
       stateAt: this.nowMs,
       joinedGeneration: null,

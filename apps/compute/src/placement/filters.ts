@@ -1,5 +1,5 @@
 /** Filters say which machines cannot take an instance, and why in words. Adding one is adding a function to the list. */
-import { free, type NodeUse } from './occupancy';
+import { free, labelOf, type NodeUse } from './occupancy';
 import type { RevisionView } from './snapshot';
 import { bytesInWords, cpuInWords } from './words';
 
@@ -22,6 +22,21 @@ export const isReady: Filter = ({ node }) =>
     ? null
     : { lacks: 'a healthy agent', has: node.state === 'lost' ? 'is lost' : 'is not answering' };
 
+export const isOpen: Filter = ({ node }) =>
+  node.intake === 'open'
+    ? null
+    : {
+        lacks: 'an agent that takes new instances',
+        has: node.intake === 'cordoned' ? 'is cordoned' : 'is being drained',
+      };
+
+export const meetsConstraints: Filter = ({ node }, { constraints }) => {
+  const unmet = constraints.find(({ label, equals }) => labelOf(node, label) !== equals);
+  if (unmet === undefined) return null;
+  const has = labelOf(node, unmet.label);
+  return { lacks: `${unmet.label} = ${unmet.equals}`, has: has === undefined ? `has no ${unmet.label}` : `has ${has}` };
+};
+
 export const hasMemory: Filter = (use, { resources }) =>
   free(use).memoryBytes >= resources.memoryBytes
     ? null
@@ -40,4 +55,11 @@ export const hasRoomForInstructions: Filter = (use, { setBytes }) =>
     ? null
     : { lacks: 'room for the instructions of another instance', has: `runs ${use.instances}` };
 
-export const filters: readonly Filter[] = [isReady, hasMemory, hasCpu, hasRoomForInstructions];
+export const filters: readonly Filter[] = [
+  isReady,
+  isOpen,
+  meetsConstraints,
+  hasMemory,
+  hasCpu,
+  hasRoomForInstructions,
+];

@@ -44,6 +44,11 @@ export function free(use: NodeUse): Resources {
   };
 }
 
+/** `node` stands for the machine's name, so that each is a value of its own. */
+export function labelOf({ name, labels }: NodeView, label: string): string | undefined {
+  return label === 'node' ? name : labels[label];
+}
+
 /** Instances that share a machine, by machine: used to retire from the most crowded one first. */
 export function crowding(instances: readonly InstanceView[]): ReadonlyMap<string, number> {
   const crowd = new Map<string, number>();

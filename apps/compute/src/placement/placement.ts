@@ -16,7 +16,7 @@ export function place(occupancy: Occupancy, placing: Placing): Placed {
       refusals.push({ use, refusal });
       continue;
     }
-    const scores = scorers.map((score) => score(use, placing));
+    const scores = scorers.map((score) => score(use, placing, occupancy));
     if (best === null || isBetter(scores, use, best)) best = { use, scores };
   }
   if (best === null) return { node: null, reason: unplacedReason(refusals) };
@@ -43,8 +43,11 @@ function isBetter(scores: number[], use: NodeUse, best: { use: NodeUse; scores: 
 /** `no node has 2 GiB of memory free: node-a has 512 MiB, node-b is lost`. */
 function unplacedReason(refusals: { use: NodeUse; refusal: Refusal }[]): string {
   if (refusals.length === 0) return 'no node has joined yet: start an agent with `alto up` or `alto join`';
-  const lacks = [...new Set(refusals.map(({ refusal }) => refusal.lacks))].filter((lack) => lack !== 'a healthy agent');
-  const wanted = lacks.length === 0 ? 'a healthy agent' : lacks.join(' or ');
+  // What every machine may lack says little beside what this very revision wants.
+  const general = ['a healthy agent', 'an agent that takes new instances'];
+  const all = [...new Set(refusals.map(({ refusal }) => refusal.lacks))];
+  const lacks = all.filter((lack) => !general.includes(lack));
+  const wanted = (lacks.length === 0 ? all : lacks).join(' or ');
   const each = refusals.map(({ use, refusal }) => `${use.node.name} ${refusal.has}`);
   return `no node has ${wanted}: ${listed(each)}`;
 }

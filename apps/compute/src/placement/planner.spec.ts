@@ -32,7 +32,7 @@ describe('placement', () => {
     cluster.addNode(node('b', { state: 'lost' }));
     cluster.settle();
     expect(cluster.of('web')[0]!.reason).toBe('no node has 2 GiB of memory free: a has 512 MiB, b is lost');
-    expect(cluster.apps.get('web')!.status).toEqual({
+    expect(cluster.apps.get('web')!.status).toMatchObject({
       state: 'degraded',
       reason: '0 of 1 replica ready at revision 1; no node has 2 GiB of memory free: a has 512 MiB, b is lost',
       desired: 1,

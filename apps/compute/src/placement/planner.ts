@@ -4,10 +4,14 @@
  * An empty plan means that the cluster is as it should be, or waits for somebody else.
  */
 import { isApplied, isIdle, lagging } from '../endpoints/acknowledged';
-import { transition } from '../instances/instance.state';
+import { isLive, transition } from '../instances/instance.state';
+import { type Candidate, momentsOf, type RolloutView, type Sight } from '../rollouts/rollout.state';
+import { endpointsOf, isRouted, sameEndpoints } from './endpoints';
+import { sameValue } from './equality';
 import { occupancyOf, type Occupancy } from './occupancy';
+import { type Course, courseOf, paceOf } from './pace';
 import { place } from './placement';
-import { rollOut } from './rollout';
+import { type RolloutRequest, rollOut } from './rollout';
 import type {
   AppStatus,
   AppView,
@@ -46,6 +50,7 @@ export interface AppPlan {
   readonly endpoints: readonly EndpointView[] | null;
   /** Null where it is as before. */
   readonly status: AppStatus | null;
+  readonly rollout: RolloutView | null;
   readonly deleteApp: boolean;
 }
 
@@ -81,7 +86,12 @@ export function plan(snapshot: Snapshot, limits: PlanLimits, now: number): Plan 
   const waiting = plans.flatMap(({ kept }) => kept);
   return {
     apps: plans.map(({ plan }) => plan).filter((appPlan) => !isEmpty(appPlan)),
-    wakeAt: wakeAt(waiting, limits, now),
+    wakeAt: wakeAt(
+      waiting,
+      plans.flatMap(({ moments }) => moments),
+      limits,
+      now,
+    ),
     askProxies: waiting.some(({ state, drainUntil }) => state === 'draining' && drainUntil !== null),
   };
 }
@@ -91,10 +101,20 @@ export function isMassLoss(nodes: readonly NodeView[]): boolean {
   return nodes.length >= 3 && nodes.filter(({ state }) => state === 'lost').length * 2 >= nodes.length;
 }
 
-function planApp(context: AppContext, before: readonly InstanceView[]): { plan: AppPlan; kept: Draft[] } {
+interface Planned {
+  readonly plan: AppPlan;
+  readonly kept: Draft[];
+  /** When its rollout is to be looked at again. */
+  readonly moments: readonly number[];
+}
+
+function planApp(context: AppContext, before: readonly InstanceView[]): Planned {
   const drafts: Draft[] = before.map((instance) => ({ ...instance }));
   for (const draft of drafts) lose(draft, context);
-  const step = rollOut(rolloutRequest(context, drafts), context.now);
+  for (const draft of drafts) date(draft, context);
+  const { app, now } = context;
+  const course = courseOf(app, (target) => sightOf(target, drafts, context), now);
+  const step = rollOut(rolloutRequest(course, context, drafts), now);
   const retire = new Set(step.retire);
   for (const draft of drafts) {
     if (retire.has(draft.id)) draft.retiring = true;
@@ -102,37 +122,97 @@ function planApp(context: AppContext, before: readonly InstanceView[]): { plan: 
   }
   const kept = drafts.filter((draft) => !isGone(draft, context));
   for (const draft of kept) assign(draft, context);
-  const start = Array.from({ length: step.start }, () => startOne(context));
-  const endpoints = endpointsOf(context.app, kept);
+  const start = [
+    ...Array.from({ length: step.start }, () => startOne(course.target, context)),
+    ...Array.from({ length: course.kept === null ? 0 : step.startKept }, () => startOne(course.kept!, context)),
+  ];
+  const endpoints = endpointsOf({ app, course }, kept);
   const instances = [
     ...kept,
     ...start.map((instance) => ({ ...instance, state: 'pending' as const, retiring: false })),
   ];
-  const status = statusOf({ app: context.app, instances, replaceLost: context.replaceLost });
+  const status = statusOf({ app, course, instances, replaceLost: context.replaceLost });
   return {
     kept,
+    moments: course.rollout === null ? [] : rolloutMoments(course, course.rollout, kept),
     plan: {
-      app: context.app,
+      app,
       start,
-      change: changesOf(before, kept, context.app, endpoints),
+      change: changesOf(before, kept, app, endpoints),
       remove: before.filter((instance) => !kept.some(({ id }) => id === instance.id)),
-      endpoints: sameEndpoints(context.app.endpoints, endpoints) ? null : endpoints,
-      status: sameStatus(context.app.status, status) ? null : status,
-      deleteApp: context.app.deleting && instances.length === 0,
+      endpoints: sameEndpoints(app.endpoints, endpoints) ? null : endpoints,
+      status: sameValue(app.status, status) ? null : status,
+      rollout: sameValue(app.rollout, course.rollout) ? null : course.rollout,
+      deleteApp: app.deleting && instances.length === 0,
     },
   };
 }
 
-function rolloutRequest({ app, snapshot, replaceLost, limits }: AppContext, instances: readonly InstanceView[]) {
+function rolloutRequest(course: Course, context: AppContext, instances: readonly InstanceView[]): RolloutRequest {
+  const { app, nodes, replaceLost, limits, now } = context;
+  const targets = instances.filter(({ revision }) => revision === course.target.id);
+  const healthyMs = course.rollout?.phase === 'running' ? course.rollout.policy.healthyMs : 0;
   return {
     replicas: app.replicas,
-    target: app.target.id,
+    target: course.target.id,
+    pace: paceOf(course, app.replicas, targets),
     instances,
     replaceLost,
     failedHoldMs: limits.failedHoldMs,
-    isAvailable: ({ state, joinedGeneration }: InstanceView) =>
-      state === 'ready' && joinedGeneration !== null && isApplied(joinedGeneration, snapshot.proxies),
+    isAvailable: ({ availableAt, state }) => availableAt !== null && state === 'ready',
+    isSettled: (instance) => isHealthy(instance, healthyMs, now),
+    isEvicted: ({ node }) => node !== null && nodes.get(node)?.intake === 'draining',
   };
+}
+
+/** Notes since when an instance has been available: ready, and known to every registered proxy. */
+function date(draft: Draft, { snapshot, now }: AppContext): void {
+  const { state, joinedGeneration } = draft;
+  const isAvailable = state === 'ready' && joinedGeneration !== null && isApplied(joinedGeneration, snapshot.proxies);
+  draft.availableAt = isAvailable ? (draft.availableAt ?? now) : null;
+}
+
+function isHealthy(instance: InstanceView, healthyMs: number, now: number): boolean {
+  const since = healthySince(instance);
+  return since !== null && now >= since + healthyMs;
+}
+
+/** An instance that was restarted between two looks was never seen to be away, but is younger than its availability. */
+function healthySince({ state, availableAt, stateAt }: InstanceView): number | null {
+  return state === 'ready' && availableAt !== null ? Math.max(availableAt, stateAt) : null;
+}
+
+/** The app as its rollout sees it; of one that goes back, the good revision is what it is about. */
+function sightOf(target: string, drafts: readonly Draft[], { app, snapshot, replaceLost, now }: AppContext): Sight {
+  const healthyMs = app.rollout?.policy.healthyMs ?? 0;
+  const live = drafts.filter(isLive);
+  const candidates = live.filter(({ revision }) => revision === target);
+  return {
+    replicas: app.replicas,
+    candidates: candidates.map((instance) => candidateOf(instance, isHealthy(instance, healthyMs, now))),
+    others: live.length - candidates.length,
+    isHeld: !replaceLost,
+    lagging: lagging(app.endpointsGeneration, snapshot.proxies),
+  };
+}
+
+function candidateOf(instance: InstanceView, healthy: boolean): Candidate {
+  const { id, node, state, restarts, createdAt, joinedGeneration, leftGeneration } = instance;
+  const hasServed = joinedGeneration !== null || leftGeneration !== null;
+  return { id, node, state, restarts, createdAt, hasServed, isHealthy: healthy };
+}
+
+function rolloutMoments({ target }: Course, rollout: RolloutView, kept: readonly Draft[]): number[] {
+  const candidates = kept.filter((draft) => isLive(draft) && draft.revision === target.id);
+  const { healthyMs } = rollout.policy;
+  const healthy = candidates.map(healthySince).filter((since) => since !== null);
+  const moments = momentsOf(
+    rollout,
+    candidates.map((draft) => candidateOf(draft, false)),
+  );
+  return rollout.phase === 'running' || rollout.phase === 'failed'
+    ? [...moments, ...healthy.map((since) => since + healthyMs)]
+    : [];
 }
 
 /** Marks an instance whose machine is not heard of. It stays in rotation: proxies find out by themselves whether it serves. */
@@ -175,11 +255,11 @@ function assign(draft: Draft, context: AppContext): void {
   draft.reason = placed.node === null ? placed.reason : placedReason(placed.node, context);
 }
 
-function startOne(context: AppContext): NewInstance {
+function startOne(revision: RevisionView, context: AppContext): NewInstance {
   const { app, occupancy } = context;
-  const placed = place(occupancy, { app: app.id, revision: app.target });
+  const placed = place(occupancy, { app: app.id, revision });
   const reason = placed.node === null ? placed.reason : placedReason(placed.node, context);
-  return { revision: app.target.id, node: placed.node, reason };
+  return { revision: revision.id, node: placed.node, reason };
 }
 
 function placedReason(node: string, { nodes }: AppContext): string {
@@ -194,23 +274,6 @@ function revisionOf({ revision }: InstanceView, { app, snapshot }: AppContext): 
 function isGone({ state, node, retiring }: InstanceView, { nodes }: AppContext): boolean {
   if (state === 'stopped') return true;
   return node === null ? retiring : !nodes.has(node);
-}
-
-/** Lost instances stay as proxies know them; those that drain are shown as such until they end. */
-function endpointsOf(app: AppView, instances: readonly InstanceView[]): EndpointView[] {
-  const endpoints = instances.flatMap((instance): EndpointView[] => {
-    const { id, state, retiring, address, joinedGeneration } = instance;
-    if (address === null) return [];
-    const serves = state === 'ready' || (state === 'lost' && !retiring && joinedGeneration !== null);
-    if (serves) return [{ instance: id, ...address, state: 'ready' }];
-    const known = app.endpoints?.some((endpoint) => endpoint.instance === id) ?? false;
-    return state === 'draining' && known ? [{ instance: id, ...address, state: 'draining' }] : [];
-  });
-  return endpoints.sort((a, b) => (a.instance < b.instance ? -1 : 1));
-}
-
-function isRouted(app: AppView, instance: string): boolean {
-  return app.endpoints?.some((endpoint) => endpoint.instance === instance && endpoint.state === 'ready') ?? false;
 }
 
 function changesOf(
@@ -239,39 +302,21 @@ function enter(draft: Draft, state: InstanceView['state'], reason: string, now: 
   draft.stateAt = now;
 }
 
-function wakeAt(instances: readonly InstanceView[], limits: PlanLimits, now: number): number | null {
-  const moments = instances.flatMap(({ state, stateAt, drainUntil }) => {
+function wakeAt(
+  instances: readonly InstanceView[],
+  ofRollouts: readonly number[],
+  limits: PlanLimits,
+  now: number,
+): number | null {
+  const ofInstances = instances.flatMap(({ state, stateAt, drainUntil }) => {
     if (state === 'draining' && drainUntil !== null) return [drainUntil];
     return state === 'failed' ? [stateAt + limits.failedHoldMs] : [];
   });
-  const ahead = moments.filter((moment) => moment > now);
+  const ahead = [...ofInstances, ...ofRollouts].filter((moment) => moment > now);
   return ahead.length === 0 ? null : Math.min(...ahead);
 }
 
-function sameEndpoints(told: readonly EndpointView[] | null, endpoints: readonly EndpointView[]): boolean {
-  if (told === null || told.length !== endpoints.length) return false;
-  return told.every((one, index) => {
-    const other = endpoints[index];
-    return (
-      other !== undefined &&
-      one.instance === other.instance &&
-      one.ip === other.ip &&
-      one.port === other.port &&
-      one.state === other.state
-    );
-  });
-}
-
-function sameStatus(a: AppStatus, b: AppStatus): boolean {
-  return (
-    a.state === b.state &&
-    a.reason === b.reason &&
-    a.desired === b.desired &&
-    a.ready === b.ready &&
-    a.updated === b.updated
-  );
-}
-
-function isEmpty({ start, change, remove, endpoints, status, deleteApp }: AppPlan): boolean {
-  return start.length + change.length + remove.length === 0 && endpoints === null && status === null && !deleteApp;
+function isEmpty({ start, change, remove, endpoints, status, rollout, deleteApp }: AppPlan): boolean {
+  const isSame = endpoints === null && status === null && rollout === null;
+  return isSame && start.length + change.length + remove.length === 0 && !deleteApp;
 }

@@ -1,6 +1,7 @@
 /**
- * Decides how many instances to start and which to retire so that an app moves to its target revision and
- * replica count. Rolling: start within the surge, and let an available instance go only when enough others remain.
+ * Decides how many instances to start and which to retire so that an app moves to its target revision and replica
+ * count, and off machines that are drained. Start within the surge, and let an available instance go only when enough
+ * others remain.
  *
  * Invariants, whatever the input:
  * - instances that hold resources on machines that are heard of never exceed replicas + surge;
@@ -16,16 +17,33 @@ export interface RolloutRequest {
   readonly target: string;
   /** Every instance of the app. */
   readonly instances: readonly InstanceView[];
+  readonly pace: Pace;
   /** Ready, and known to every registered proxy. */
   readonly isAvailable: (instance: InstanceView) => boolean;
+  /** Available for long enough that an instance of another revision may go for it. */
+  readonly isSettled: (instance: InstanceView) => boolean;
+  /** Its machine is drained: it shall be replaced elsewhere, and goes first. */
+  readonly isEvicted: (instance: InstanceView) => boolean;
   /** False while so many machines are lost that the fault is likely our own. */
   readonly replaceLost: boolean;
   readonly failedHoldMs: number;
 }
 
+/** How far an app may move to its target revision now. */
+export interface Pace {
+  /** Instances of the target revision that are wanted. */
+  readonly targets: number;
+  /** Revision of which all replicas are kept up beside them; null when the others may go one by one. */
+  readonly kept: string | null;
+  /** Instances beyond the replicas. */
+  readonly surge: number;
+}
+
 export interface RolloutStep {
   /** Instances of the target revision to start. */
   readonly start: number;
+  /** Instances of the revision that is kept up to start. */
+  readonly startKept: number;
   /** Ids of instances to retire. */
   readonly retire: readonly string[];
 }
@@ -36,29 +54,57 @@ export function surgeOf(replicas: number): number {
 }
 
 export function rollOut(request: RolloutRequest, now: number): RolloutStep {
-  const { replicas, instances } = request;
-  if (replicas === 0) return { start: 0, retire: idsOf(instances.filter((instance) => !instance.retiring)) };
+  const { replicas, instances, pace } = request;
+  if (replicas === 0)
+    return { start: 0, startKept: 0, retire: idsOf(instances.filter((instance) => !instance.retiring)) };
 
   const members = instances.filter((instance) => isMember(instance, request));
   const targets = members.filter((instance) => instance.revision === request.target);
   const others = members.filter((instance) => instance.revision !== request.target);
-  const available = members.filter(request.isAvailable).length;
+  const counts = (instance: InstanceView) => countsAsAvailable(instance, request);
+  const available = members.filter(counts).length;
+  const moving = evictionOf(targets, request);
 
   const retire = new Set<string>([
     ...uselessOf(members, request, now),
-    ...unavailableBeyond(others, Math.max(0, replicas - available), request),
-    ...surplusOf(targets, request),
+    ...unavailableBeyond(others, unavailableKept(others, available, request), request),
+    ...surplusOf(targets, members, request, moving.extra),
+    ...moving.retire,
     ...replacedLost(instances, available, request),
   ]);
-  const availableLeft =
-    available - members.filter((instance) => retire.has(instance.id) && request.isAvailable(instance)).length;
+  const availableLeft = available - members.filter((instance) => retire.has(instance.id) && counts(instance)).length;
   const outdated = others.filter((instance) => request.isAvailable(instance) && !retire.has(instance.id));
-  for (const id of idsOf(leavingOrder(outdated, request)).slice(0, Math.max(0, availableLeft - replicas)))
-    retire.add(id);
+  const dispensable = Math.min(availableLeft - replicas, pace.kept === null ? Infinity : outdated.length - replicas);
+  for (const id of idsOf(leavingOrder(outdated, request)).slice(0, Math.max(0, dispensable))) retire.add(id);
 
-  const staying = targets.filter((instance) => !retire.has(instance.id)).length;
-  const room = replicas + surgeOf(replicas) - instances.filter((instance) => holdsRoom(instance, request)).length;
-  return { start: Math.max(0, Math.min(replicas - staying, room)), retire: [...retire] };
+  const staying = (some: readonly InstanceView[]) => some.filter(({ id }) => !retire.has(id)).length;
+  const room = replicas + pace.surge - instances.filter((instance) => holdsRoom(instance, request)).length;
+  const start = Math.max(0, Math.min(pace.targets + moving.extra - staying(targets), room));
+  const missing = pace.kept === null ? 0 : replicas - staying(others);
+  return { start, startKept: Math.max(0, Math.min(missing, room - start)), retire: [...retire] };
+}
+
+/** New instances count once they are settled, so that old ones stay until then. */
+function countsAsAvailable(instance: InstanceView, request: RolloutRequest): boolean {
+  return instance.revision === request.target ? request.isSettled(instance) : request.isAvailable(instance);
+}
+
+/** One at a time: another instance is started, and when enough are available one leaves the machine that is drained. */
+function evictionOf(
+  targets: readonly InstanceView[],
+  request: RolloutRequest,
+): { extra: number; retire: readonly string[] } {
+  const [first] = leavingOrder(targets.filter(request.isEvicted), request);
+  if (first === undefined) return { extra: 0, retire: [] };
+  const available = targets.filter(request.isAvailable).length;
+  const left = request.isAvailable(first) ? available - 1 : available;
+  return { extra: 1, retire: left >= request.replicas ? [first.id] : [] };
+}
+
+function unavailableKept(others: readonly InstanceView[], available: number, request: RolloutRequest): number {
+  const missing = Math.max(0, request.replicas - available);
+  if (request.pace.kept === null) return missing;
+  return Math.max(missing, request.replicas - others.filter(request.isAvailable).length);
 }
 
 /** Counts as one of the app's replicas, in whatever health. */
@@ -75,7 +121,7 @@ function holdsRoom(instance: InstanceView, request: RolloutRequest): boolean {
 function uselessOf(members: readonly InstanceView[], request: RolloutRequest, now: number): string[] {
   const useless = members.filter(({ state, revision, stateAt }) => {
     if (state === 'failed') return revision !== request.target || now >= stateAt + request.failedHoldMs;
-    return state === 'pending' && revision !== request.target;
+    return state === 'pending' && revision !== request.target && revision !== request.pace.kept;
   });
   return idsOf(useless);
 }
@@ -94,8 +140,20 @@ function mayServeAgain({ state }: InstanceView): boolean {
  * Of the target revision, more than wanted: after scaling down, or when a lost machine is back. Available ones leave
  * last, and only when all that stay are available.
  */
-function surplusOf(targets: readonly InstanceView[], request: RolloutRequest): string[] {
-  return idsOf(leavingOrder(targets, request)).slice(0, Math.max(0, targets.length - request.replicas));
+function surplusOf(
+  targets: readonly InstanceView[],
+  members: readonly InstanceView[],
+  request: RolloutRequest,
+  extra: number,
+): string[] {
+  const surplus = Math.max(0, targets.length - request.pace.targets - extra);
+  const leaving = leavingOrder(targets, request).slice(0, surplus);
+  const [available, unavailable] = [
+    leaving.filter(request.isAvailable),
+    leaving.filter((one) => !request.isAvailable(one)),
+  ];
+  const dispensable = Math.max(0, members.filter(request.isAvailable).length - request.replicas);
+  return idsOf([...unavailable, ...available.slice(0, dispensable)]);
 }
 
 /** Lost ones stay in rotation, for they may still serve, until enough others are available. */
@@ -117,7 +175,7 @@ const worth: Readonly<Record<InstanceView['state'], number>> = {
   ready: 8,
 };
 
-/** First to go first: the least useful, then from the most crowded machine, then the newest. */
+/** First to go first: the least useful, then from a drained machine, then from the most crowded one, then the newest. */
 function leavingOrder(instances: readonly InstanceView[], request: RolloutRequest): InstanceView[] {
   const crowd = crowding(request.instances.filter(isLive));
   const crowdOf = ({ node }: InstanceView) => (node === null ? Infinity : (crowd.get(node) ?? 0));
@@ -125,6 +183,8 @@ function leavingOrder(instances: readonly InstanceView[], request: RolloutReques
     (a, b) =>
       Number(request.isAvailable(a)) - Number(request.isAvailable(b)) ||
       worth[a.state] - worth[b.state] ||
+      Number(a.revision === request.pace.kept) - Number(b.revision === request.pace.kept) ||
+      Number(request.isEvicted(b)) - Number(request.isEvicted(a)) ||
       descending(crowdOf(a), crowdOf(b)) ||
       descending(a.createdAt, b.createdAt) ||
       (a.id < b.id ? 1 : -1),

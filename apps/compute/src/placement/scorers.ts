@@ -1,5 +1,5 @@
 /** Scorers rank the machines that may take an instance; the first one that tells two apart decides. */
-import { free, type NodeUse } from './occupancy';
+import { free, labelOf, type NodeUse, type Occupancy } from './occupancy';
 import type { RevisionView } from './snapshot';
 
 export interface Placing {
@@ -8,10 +8,18 @@ export interface Placing {
 }
 
 /** The lower, the better. */
-export type Scorer = (use: NodeUse, placing: Placing) => number;
+export type Scorer = (use: NodeUse, placing: Placing, occupancy: Occupancy) => number;
 
 /** A machine on which this very version was given up is the last choice for it. */
 export const failedHere: Scorer = (use, { revision }) => use.failures.get(revision.id) ?? 0;
+
+/** Instances keep apart by the label that their app names: a zone, say, or a rack. */
+export const spreadByLabel: Scorer = ({ node }, { app, revision }, occupancy) => {
+  if (revision.spread === 'node') return 0;
+  const value = labelOf(node, revision.spread);
+  const alike = [...occupancy.values()].filter((other) => labelOf(other.node, revision.spread) === value);
+  return alike.reduce((sum, { byApp }) => sum + (byApp.get(app) ?? 0), 0);
+};
 
 /** Instances of an app keep apart, so that the loss of a machine takes few of them. */
 export const spread: Scorer = (use, { app }) => use.byApp.get(app) ?? 0;
@@ -24,4 +32,4 @@ export const leastLoaded: Scorer = (use, { revision }) => {
   return -Math.round(Math.min(cpuLeft, memoryLeft) * 100);
 };
 
-export const scorers: readonly Scorer[] = [failedHere, spread, leastLoaded];
+export const scorers: readonly Scorer[] = [failedHere, spreadByLabel, spread, leastLoaded];

@@ -1,5 +1,6 @@
 /** What the planner sees: one moment of the cluster, as plain values. Times are Unix milliseconds. */
 import type { InstanceState } from '../instances/instance.state';
+import type { RolloutPhase, RolloutView } from '../rollouts/rollout.state';
 
 export interface Resources {
   readonly cpuMillis: number;
@@ -10,13 +11,27 @@ export interface NodeView {
   readonly id: string;
   readonly name: string;
   readonly state: 'ready' | 'suspect' | 'lost';
+  /** Whether it takes new instances, and whether those it has shall leave it. */
+  readonly intake: Intake;
+  readonly labels: Readonly<Record<string, string>>;
   readonly capacity: Resources;
+}
+
+export type Intake = 'open' | 'cordoned' | 'draining';
+
+export interface Constraint {
+  /** Label of nodes, or `node` for the name. */
+  readonly label: string;
+  readonly equals: string;
 }
 
 export interface RevisionView {
   readonly id: string;
   readonly number: number;
   readonly resources: Resources;
+  readonly constraints: readonly Constraint[];
+  /** Label over whose values instances are spread. */
+  readonly spread: string;
   /** Size of the revision in an agent's instructions. */
   readonly setBytes: number;
 }
@@ -33,6 +48,9 @@ export interface InstanceView {
   readonly retiring: boolean;
   readonly address: { readonly ip: string; readonly port: number } | null;
   readonly version: number;
+  readonly restarts: number;
+  /** Since when it has been ready and known to every proxy; null while it is not. */
+  readonly availableAt: number | null;
   readonly createdAt: number;
   /** When it entered its state. */
   readonly stateAt: number;
@@ -49,14 +67,30 @@ export interface EndpointView {
   readonly ip: string;
   readonly port: number;
   readonly state: 'ready' | 'draining';
+  /** 100 unless given. */
+  readonly weight?: number;
+}
+
+/** What users are told of an app's rollout. */
+export interface RolloutStatus {
+  readonly number: number;
+  readonly phase: RolloutPhase;
+  readonly strategy: 'rolling' | 'canary' | 'blue-green';
+  readonly from: number | null;
+  readonly to: number;
+  readonly reason: string;
+  readonly step: { readonly number: number; readonly of: number; readonly weight: number } | null;
+  readonly failingInstance: string | null;
+  readonly lastLogLines: readonly string[];
 }
 
 export interface AppStatus {
-  readonly state: 'running' | 'progressing' | 'degraded' | 'stopped' | 'deleting';
+  readonly state: 'running' | 'progressing' | 'degraded' | 'rolled_back' | 'stopped' | 'deleting';
   readonly reason: string;
   readonly desired: number;
   readonly ready: number;
   readonly updated: number;
+  readonly rollout: RolloutStatus | null;
 }
 
 export interface AppView {
@@ -68,9 +102,14 @@ export interface AppView {
   readonly deleting: boolean;
   /** Revision that every instance should be of. */
   readonly target: RevisionView;
+  /** Last revision that was seen healthy; null before the first one. */
+  readonly good: RevisionView | null;
+  /** The newest one, over or not; null for an app that has had none. */
+  readonly rollout: RolloutView | null;
   readonly status: AppStatus;
   /** What proxies were last told, ordered by instance; null when they have not heard of the app. */
   readonly endpoints: readonly EndpointView[] | null;
+  readonly endpointsGeneration: number | null;
 }
 
 /** A proxy whose registration has not expired. */

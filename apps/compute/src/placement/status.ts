@@ -1,6 +1,8 @@
 /** What an app is doing, in one state and one sentence. */
 import { isLive, type InstanceState } from '../instances/instance.state';
-import type { AppStatus, AppView } from './snapshot';
+import type { RolloutView } from '../rollouts/rollout.state';
+import type { Course } from './pace';
+import type { AppStatus, AppView, RolloutStatus } from './snapshot';
 import { counted } from './words';
 
 /** An instance as far as the status of its app is concerned; new ones have no id yet. */
@@ -15,31 +17,36 @@ interface Member {
 
 export interface StatusRequest {
   readonly app: AppView;
+  readonly course: Course;
   readonly instances: readonly Member[];
   readonly replaceLost: boolean;
 }
 
-export function statusOf({ app, instances, replaceLost }: StatusRequest): AppStatus {
+export function statusOf({ app, course, instances, replaceLost }: StatusRequest): AppStatus {
+  const { rollout, target } = course;
   const live = instances.filter(isLive);
   const ready = live.filter(({ state }) => state === 'ready');
-  const updated = ready.filter(({ revision }) => revision === app.target.id).length;
-  const counts = { desired: app.replicas, ready: ready.length, updated };
+  const updated = ready.filter(({ revision }) => revision === target.id).length;
+  const told = rollout === null ? null : rolloutStatusOf(rollout);
+  const counts = { desired: app.replicas, ready: ready.length, updated, rollout: told };
   if (app.deleting) return { ...counts, state: 'deleting', reason: `${counted(instances.length, 'instance')} to end` };
   if (app.replicas === 0) {
     return instances.length === 0
       ? { ...counts, state: 'stopped', reason: 'replicas is 0' }
       : { ...counts, state: 'progressing', reason: `${counted(instances.length, 'instance')} to end` };
   }
-  const outdated = live.filter(({ revision }) => revision !== app.target.id).length;
+  const outdated = live.filter(({ revision }) => revision !== target.id).length;
   if (updated >= app.replicas && outdated === 0) {
-    return { ...counts, state: 'running', reason: allReady(app.replicas) };
+    return rollout?.phase === 'rolled_back'
+      ? { ...counts, state: 'rolled_back', reason: rolledBack(rollout) }
+      : { ...counts, state: 'running', reason: allReady(app.replicas) };
   }
   const troubles = troublesOf(instances, replaceLost);
   const isShort = ready.length < app.replicas;
   return {
     ...counts,
     state: isShort && troubles.length > 0 ? 'degraded' : 'progressing',
-    reason: [progressOf(app, counts), ...troubles.slice(0, 3)].join('; '),
+    reason: [progressOf(target.number, counts), ...waitOf(rollout), ...troubles.slice(0, 3)].join('; '),
   };
 }
 
@@ -47,8 +54,37 @@ function allReady(replicas: number): string {
   return replicas === 1 ? 'its replica is ready' : `all ${replicas} replicas are ready`;
 }
 
-function progressOf(app: AppView, { desired, updated }: Pick<AppStatus, 'desired' | 'updated'>): string {
-  return `${updated} of ${counted(desired, 'replica')} ready at revision ${app.target.number}`;
+function rolledBack({ goodNumber, reason }: RolloutView): string {
+  return `rolled back to revision ${goodNumber}: ${reason}`;
+}
+
+function progressOf(revision: number, { desired, updated }: Pick<AppStatus, 'desired' | 'updated'>): string {
+  return `${updated} of ${counted(desired, 'replica')} ready at revision ${revision}`;
+}
+
+/** What a rollout says of itself, unless it is the first one, of which its instances tell enough. */
+function waitOf(rollout: RolloutView | null): string[] {
+  if (rollout === null || rollout.reason === '') return [];
+  if (rollout.phase === 'reverting') return [`goes back: ${rollout.reason}`];
+  const isTold = rollout.good !== null && (rollout.phase === 'failed' || rollout.phase === 'running');
+  return isTold ? [rollout.reason] : [];
+}
+
+export function rolloutStatusOf(rollout: RolloutView): RolloutStatus {
+  const { strategy } = rollout.policy;
+  const step = strategy.kind === 'canary' ? strategy.steps[rollout.step] : undefined;
+  const isAtStep = strategy.kind === 'canary' && step !== undefined && rollout.phase === 'running';
+  return {
+    number: rollout.number,
+    phase: rollout.phase,
+    strategy: strategy.kind,
+    from: rollout.fromNumber,
+    to: rollout.toNumber,
+    reason: rollout.reason,
+    step: isAtStep ? { number: rollout.step + 1, of: strategy.steps.length, weight: step.weight } : null,
+    failingInstance: rollout.failingInstance,
+    lastLogLines: rollout.lastLogLines,
+  };
 }
 
 /** Each trouble once with how many have it: what holds back everything first, then what a person can do something about. */

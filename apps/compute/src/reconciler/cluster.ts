@@ -10,7 +10,10 @@ import { NodesService } from '../nodes/nodes.service';
 import { Nudges } from '../nudges';
 import type { AppPlan } from '../placement/planner';
 import type { AppView, NodeView, RevisionView, Snapshot } from '../placement/snapshot';
+import { LogsService } from '../logs/logs.service';
 import { RevisionsService } from '../revisions/revisions.service';
+import type { RolloutView } from '../rollouts/rollout.state';
+import { RolloutsService } from '../rollouts/rollouts.service';
 
 /** What is heard of the cluster's members, to tell their silence from. */
 export interface Heartbeats {
@@ -36,6 +39,8 @@ export class Cluster extends ClusterPort {
     private readonly database: Database,
     private readonly apps: AppsService,
     private readonly revisions: RevisionsService,
+    private readonly rollouts: RolloutsService,
+    private readonly logs: LogsService,
     private readonly instances: InstancesService,
     private readonly nodes: NodesService,
     private readonly endpoints: EndpointsService,
@@ -63,8 +68,10 @@ export class Cluster extends ClusterPort {
     return lease.transaction((transaction) => this.endpoints.expire(transaction, judged));
   }
 
-  commit(lease: Lease, plan: AppPlan): Promise<void> {
-    return lease.transaction((transaction) => this.write(transaction, lease.token, plan));
+  /** What a failing instance said last is asked for before it is ended, and outside the transaction. */
+  async commit(lease: Lease, plan: AppPlan): Promise<void> {
+    const told = await this.withLastWords(plan);
+    await lease.transaction((transaction) => this.write(transaction, lease.token, told));
   }
 
   prune(lease: Lease): Promise<void> {
@@ -74,13 +81,18 @@ export class Cluster extends ClusterPort {
   private async read(transaction: EntityManager): Promise<Snapshot> {
     const apps = await this.apps.outlines(transaction);
     const instances = await this.instances.views(transaction);
-    const used = [...apps.map(({ revision }) => revision), ...instances.map(({ revision }) => revision)];
+    const goods = apps.flatMap(({ goodRevision }) => goodRevision ?? []);
+    const used = [...apps.map(({ revision }) => revision), ...goods, ...instances.map(({ revision }) => revision)];
+    const rollouts = await this.rollouts.views(
+      transaction,
+      apps.flatMap(({ rollout }) => rollout ?? []),
+    );
     const revisions = await this.revisions.views(transaction, used);
     const told = await this.endpoints.told(transaction);
     return {
       nodes: (await this.nodes.survey(transaction)).views,
       proxies: (await this.endpoints.registered(transaction)).views,
-      apps: apps.flatMap((app) => appView(app, revisions, told)),
+      apps: apps.flatMap((app) => appView(app, { revisions, rollouts, told })),
       instances,
       revisions,
     };
@@ -92,11 +104,22 @@ export class Cluster extends ClusterPort {
     const { changed, placing } = nodesOf(plan);
     const setGenerations = await this.nodes.nextSets(transaction, changed, placing, fencing);
     const endpointGeneration = await this.tell(transaction, app, plan);
-    const revisionNumbers = new Map([[plan.app.target.id, plan.app.target.number]]);
+    const { target, good } = plan.app;
+    const revisionNumbers = new Map([target, ...(good === null ? [] : [good])].map(({ id, number }) => [id, number]));
     await this.instances.carryOut(transaction, plan, { app, revisionNumbers, setGenerations, endpointGeneration });
-    if (plan.status !== null) await this.apps.recordStatus(transaction, app, plan.status);
+    await this.apps.recordPlan(transaction, app, plan);
     if (plan.deleteApp) await this.apps.remove(transaction, app);
     this.database.afterCommit(transaction, () => this.nudges.nodes(changed));
+  }
+
+  private async withLastWords(plan: AppPlan): Promise<AppPlan> {
+    const { rollout, app } = plan;
+    const failing = rollout?.failingInstance ?? null;
+    if (rollout === null || failing === null || failing === app.rollout?.failingInstance) return plan;
+    const lastLogLines = await this.logs.lastWords(failing);
+    const status = plan.status ?? app.status;
+    const told = status.rollout === null ? status : { ...status, rollout: { ...status.rollout, lastLogLines } };
+    return { ...plan, rollout: { ...rollout, lastLogLines }, status: told };
   }
 
   private async tell(
@@ -113,13 +136,31 @@ export class Cluster extends ClusterPort {
 
 function appView(
   app: AppOutline,
-  revisions: ReadonlyMap<string, RevisionView>,
-  told: ReadonlyMap<string, AppView['endpoints']>,
+  {
+    revisions,
+    rollouts,
+    told,
+  }: {
+    readonly revisions: ReadonlyMap<string, RevisionView>;
+    readonly rollouts: ReadonlyMap<string, RolloutView>;
+    readonly told: ReadonlyMap<string, { endpoints: AppView['endpoints']; generation: number }>;
+  },
 ): AppView[] {
   const target = revisions.get(app.revision);
   if (target === undefined) return [];
-  const { revision: _, ...outline } = app;
-  return [{ ...outline, replicas: app.deleting ? 0 : app.replicas, target, endpoints: told.get(app.id) ?? null }];
+  const { revision: _, goodRevision, rollout, ...outline } = app;
+  const { endpoints = null, generation = null } = told.get(app.id) ?? {};
+  return [
+    {
+      ...outline,
+      replicas: app.deleting ? 0 : app.replicas,
+      target,
+      good: goodRevision === null ? null : (revisions.get(goodRevision) ?? null),
+      rollout: rollout === null ? null : (rollouts.get(rollout) ?? null),
+      endpoints,
+      endpointsGeneration: generation,
+    },
+  ];
 }
 
 /** Nodes whose sets the plan changes, and those among them that are to take something new. */

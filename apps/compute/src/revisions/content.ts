@@ -25,6 +25,11 @@ export function sameContent(a: AppSpec, b: AppSpec): boolean {
   return a.bundle === b.bundle && canonical(templateOf(a)) === canonical(templateOf(b));
 }
 
+/** The specification that makes such a revision, with the number and the way of rolling out of another. */
+export function specWith(spec: AppSpec, template: Template, bundle: string | null): AppSpec {
+  return { ...spec, ...template, bundle };
+}
+
 export function sameSpec(a: AppSpec, b: AppSpec): boolean {
   return canonical(a) === canonical(b);
 }

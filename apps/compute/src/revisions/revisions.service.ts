@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { type AppSpec, type DesiredInstance, newId, type Revision } from '@alto/contracts';
 import { Clock } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
+import { SecretVersions } from '../apps/secret-versions';
 import { decodeCursor, pageOfRows } from '../cursors';
 import type { RevisionView } from '../placement/snapshot';
 import { canonical, hashOf, templateOf } from './content';
@@ -17,6 +18,7 @@ const instructionBytes = 500;
 export class RevisionsService {
   constructor(
     private readonly store: RevisionsStore,
+    private readonly secrets: SecretVersions,
     private readonly clock: Clock,
   ) {}
 
@@ -36,7 +38,8 @@ export class RevisionsService {
     const existing = await this.store.byHash(transaction, app, hash);
     if (existing !== null) return existing;
     const nowMs = this.clock.nowMs();
-    const setBytes = Buffer.byteLength(canonical({ template, bundle })) + instructionBytes;
+    const secretBytes = await this.secrets.instructionBytes(transaction, app, stamp.secrets);
+    const setBytes = Buffer.byteLength(canonical({ template, bundle })) + instructionBytes + secretBytes;
     const revision: RevisionEntity = {
       id: newId('revision', nowMs),
       app,
@@ -52,6 +55,11 @@ export class RevisionsService {
     };
     await this.store.insert(transaction, revision);
     return revision;
+  }
+
+  /** The revision of this content, or null. */
+  existing(transaction: EntityManager, app: string, spec: AppSpec, stamp: Stamp): Promise<RevisionEntity | null> {
+    return this.store.byHash(transaction, app, hashOf(templateOf(spec), spec.bundle, stamp));
   }
 
   /** Removes the oldest ones beyond those that are kept; never one that is in use. */
@@ -70,6 +78,16 @@ export class RevisionsService {
     return newest?.number ?? 0;
   }
 
+  byNumber(manager: EntityManager, app: string, number: number): Promise<RevisionEntity | null> {
+    return this.store.byNumber(manager, app, number);
+  }
+
+  /** The newest one below that number. */
+  async before(manager: EntityManager, app: string, number: number): Promise<RevisionEntity | null> {
+    const [revision] = await this.store.page(manager, app, number, 1);
+    return revision ?? null;
+  }
+
   async byIds(manager: EntityManager, ids: Iterable<string>): Promise<Map<string, RevisionEntity>> {
     const revisions = await this.store.byIds(manager, [...new Set(ids)]);
     return new Map(revisions.map((revision) => [revision.id, revision]));
@@ -79,9 +97,9 @@ export class RevisionsService {
   async views(manager: EntityManager, ids: Iterable<string>): Promise<Map<string, RevisionView>> {
     const needs = await this.store.needsOf(manager, [...new Set(ids)]);
     return new Map(
-      needs.map(({ id, number, cpuMillis, memoryBytes, setBytes }) => [
+      needs.map(({ id, number, cpuMillis, memoryBytes, setBytes, placement }) => [
         id,
-        { id, number, resources: { cpuMillis, memoryBytes }, setBytes },
+        { id, number, resources: { cpuMillis, memoryBytes }, setBytes, ...placement },
       ]),
     );
   }

@@ -8,13 +8,24 @@ export class RevisionsStore {
     return transaction.findOneBy(RevisionEntity, { app, hash });
   }
 
+  byNumber(manager: EntityManager, app: string, number: number): Promise<RevisionEntity | null> {
+    return manager.findOneBy(RevisionEntity, { app, number });
+  }
+
   byIds(manager: EntityManager, ids: readonly string[]): Promise<RevisionEntity[]> {
     return ids.length === 0 ? Promise.resolve([]) : manager.findBy(RevisionEntity, { id: In([...ids]) });
   }
 
   /** Without what is large: the content. */
   needsOf(manager: EntityManager, ids: readonly string[]): Promise<RevisionNeeds[]> {
-    const select = { id: true, number: true, cpuMillis: true, memoryBytes: true, setBytes: true } as const;
+    const select = {
+      id: true,
+      number: true,
+      cpuMillis: true,
+      memoryBytes: true,
+      setBytes: true,
+      placement: true,
+    } as const;
     return ids.length === 0
       ? Promise.resolve([])
       : manager.find(RevisionEntity, { select, where: { id: In([...ids]) } });
@@ -40,4 +51,7 @@ export class RevisionsStore {
 }
 
 /** What planning wants to know of a revision. */
-export type RevisionNeeds = Pick<RevisionEntity, 'id' | 'number' | 'cpuMillis' | 'memoryBytes' | 'setBytes'>;
+export type RevisionNeeds = Pick<
+  RevisionEntity,
+  'id' | 'number' | 'cpuMillis' | 'memoryBytes' | 'setBytes' | 'placement'
+>;

@@ -3,93 +3,26 @@ import { event } from '../event';
 import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
-import { appSpecSchema, livenessSchema, readinessSchema, resourcesSchema, restartSchema, stopSchema } from './app-spec';
+import {
+  appSpecSchema,
+  labelsSchema,
+  replicasField,
+  livenessSchema,
+  readinessSchema,
+  resourcesSchema,
+  restartSchema,
+  stopSchema,
+} from './app-spec';
+import {
+  addressSchema,
+  appPlanSchema,
+  appSchema,
+  instanceSchema,
+  nodeSchema,
+  revisionSchema,
+  rolloutSchema,
+} from './app-resources';
 import { logPageSchema, logQuery } from './node-agent';
-
-export const instanceStates = [
-  'pending',
-  'starting',
-  'ready',
-  'unready',
-  'backoff',
-  'draining',
-  'stopping',
-  'stopped',
-  'failed',
-  'lost',
-] as const;
-
-export const addressSchema = z.object({ ip: z.string(), port: z.number().int().min(1).max(65_535) });
-
-export const instanceSchema = z.object({
-  id: idOf('instance'),
-  app: idOf('app'),
-  revision: z.number().int(),
-  node: z.string().nullable(),
-  state: z.enum(instanceStates),
-  /** Why it is in this state and what would move it on, in words. */
-  reason: z.string(),
-  address: addressSchema.nullable(),
-  restarts: z.number().int(),
-  exitCode: z.number().int().nullable(),
-  version: z.number().int(),
-  createdAt: timeField,
-  updatedAt: timeField,
-});
-export type Instance = z.infer<typeof instanceSchema>;
-
-export const appStates = ['running', 'progressing', 'degraded', 'stopped', 'deleting'] as const;
-
-export const appStatusSchema = z.object({
-  state: z.enum(appStates),
-  reason: z.string(),
-  desired: z.number().int(),
-  ready: z.number().int(),
-  /** Ready instances of the current revision. */
-  updated: z.number().int(),
-});
-
-export const appSchema = z.object({
-  id: idOf('app'),
-  project: idOf('project'),
-  name: nameField,
-  spec: appSpecSchema,
-  revision: z.number().int(),
-  version: z.number().int(),
-  status: appStatusSchema,
-  createdAt: timeField,
-  updatedAt: timeField,
-});
-export type App = z.infer<typeof appSchema>;
-
-export const revisionSchema = z.object({
-  id: idOf('revision'),
-  app: idOf('app'),
-  number: z.number().int(),
-  bundle: z.string().nullable(),
-  command: z.array(z.string()),
-  env: z.record(z.string(), z.string()),
-  /** Version of each secret that its instances get, by name. */
-  secrets: z.record(z.string(), z.number().int()),
-  current: z.boolean(),
-  createdAt: timeField,
-});
-export type Revision = z.infer<typeof revisionSchema>;
-
-export const nodeStates = ['ready', 'suspect', 'lost'] as const;
-export const nodeSchema = z.object({
-  id: z.string(),
-  name: z.string(),
-  state: z.enum(nodeStates),
-  reason: z.string(),
-  agentVersion: z.string(),
-  capacity: resourcesSchema,
-  used: z.object({ cpuMillis: z.number(), memoryBytes: z.number(), instances: z.number().int() }),
-  version: z.number().int(),
-  lastSeenAt: timeField,
-  createdAt: timeField,
-});
-export type Node = z.infer<typeof nodeSchema>;
 
 /** What an agent says of one instance. */
 export const observedInstanceSchema = z.object({
@@ -115,6 +48,10 @@ export const desiredInstanceSchema = z.object({
   bundle: z.object({ id: z.string(), sha256: z.string(), sizeBytes: z.number().int() }).nullable(),
   command: z.array(z.string()),
   env: z.record(z.string(), z.string()),
+  /** Secrets that become variables when a process is started. They travel and lie sealed; null: the value is gone. */
+  secretEnv: z
+    .array(z.object({ name: z.string(), version: z.number().int(), sealed: z.string().nullable() }))
+    .optional(),
   readiness: readinessSchema,
   liveness: livenessSchema.nullable().default(null),
   restart: restartSchema.default('always'),
@@ -147,7 +84,31 @@ export const endpointSetSchema = z.object({
 });
 export type EndpointSet = z.infer<typeof endpointSetSchema>;
 
+const dryRunField = z
+  .enum(['true', 'false'])
+  .default('false')
+  .describe('true changes nothing and answers with `plan`: what would happen');
+
+const nodeField = z.string().min(1).max(200).describe('Name or id of the node');
+
 const appAddress = { project: projectField, app: nameField };
+
+function nodeIntake<V extends 'cordon' | 'drain' | 'uncordon'>(verb: V, summary: string) {
+  return operation({
+    service: 'compute',
+    noun: 'nodes',
+    verb,
+    version: 1,
+    summary,
+    http: { method: 'POST', path: `/v1/nodes/{node}/${verb}` },
+    permission: 'cluster.write',
+    callers: ['gateway'],
+    input: z.strictObject({ node: nodeField }),
+    output: nodeSchema,
+    errors: [],
+    idempotent: true,
+  });
+}
 
 export const computeOperations = {
   apps: {
@@ -157,11 +118,11 @@ export const computeOperations = {
       verb: 'put',
       version: 1,
       summary: 'Create an app or change it to this specification',
-      http: { method: 'PUT', path: '/v1/projects/{project}/apps/{app}' },
+      http: { method: 'PUT', path: '/v1/projects/{project}/apps/{app}', query: ['dryRun'] },
       permission: 'apps.write',
       callers: ['gateway'],
-      input: z.strictObject({ ...appAddress, ...appSpecSchema.shape }),
-      output: appSchema,
+      input: z.strictObject({ ...appAddress, ...appSpecSchema.shape, dryRun: dryRunField }),
+      output: appSchema.extend({ plan: appPlanSchema.optional() }),
       errors: ['conflict', 'unprocessable'],
       idempotent: true,
     }),
@@ -204,6 +165,78 @@ export const computeOperations = {
       callers: ['gateway'],
       input: z.strictObject(appAddress),
       output: appSchema,
+      errors: [],
+      idempotent: true,
+    }),
+    scale: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'scale',
+      version: 1,
+      summary: 'Change the number of replicas of an app and nothing else',
+      http: { method: 'POST', path: '/v1/projects/{project}/apps/{app}/scale' },
+      permission: 'apps.write',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, replicas: replicasField }),
+      output: appSchema,
+      errors: ['conflict'],
+      idempotent: true,
+    }),
+    restart: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'restart',
+      version: 1,
+      summary: 'Replace every instance of an app by a new one of the same content, as in a rollout',
+      http: { method: 'POST', path: '/v1/projects/{project}/apps/{app}/restart' },
+      permission: 'apps.write',
+      callers: ['gateway'],
+      input: z.strictObject(appAddress),
+      output: appSchema,
+      errors: ['conflict'],
+      idempotent: false,
+    }),
+    rollback: operation({
+      service: 'compute',
+      noun: 'apps',
+      verb: 'rollback',
+      version: 1,
+      summary: 'Bring an app back to a revision; unless one is named, to the one before',
+      http: { method: 'POST', path: '/v1/projects/{project}/apps/{app}/rollback' },
+      permission: 'apps.write',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, to: z.number().int().min(1).optional().describe('Number of a revision') }),
+      output: appSchema,
+      errors: ['conflict', 'unprocessable'],
+      idempotent: false,
+    }),
+  },
+  rollouts: {
+    list: operation({
+      service: 'compute',
+      noun: 'rollouts',
+      verb: 'list',
+      version: 1,
+      summary: 'List the rollouts of an app, newest first',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/rollouts' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, ...pageRequest }),
+      output: pageOf(rolloutSchema),
+      errors: [],
+      idempotent: true,
+    }),
+    get: operation({
+      service: 'compute',
+      noun: 'rollouts',
+      verb: 'get',
+      version: 1,
+      summary: 'Show a rollout of an app: how far it is, or why it has failed',
+      http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/rollouts/{rollout}' },
+      permission: 'apps.read',
+      callers: ['gateway'],
+      input: z.strictObject({ ...appAddress, rollout: z.coerce.number().int().min(1) }),
+      output: rolloutSchema,
       errors: [],
       idempotent: true,
     }),
@@ -271,6 +304,9 @@ export const computeOperations = {
       errors: [],
       idempotent: true,
     }),
+    cordon: nodeIntake('cordon', 'Place nothing new on a machine; what runs there goes on'),
+    drain: nodeIntake('drain', 'Move all instances off a machine, each only once another one serves in its place'),
+    uncordon: nodeIntake('uncordon', 'Let a machine take instances again'),
     sync: operation({
       service: 'compute',
       noun: 'nodes',
@@ -284,6 +320,7 @@ export const computeOperations = {
         name: z.string().min(1).max(200),
         agentVersion: z.string().max(60),
         capacity: resourcesSchema,
+        labels: labelsSchema.default({}),
         /** Grows with each start of the agent: its time in milliseconds. With `sequence` it orders reports, which may overtake each other. */
         incarnation: z.number().int().min(0).default(0),
         /** Reports of this incarnation: one more with each. */
@@ -368,6 +405,14 @@ export const computeEvents = {
     verb: 'degraded',
     version: 1,
     summary: 'An app has fewer ready replicas than it should and makes no progress',
+    data: appEventData,
+  }),
+  appRolledBack: event({
+    service: 'compute',
+    noun: 'apps',
+    verb: 'rolledback',
+    version: 1,
+    summary: 'A rollout has failed and every replica is of the revision before',
     data: appEventData,
   }),
   appDeleted: event({
