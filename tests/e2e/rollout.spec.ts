@@ -1,4 +1,7 @@
 /** Changes of an app under load: no user of it ever notices. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type App, computeOperations, type RequestOf } from '@alto/contracts';
 import { type Alto, eventually, startAlto } from '@alto/testing';
@@ -44,6 +47,7 @@ async function settled(replicas: number): Promise<void> {
     async () => {
       const { status, revision } = await currentApp();
       expect(status).toMatchObject({ state: 'running', ready: replicas, updated: replicas });
+      expect(status.rollout).toMatchObject({ phase: 'completed' });
       const { items } = await alto.client.call(computeOperations.instances.list, { project, app });
       expect(items.map((instance) => instance.revision)).toEqual(Array.from({ length: replicas }, () => revision));
     },
@@ -80,11 +84,138 @@ describe('an app under load', () => {
 
   it('is scaled up and down', async () => {
     const versions = await underLoad(async () => {
-      await put({ replicas: 4 });
+      await alto.command('scale', app, '4');
       await settled(4);
-      await put({ replicas: 2 });
+      await alto.command('scale', app, '2');
       await settled(2);
     });
     expect(Object.keys(versions)).toEqual(['2']);
   }, 120_000);
+
+  it('goes back to the revision before', async () => {
+    const versions = await underLoad(async () => {
+      await alto.command('rollback', app);
+      await settled(2);
+    });
+    expect(Object.keys(versions).sort()).toEqual(['1', '2']);
+    expect((await currentApp()).spec.env).toEqual({ VERSION: '1' });
+  }, 120_000);
+
+  it('gets a new version as a canary, step by step', async () => {
+    const steps = [
+      { weight: 20, holdMs: 1_500 },
+      { weight: 60, holdMs: 1_500 },
+    ];
+    const weights = new Set<number>();
+    const versions = await underLoad(async () => {
+      await put({ ...version('3'), strategy: { kind: 'canary', steps } });
+      await eventually(
+        async () => {
+          const { status } = await currentApp();
+          if (status.rollout?.step) weights.add(status.rollout.step.weight);
+          expect(status.rollout?.phase).toBe('completed');
+        },
+        { withinMs: 60_000, everyMs: 100 },
+      );
+      await settled(2);
+    });
+    expect([...weights]).toEqual([20, 60]);
+    expect(Object.keys(versions).sort()).toEqual(['1', '3']);
+  }, 120_000);
+
+  it('is switched from blue to green', async () => {
+    const versions = await underLoad(async () => {
+      await put({ ...version('4'), strategy: { kind: 'blue-green' } });
+      await settled(2);
+    });
+    expect(Object.keys(versions).sort()).toEqual(['3', '4']);
+    await put({ strategy: { kind: 'rolling' } });
+  }, 120_000);
+
+  it('goes on while its node is drained and no other can take it, and says what that waits for', async () => {
+    const node = (await alto.client.call(computeOperations.nodes.list, {})).items[0]?.name ?? '';
+    const versions = await underLoad(async () => {
+      await alto.command('nodes', 'drain', node);
+      await eventually(async () => {
+        const { items } = await alto.client.call(computeOperations.nodes.list, {});
+        expect(items[0]).toMatchObject({ intake: 'draining', reason: expect.stringMatching(/to move.*serves/) });
+      });
+      const { status } = await currentApp();
+      expect(status.ready).toBe(2);
+      await alto.command('nodes', 'uncordon', node);
+      await settled(2);
+    });
+    expect(Object.keys(versions)).toEqual(['4']);
+  }, 120_000);
+});
+
+/** A server that does what is asked of it: `$HEALTH` answers readiness, everything else a bad version. */
+function serverThat(health: string): string[] {
+  const program = `
+    require('node:http').createServer((request, response) => {
+      if (request.url === '/healthz') { ${health} }
+      response.end(JSON.stringify({ version: 'bad' }));
+    }).listen(process.env.PORT, process.env.HOST);`;
+  return ['node', '-e', program];
+}
+
+const badVersions: readonly [name: string, change: Partial<Put>, reason: RegExp, answers: readonly string[]][] = [
+  [
+    'crashes at once',
+    { command: ['node', '-e', "console.log('no such table'); process.exit(3)"] },
+    /crashed 3 times/,
+    [],
+  ],
+  ['is never ready', { command: ['node', '-e', 'setInterval(() => {}, 1000)'] }, /not ready within 4 s/, []],
+  ['answers 500', { command: serverThat('response.statusCode = 500;') }, /not ready within 4 s/, []],
+  [
+    'fails after 5 s',
+    { command: serverThat('response.statusCode = process.uptime() < 5 ? 200 : 500;'), healthyMs: 8_000 },
+    /came no further for 5 s/,
+    ['bad'],
+  ],
+];
+
+describe('a bad version', () => {
+  let good: Partial<Put>;
+
+  beforeAll(async () => {
+    const { spec } = await currentApp();
+    good = { ...spec, readiness: { ...spec.readiness, deadlineMs: 4_000 }, progressDeadlineMs: 5_000 };
+  });
+
+  it.each(badVersions)(
+    'that %s is taken back by itself while the old one serves',
+    async (_, change, reason, answers) => {
+      const traffic = new Traffic(alto.appsUrl, host);
+      await put({ ...good, ...change });
+      await eventually(
+        async () => {
+          const { status } = await currentApp();
+          expect(status).toMatchObject({ state: 'rolled_back', ready: 2 });
+          expect(status.rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(reason) });
+        },
+        { withinMs: 60_000 },
+      );
+      const report = await traffic.end(1_000);
+      expect(report.failures).toEqual({});
+      expect(Object.keys(report.versions).sort()).toEqual(['4', ...answers]);
+    },
+    90_000,
+  );
+
+  it('is told by the command: what it said last, and by the exit code', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'alto-bad-'));
+    try {
+      writeFileSync(
+        join(folder, 'alto.yaml'),
+        `name: ${app}\ncommand: [node, -e, "console.log('no such table'); process.exit(3)"]\nreplicas: 2\n`,
+      );
+      const failure: unknown = await alto.command('deploy', folder).catch((error: unknown) => error);
+      expect(String(failure)).toMatch(/crashed 3 times[\s\S]*no such table[\s\S]*alto rollouts live/);
+      expect((failure as Error).cause).toMatchObject({ code: 6 });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 90_000);
 });

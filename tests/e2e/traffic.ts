@@ -12,7 +12,7 @@ export interface TrafficReport {
 }
 
 /** Requests in a second, by kind. */
-const rates = { lasting: 1_200, fresh: 150 };
+const rates = { lasting: 1_800, fresh: 200 };
 const connections = { lasting: 8, fresh: 4, slow: 4, idle: 20 };
 
 export class Traffic {

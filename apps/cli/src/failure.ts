@@ -2,7 +2,16 @@
 import { AltoError, type ErrorCode, toProblem } from '@alto/contracts';
 import type { Output } from './output';
 
-export const exitCodes = { failed: 1, usage: 2, refused: 3, notFound: 4, unavailable: 5, interrupted: 130 } as const;
+export const exitCodes = {
+  failed: 1,
+  usage: 2,
+  refused: 3,
+  notFound: 4,
+  unavailable: 5,
+  /** A change has failed, and what ran before runs again. */
+  rolledBack: 6,
+  interrupted: 130,
+} as const;
 
 /** A failure that this command found by itself. */
 export class CommandError extends Error {

@@ -13,6 +13,9 @@ import { loginCommand } from './commands/login';
 import { logsCommand } from './commands/logs';
 import { nodeCommands } from './commands/nodes';
 import { projectCommands } from './commands/projects';
+import { restartCommand } from './commands/restart';
+import { rollbackCommand } from './commands/rollback';
+import { rolloutsCommand } from './commands/rollouts';
 import { routeCommands } from './commands/routes';
 import { scaleCommand } from './commands/scale';
 import { serviceCommands } from './commands/services';
@@ -65,7 +68,10 @@ export function makeProgram(session: Session, output: Output): Command {
     keyCommands,
     deployCommand,
     appCommands,
+    rolloutsCommand,
     scaleCommand,
+    rollbackCommand,
+    restartCommand,
     deleteCommand,
     logsCommand,
     routeCommands,

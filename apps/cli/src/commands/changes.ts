@@ -13,10 +13,15 @@ export interface FollowOptions {
   timeout: number;
 }
 
+/** What scripts can rely on. */
+export const outcomes = `
+Exit code: 0 done, 1 failed, 6 failed and back at what ran before. A newer change ends the following with 1.`;
+
 export function followable(command: Command): Command {
   return command
     .option('--no-wait', 'return as soon as the change is accepted')
-    .addOption(new Option('--timeout <seconds>', 'how long to follow it').argParser(wholeNumber).default(300));
+    .addOption(new Option('--timeout <seconds>', 'how long to follow it').argParser(wholeNumber).default(900))
+    .addHelpText('after', outcomes);
 }
 
 /** Prints what the change comes to. @param accepted the app as the API answered the change */
@@ -24,7 +29,7 @@ export async function finish(session: Session, output: Output, accepted: App, op
   const app = options.wait
     ? await followChange(await session.client(), {
         project: session.project,
-        app: accepted.name,
+        accepted,
         timeoutMs: options.timeout * 1_000,
         progress: (message) => output.note(output.paint('dim', message)),
       })

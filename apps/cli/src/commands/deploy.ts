@@ -1,10 +1,11 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { deploy } from '../deploy/deploy';
+import { deploy, planDeployment } from '../deploy/deploy';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { appTable } from './apps';
+import { outcomes } from './changes';
 import { wholeNumber } from './whole-number';
 
 interface DeployOptions {
@@ -12,6 +13,7 @@ interface DeployOptions {
   replicas?: number;
   host?: string[];
   timeout: number;
+  dryRun?: boolean;
 }
 
 export function deployCommand(session: Session, output: Output): Command {
@@ -21,16 +23,20 @@ export function deployCommand(session: Session, output: Output): Command {
     .option('--name <name>', 'name of the app, in place of the one in alto.yaml')
     .option('--replicas <count>', 'how many instances, in place of what alto.yaml says', wholeNumber)
     .option('--host <host...>', "host names that lead to it; '*' for any")
-    .option('--timeout <seconds>', 'how long to wait until it is ready', wholeNumber, 300)
+    .option('--dry-run', 'say what would change, and change nothing')
+    .option('--timeout <seconds>', 'how long to wait until it is ready', wholeNumber, 900)
     .addHelpText(
       'after',
       examples([
         ['alto deploy ./hello', 'run the app in this folder'],
+        ['alto deploy ./hello --dry-run', 'what that would change'],
         ['alto deploy ./hello --replicas 5 --host hello.example.com', 'five instances, behind a host name'],
       ]),
     )
+    .addHelpText('after', outcomes)
     .action(async (folder: string, options: DeployOptions) => {
-      const app = await deploy(await session.client(), {
+      const client = await session.client();
+      const request = {
         directory: resolve(folder),
         project: session.project,
         name: options.name,
@@ -38,8 +44,14 @@ export function deployCommand(session: Session, output: Output): Command {
         hosts: options.host,
         proxy: await session.localProxy(),
         timeoutMs: options.timeout * 1000,
-        progress: (message) => output.note(output.paint('dim', message)),
-      });
+        progress: (message: string) => output.note(output.paint('dim', message)),
+      };
+      if (options.dryRun === true) {
+        const planned = await planDeployment(client, request);
+        output.result(planned, () => planned.plan?.steps.join('\n'));
+        return;
+      }
+      const app = await deploy(client, request);
       output.result(app, () => appTable(output, [app]));
     });
 }

@@ -19,9 +19,8 @@ export function scaleCommand(session: Session, output: Output): Command {
     )
     .action(async (name: string, replicas: number, options: FollowOptions) => {
       const client = await session.client();
-      const address = { project: session.project, app: name };
-      const { spec } = await client.apps.get(address);
-      await finish(session, output, await client.apps.put({ ...address, ...spec, replicas }), options);
+      const accepted = await client.apps.scale({ project: session.project, app: name, replicas });
+      await finish(session, output, accepted, options);
     });
   return followable(command);
 }

@@ -1,6 +1,6 @@
 /** From a folder to an app that answers. */
 import { openAsBlob } from 'node:fs';
-import { type App, storageOperations } from '@alto/contracts';
+import { type App, type AppPlan, type AppSpec, storageOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
@@ -22,21 +22,45 @@ export interface DeployRequest {
   proxy?: { port: number; domain: string };
 }
 
+/** What deploying would change. Nothing changes, but the files are uploaded. */
+export async function planDeployment(
+  client: AltoClient,
+  request: DeployRequest,
+): Promise<{ app: string; plan?: AppPlan }> {
+  const { app, spec } = await prepare(client, request);
+  const { plan } = await client.apps.put({ project: request.project, app, ...spec, dryRun: 'true' });
+  return { app, plan };
+}
+
 /** @throws CommandError when the app does not become ready, with the reason. */
 export async function deploy(client: AltoClient, request: DeployRequest): Promise<App> {
-  const { directory, project, progress } = request;
-  const { name: fileName, hosts, ...spec } = readAppFile(directory);
-  const app = request.name ?? fileName;
-  const bundle = await uploadFolder(client, request);
-  await client.apps.put({ project, app, ...spec, replicas: request.replicas ?? spec.replicas, bundle });
-  const leading = [...new Set([...hosts, ...(request.hosts ?? [])])];
-  for (const host of leading) {
+  const { project, progress } = request;
+  const { app, spec, hosts } = await prepare(client, request);
+  const accepted = await client.apps.put({ project, app, ...spec });
+  for (const host of hosts) {
     const route = host === '*' ? `${app}-any` : routeName(host);
     await client.routes.put({ project, route, host, app });
     progress(`${host === '*' ? 'every host that nothing else matches' : host} leads to ${app}`);
   }
-  const isReachable = reachability(request, app, leading, spec.readiness.path);
-  return await followChange(client, { ...request, app, isReachable });
+  const isReachable = reachability(request, app, hosts, spec.readiness.path);
+  return await followChange(client, { ...request, accepted, isReachable });
+}
+
+interface Prepared {
+  app: string;
+  spec: AppSpec;
+  hosts: readonly string[];
+}
+
+/** Reads what the folder says of the app, and uploads it. */
+async function prepare(client: AltoClient, request: DeployRequest): Promise<Prepared> {
+  const { name, hosts, ...file } = readAppFile(request.directory);
+  const bundle = await uploadFolder(client, request);
+  return {
+    app: request.name ?? name,
+    spec: { ...file, replicas: request.replicas ?? file.replicas, bundle },
+    hosts: [...new Set([...hosts, ...(request.hosts ?? [])])],
+  };
 }
 
 /** The proxy is told of host names and of addresses one after the other: each host is asked for. */

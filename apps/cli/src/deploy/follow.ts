@@ -1,13 +1,14 @@
 /** Follows a change of an app to its end: each instance as it moves, and in the end what became of the change. */
 import { setTimeout } from 'node:timers/promises';
-import { AltoError, type App, computeOperations, type Instance, type LogLine } from '@alto/contracts';
+import { type App, computeOperations, type Instance, type RolloutStatus } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { collect } from '../commands/collect';
-import { CommandError } from '../failure';
+import { CommandError, exitCodes } from '../failure';
 
 export interface FollowRequest {
   project: string;
-  app: string;
+  /** As the API answered the change. */
+  accepted: App;
   /** Until the change is done. */
   timeoutMs: number;
   progress: (message: string) => void;
@@ -16,57 +17,89 @@ export interface FollowRequest {
 }
 
 const pollMs = 250;
-/** An instance that crashed once, or a machine that was just lost, is replaced within this time. */
+/** Outside a rollout, which has deadlines of its own: an instance that crashed once is replaced within this time. */
 const troubledMostMs = 20_000;
 /** Where a proxy stands between that this command does not know, the app is not called a failure for it. */
 const reachableWithinMs = 10_000;
 const lastLines = 10;
 
-/** @throws CommandError when the app does not become ready: why, and what its failing instance said last */
+/** @throws CommandError when the change fails or is taken back: why, and what its failing instance said last */
 export async function followChange(client: AltoClient, request: FollowRequest): Promise<App> {
-  const { project, app: name, progress } = request;
-  const deadline = Date.now() + request.timeoutMs;
+  const { project, accepted, progress, timeoutMs } = request;
+  const deadline = Date.now() + timeoutMs;
   const instances = new InstanceProgress(client, request);
+  const before = accepted.status.rollout;
+  let own = before !== null && isUnderWay(before) ? before.number : undefined;
   let line = '';
   let troubledSince: number | undefined;
   for (;;) {
-    const app = await client.apps.get({ project, app: name });
+    const app = await client.apps.get({ project, app: accepted.name });
+    const { rollout, state } = app.status;
     await instances.show();
     const next = statusLine(app);
     if (next !== line) progress(next);
     line = next;
-    if (isDone(app)) {
+    if (rollout !== null && rollout.number > (before?.number ?? 0)) own ??= rollout.number;
+    if (rollout !== null && own !== undefined) refuseFailure(app, rollout, own);
+    if (isDone(app, own)) {
       await untilReachable(request, Math.min(deadline, Date.now() + reachableWithinMs));
       return app;
     }
-    troubledSince = app.status.state === 'degraded' ? (troubledSince ?? Date.now()) : undefined;
-    if (troubledSince !== undefined && Date.now() - troubledSince > troubledMostMs) {
-      throw await failure(client, request, `${name} does not become ready: ${app.status.reason}`);
-    }
-    if (Date.now() > deadline) {
-      throw await failure(
-        client,
-        request,
-        `${name} is not ready after ${request.timeoutMs / 1000} s: ${app.status.reason}`,
-      );
-    }
+    const isTroubled = state === 'degraded' && !(rollout !== null && isUnderWay(rollout));
+    troubledSince = isTroubled ? (troubledSince ?? Date.now()) : undefined;
+    if (troubledSince !== undefined && Date.now() - troubledSince > troubledMostMs)
+      throw await neverReady(client, request, `${app.name} does not become ready: ${app.status.reason}`);
+    if (Date.now() > deadline)
+      throw await neverReady(client, request, `${app.name} is not ready after ${timeoutMs / 1_000} s: ${next}`);
     await setTimeout(pollMs);
   }
 }
 
-function isDone({ status: { state, updated, desired } }: App): boolean {
+function isUnderWay({ phase }: RolloutStatus): boolean {
+  return phase === 'running' || phase === 'reverting';
+}
+
+/** @param own number of the rollout that the change has begun, if it has */
+function isDone({ status: { state, ready, updated, desired, rollout } }: App, own: number | undefined): boolean {
+  if (own !== undefined && rollout?.phase !== 'completed') return false;
+  if (state === 'rolled_back') return ready >= desired;
   return state === 'stopped' || (state === 'running' && updated >= desired);
 }
 
-function statusLine({ status: { ready, desired, reason } }: App): string {
-  return `${ready} of ${desired} ready${reason === '' ? '' : `: ${reason}`}`;
+function statusLine({ status: { ready, desired, reason, rollout } }: App): string {
+  const step = rollout === null || !isUnderWay(rollout) ? null : rollout.step;
+  const share =
+    step === null ? '' : `, ${step.weight} % of requests to the new revision (step ${step.number} of ${step.of})`;
+  return `${ready} of ${desired} ready${share}${reason === '' ? '' : `: ${reason}`}`;
 }
 
-async function untilReachable({ app, isReachable, progress }: FollowRequest, deadline: number): Promise<void> {
+function refuseFailure({ name }: App, rollout: RolloutStatus, own: number): void {
+  const { phase, reason, failingInstance, lastLogLines } = rollout;
+  if (rollout.number > own || phase === 'superseded')
+    throw new CommandError(
+      `A newer change of ${name} has taken the place of this one.`,
+      `\`alto rollouts ${name}\` lists them.`,
+    );
+  if (phase !== 'rolled_back' && phase !== 'failed') return;
+  const isBack = phase === 'rolled_back';
+  const outcome = isBack ? `${name} is back at what ran before` : `${name} has not moved to revision ${rollout.to}`;
+  throw new CommandError(
+    `${outcome}: ${reason}${wordsOf(failingInstance, lastLogLines)}`,
+    `\`alto logs ${name}\` shows more of what it says, \`alto rollouts ${name}\` how its changes went.`,
+    isBack ? exitCodes.rolledBack : exitCodes.failed,
+  );
+}
+
+function wordsOf(instance: string | null, lines: readonly string[]): string {
+  if (instance === null || lines.length === 0) return '';
+  return `\n\nInstance ${instance} said last:\n${lines.map((line) => `  | ${line}`).join('\n')}\n`;
+}
+
+async function untilReachable({ accepted, isReachable, progress }: FollowRequest, deadline: number): Promise<void> {
   if (isReachable === undefined) return;
   while (!(await isReachable())) {
     if (Date.now() > deadline) {
-      progress(`${app} is ready, but requests from this machine do not reach it yet`);
+      progress(`${accepted.name} is ready, but requests from this machine do not reach it yet`);
       return;
     }
     await setTimeout(pollMs);
@@ -89,11 +122,14 @@ class InstanceProgress {
     for (const { id, state, revision } of instances) {
       const step = now.get(id) ?? '';
       const isOld = isFirst && state === 'ready';
-      if (!isOld && this.told?.get(id) !== step)
-        this.request.progress(`  …${id.slice(-6)} revision ${revision}: ${step}`);
+      if (!isOld && this.told?.get(id) !== step) this.tell(id, `revision ${revision}: ${step}`);
     }
-    for (const [id] of this.told ?? []) if (!now.has(id)) this.request.progress(`  …${id.slice(-6)} is gone`);
+    for (const [id] of this.told ?? []) if (!now.has(id)) this.tell(id, 'is gone');
     this.told = now;
+  }
+
+  private tell(id: string, what: string): void {
+    this.request.progress(`  …${id.slice(-6)} ${what}`);
   }
 }
 
@@ -101,33 +137,27 @@ function stepOf({ state, reason }: Instance): string {
   return state === 'ready' || reason === '' ? state : `${state}: ${reason}`;
 }
 
-async function instancesOf(client: AltoClient, { project, app }: FollowRequest): Promise<Instance[]> {
-  try {
-    return await collect(client.listAll(computeOperations.instances.list, { project, app, limit: 200 }));
-  } catch (error) {
-    if (error instanceof AltoError && error.code === 'not_found') return [];
-    throw error;
-  }
+async function instancesOf(client: AltoClient, { project, accepted }: FollowRequest): Promise<Instance[]> {
+  return await collect(client.listAll(computeOperations.instances.list, { project, app: accepted.name, limit: 200 }));
 }
 
 /** With the last words of the instance that is worst off. */
-async function failure(client: AltoClient, request: FollowRequest, message: string): Promise<CommandError> {
+async function neverReady(client: AltoClient, request: FollowRequest, message: string): Promise<CommandError> {
+  const { name } = request.accepted;
   const words = await lastWords(client, request).catch(() => '');
-  return new CommandError(
-    `${message}${words}`,
-    `\`alto logs ${request.app}\` shows more of what it says, \`alto apps show ${request.app}\` each instance.`,
-  );
+  const nextStep = `\`alto logs ${name}\` shows more of what it says, \`alto apps show ${name}\` each instance.`;
+  return new CommandError(`${message}${words}`, nextStep);
 }
 
 async function lastWords(client: AltoClient, request: FollowRequest): Promise<string> {
   const failing = (await instancesOf(client, request)).filter(({ state }) => state !== 'ready').sort(byTrouble)[0];
   if (failing === undefined) return '';
-  const { project, app } = request;
-  const { lines } = await client.logs.read({ project, app, instance: failing.id, lines: lastLines });
-  const title = `\n\nInstance ${failing.id} is ${stepOf(failing)}`;
-  return lines.length === 0 ? title : `${title}. It said last:\n${lines.map(quoted).join('\n')}`;
+  const address = { project: request.project, app: request.accepted.name };
+  const { lines } = await client.logs.read({ ...address, instance: failing.id, lines: lastLines });
+  return wordsOf(
+    failing.id,
+    lines.map(({ text }) => text),
+  );
 }
 
 const byTrouble = (left: Instance, right: Instance) => right.restarts - left.restarts || right.revision - left.revision;
-
-const quoted = ({ text }: LogLine) => `  | ${text}`;
