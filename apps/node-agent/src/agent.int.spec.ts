@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ import {
   type ObservedInstance,
   type OutputOf,
 } from '@alto/contracts';
-import { defineConfig, Handles } from '@alto/platform';
+import { defineConfig, Handles, MasterKeys, sealSecret } from '@alto/platform';
 import { eventually, isAlive, startNats, startTestService, type NatsServer, type TestService } from '@alto/testing';
 import { pack } from 'tar-stream';
 import type { AgentStatus } from './control/control-server';
@@ -254,6 +254,34 @@ describe('the agent', () => {
       { instance: manifest.agent?.nodeId },
     );
 
+  it('gives an instance its secrets, opened in its process and nowhere else', async () => {
+    const key = Buffer.alloc(32, 5).toString('base64');
+    const value = 'correct-horse-battery-staple';
+    mkdirSync(join(dataDir, 'keys'), { recursive: true });
+    writeFileSync(join(dataDir, 'keys/master.key'), `${key}\n`, { mode: 0o600 });
+    const tells = app.replace("String(process.pid) + ' ' + process.cwd()", 'String(process.env.TOKEN)');
+    const holder = instance({ command: ['node', '-e', tells], env: { OTHER: 'in clear' } });
+    const place = { project: holder.project, name: 'TOKEN', version: 2 };
+    const sealed = sealSecret(MasterKeys.parse(key, 'the test'), value, place);
+    want({ ...holder, secretEnv: [{ name: 'TOKEN', version: 2, sealed }] });
+    await startAgent({ ALTO_LOG_LEVEL: 'silent' });
+    const { url } = await ready(holder.id);
+    expect(await get(url)).toBe(value);
+
+    const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const contents = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1'));
+    expect(contents.some((content) => content.includes('in clear'))).toBe(true);
+    expect(contents.filter((content) => content.includes(value))).toEqual([]);
+    expect(JSON.stringify([await status(), world.reports])).not.toContain(value);
+  });
+
+  it('says what keeps the secrets of an instance from being opened', async () => {
+    const holder = instance({ secretEnv: [{ name: 'TOKEN', version: 2, sealed: null }] });
+    want(holder);
+    await startAgent({ ALTO_LOG_LEVEL: 'silent' });
+    await eventually(() => expect(lastReport(holder.id)?.reason).toContain('master.key cannot be read (ENOENT)'));
+  });
+
   it('adopts everything after SIGKILL: the same PIDs, ends known with their codes, logs whole', async () => {
     manifest = { ...manifest, workloads: [service('web', [await freePort()])] };
     const [stays, ends, dies] = [instance(), instance(), instance()];
@@ -336,10 +364,35 @@ describe('the agent', () => {
     expect(ports()).toEqual({ [slow.id]: port });
     want();
     await eventually(() => expect(ports()).toEqual({}));
-    expect((await readLogs(slow.id)).lines[0]?.text).toBe('up');
+    expect((await readLogs(slow.id)).lines.map(({ text }) => text)).toEqual([
+      'up',
+      'No longer wanted: told to stop by SIGTERM',
+      'Ended with code 0',
+    ]);
     const next = instance();
     want(next);
     expect((await ready(next.id)).port).not.toBe(port);
+  });
+
+  it('kills after its grace what does not stop, with all its processes, and replaces what is not alive', async () => {
+    const deaf = "process.on('SIGTERM', () => undefined);";
+    const hangs = instance({
+      command: ['node', '-e', `${app.replace("process.on('SIGTERM', () => process.exit(0));", deaf)}`],
+      liveness: { path: '/exit?code=-', intervalMs: 100, timeoutMs: 1_000, failuresMax: 2 },
+      stop: { signal: 'SIGTERM', graceMs: 500 },
+    });
+    hangs.command[2] = hangs.command[2]!.replace(
+      'response.end(',
+      'if (url.search) response.statusCode = 500; response.end(',
+    );
+    hangs.command[2] = hangs.command[2]!.replace("url.pathname === '/exit'", 'false');
+    want(hangs);
+    await startAgent();
+    await eventually(() => expect(lastReport(hangs.id)?.restarts).toBeGreaterThan(0), { withinMs: 20_000 });
+    const words = (await readLogs(hangs.id)).lines.filter(({ stream }) => stream === 'alto').map(({ text }) => text);
+    const dead = 'Liveness failed 2 times in a row: /exit?code=- answered 500; ';
+    expect(words.slice(0, 2)).toEqual([`${dead}told to stop by SIGTERM`, `${dead}killed after its grace`]);
+    expect(words[2]).toContain('starts again in 1 s');
   });
 
   it('goes on from its disk without a bus: what crashes is started again', async () => {

@@ -75,9 +75,8 @@ export class Agent implements Control {
       log,
       memories: state,
       check: checkReadiness,
-      prepare: async (workload, progress) => {
-        if (workload.kind === 'instance') await this.instances.prepare(workload, progress);
-      },
+      prepare: async (workload, progress) =>
+        workload.kind === 'instance' ? await this.instances.prepare(workload, progress) : {},
     });
     this.statics = new StaticWorkloads(this.supervisor, state, log);
     this.services = new ServiceUpdates({
@@ -99,6 +98,7 @@ export class Agent implements Control {
         nodePath: config.ALTO_NODE_BIN_DIR ?? nodePath(directory),
         ip: config.ALTO_NODE_IP,
       },
+      masterKeyFile: config.ALTO_MASTER_KEY_FILE ?? directory.masterKeyFile,
       endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,
       clock,
       log,

@@ -21,6 +21,10 @@ export const nodeAgentConfig = defineConfig({
     .enum(['on', 'off'])
     .default('off')
     .describe('Whether a small process beside the agent starts it again when it is killed; `alto up` turns it on'),
+  ALTO_MASTER_KEY_FILE: z
+    .string()
+    .optional()
+    .describe("File with the keys that open apps' secrets; unless given keys/master.key of the data folder"),
   ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
   ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
   ALTO_NODE_BIN_DIR: z

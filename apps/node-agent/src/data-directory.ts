@@ -14,6 +14,11 @@ export class DataDirectory {
     return this.path('keys');
   }
 
+  /** What seals secrets; of mode 0600. */
+  get masterKeyFile(): string {
+    return this.path('keys', 'master.key');
+  }
+
   get state(): string {
     return this.path('state');
   }

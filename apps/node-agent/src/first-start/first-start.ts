@@ -82,6 +82,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
       publicHost: settings.ALTO_PUBLIC_HOST,
       gateway: gatewayPlan(directory, secrets),
       callerPublicKey: secrets.callerPublicKey,
+      masterKeyFile: secrets.masterKeyFile,
       agentCredentialsFile: present(identity.credentialsFiles, 'node-agent'),
       environment: settings.ALTO_SERVICE_ENV,
     });

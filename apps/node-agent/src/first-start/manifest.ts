@@ -31,6 +31,7 @@ export interface ManifestPlan {
   publicHost: string;
   gateway: { socketPath: string; callerKeyFile: string; adminKeyHashFile: string };
   callerPublicKey: string;
+  masterKeyFile: string;
   agentCredentialsFile: string;
   /** Settings for every service, given by the user. */
   environment: Readonly<Record<string, string>>;
@@ -208,6 +209,7 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
       ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: plan.gateway.adminKeyHashFile,
     };
   }
+  if (name === 'compute') return { ALTO_MASTER_KEY_FILE: plan.masterKeyFile };
   if (name === 'load-balancer') {
     return {
       ALTO_GATEWAY_TARGETS: targets('gateway'),

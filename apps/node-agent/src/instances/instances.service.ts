@@ -15,6 +15,7 @@ import type { Workload } from '../workloads/workload';
 import { outdatedLogs } from './ended-logs';
 import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
 import { choosePort } from './ports';
+import { secretEnvironment } from './secret-environment';
 
 const BUNDLE_KEPT_MS = 3_600_000;
 
@@ -31,6 +32,8 @@ export interface InstancesOptions {
   state: AgentStateStore;
   bundles: BundleStore;
   machine: Machine;
+  /** Opens the secrets of instances. */
+  masterKeyFile: string;
   /** For the logs of all instances that are gone; the oldest make room. */
   endedLogsBytesMax: number;
   clock: Clock;
@@ -71,11 +74,12 @@ export class InstancesService {
     return statuses.map((status) => observedInstance(status, this.options.machine.ip));
   }
 
-  /** Makes the throw-away folder of a run, with the bundle's files in it. */
-  async prepare(workload: Workload, progress: (reason: string) => void): Promise<void> {
-    const { state, bundles, machine } = this.options;
+  /** Makes the throw-away folder of a run, with the bundle's files in it. @returns the instance's secrets, opened */
+  async prepare(workload: Workload, progress: (reason: string) => void): Promise<Record<string, string>> {
+    const { state, bundles, machine, masterKeyFile } = this.options;
     const instance = state.desired(workload.id);
     if (!instance) throw new Error('It is no longer wanted');
+    const secrets = secretEnvironment(instance, masterKeyFile);
     progress('Fetching its bundle');
     const bundle = instance.bundle ? await bundles.ensure(instance.project, instance.bundle) : undefined;
     progress('Making its working folder');
@@ -84,6 +88,7 @@ export class InstancesService {
     await mkdir(folders.temporary, { recursive: true });
     if (bundle === undefined) await mkdir(folders.app);
     else await cp(bundle, folders.app, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE });
+    return secrets;
   }
 
   /** Drops what is gone and no longer listed, and in time its log and the bundles that nothing uses. */

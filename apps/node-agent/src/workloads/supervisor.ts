@@ -38,8 +38,8 @@ export interface SupervisorOptions {
   log: Log;
   memories: MemoryStore;
   check: CheckReadiness;
-  /** Makes what a run needs on disk, before each run. */
-  prepare?: (workload: Workload, progress: (reason: string) => void) => Promise<void>;
+  /** Makes what a run needs on disk, before each run. @returns variables for its process alone: secrets */
+  prepare?: (workload: Workload, progress: (reason: string) => void) => Promise<Readonly<Record<string, string>>>;
 }
 
 export interface WorkloadStatus {
@@ -255,9 +255,9 @@ export class Supervisor {
     const { runtime, prepare, clock, log } = this.options;
     const { workload } = unit;
     try {
-      await prepare?.(workload, (reason) => this.show(unit, 'starting', reason));
+      const secrets = await prepare?.(workload, (reason) => this.show(unit, 'starting', reason));
       if (unit.want === 'stopped') return;
-      const run = await runtime.start(workload);
+      const run = await runtime.start({ ...workload, env: { ...workload.env, ...secrets } });
       this.remember(workload.id, undefined, afterStart(this.memoryOf(workload.id), digestOf(workload)));
       log.info('Started a workload', { workload: workload.id, run });
     } catch (error) {
