@@ -71,6 +71,22 @@ export const loadBalancerConfig = defineConfig({
   ALTO_PROXY_STREAM_TIMEOUT_MS: milliseconds(1_000)
     .default(3_600_000)
     .describe('Longest silence on a WebSocket or a stream of events; after a reload, the longest life of one'),
+  ALTO_PROXY_SLOW_START_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(2_000)
+    .describe(
+      'An instance that comes beside others gets its share of requests step by step over this time; 0: at once',
+    ),
+  ALTO_PROXY_ACCESS_LOG: z
+    .enum(['off', 'on'])
+    .default('off')
+    .describe(
+      "Writes a line of JSON for each request to an app, with its path and without its query, to HAProxy's log; " +
+        'requests that failed are there anyway',
+    ),
   ALTO_PROXY_SYNC_INTERVAL_MS: milliseconds(50)
     .default(5_000)
     .describe('Between two questions for changed endpoints and routes, when no nudge comes'),

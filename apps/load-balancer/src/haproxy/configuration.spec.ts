@@ -43,6 +43,8 @@ const settings: HaproxySettings = {
   connectionsMax: 1_000,
   serverTimeoutMs: 60_000,
   streamTimeoutMs: 3_600_000,
+  slowStartMs: 0,
+  accessLog: false,
 };
 const structureOf = (layout: Layout, changed: Partial<HaproxySettings> = {}) =>
   render({ ...settings, ...changed }, layout).structure;
@@ -68,6 +70,12 @@ it('keeps its structure through every change of apps, instances and hosts, so th
 it('changes its structure with the number of places and with the settings', () => {
   expect(structureOf(layoutOf(17))).not.toBe(structureOf(shortLayout));
   expect(structureOf(shortLayout, { connectionsMax: 2_000 })).not.toBe(structureOf(shortLayout));
+});
+
+it('logs every request only where that is wanted', () => {
+  const textOf = (accessLog: boolean) => render({ ...settings, accessLog }, shortLayout).text;
+  expect(textOf(true)).toContain('  no option dontlog-normal\n');
+  expect(textOf(false)).not.toContain('no option dontlog-normal');
 });
 
 it('writes IPv6 addresses in brackets and quotes paths', () => {

@@ -34,6 +34,10 @@ export interface HaproxySettings {
   readonly connectionsMax: number;
   readonly serverTimeoutMs: number;
   readonly streamTimeoutMs: number;
+  /** An instance that comes gets its share of requests step by step over this time; 0 for all at once. */
+  readonly slowStartMs: number;
+  /** Every request to an app is a line of the log, and not only those that HAProxy could not serve. */
+  readonly accessLog: boolean;
 }
 
 export interface Configuration {
@@ -128,9 +132,11 @@ ${problems.map(renderHttpError).join('\n')}
 `;
 }
 
+/** A path has no query, which may hold secrets; it is cut so that the line stays whole within its length. */
 const logFormat =
   '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","front":"%f","server":"%b/%s","status":%ST,"requestId":"%[var(txn.id)]",' +
-  '"method":"%HM","path":"%[var(txn.path),json(utf8s)]","totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
+  '"method":"%HM","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
+  '"totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
 
 interface Problem {
   readonly status: number;
@@ -184,18 +190,50 @@ const problems: readonly Problem[] = [
 /** `application/problem+json` (RFC 9457) as a log-format string, in which `%` begins a variable. */
 function problemBody({ status, code, title, detail }: Problem): string {
   const type = `https://alto.dev/problems/${code.replaceAll('_', '-')}`;
-  return JSON.stringify({ type, title, status, detail, code, requestId: '%[var(txn.id)]' });
+  return JSON.stringify({ type, title, status, detail, code, requestId: requestIdVariable });
 }
 
+const requestIdVariable = '%[var(txn.id)]';
+
 function renderHttpError(problem: Problem): string {
+  return httpError(problem, problemBody(problem));
+}
+
+function httpError(problem: Problem, body: string): string {
   const retryAfter = problem.status === 503 ? ' hdr Retry-After 1' : '';
-  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(problemBody(problem))} hdr Cache-Control no-store${retryAfter}`;
+  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(body)} hdr Cache-Control no-store${retryAfter}`;
+}
+
+const htmlType = 'text/html;charset=utf-8';
+/** Tells HAProxy's own errors from answers of apps while they are on their way; clients never see it. */
+const pageMark = 'Alto-Error-Page';
+
+function htmlPage({ status, title, detail }: Problem): string {
+  return (
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${status} ${title}</title></head>` +
+    `<body style="font:16px system-ui;margin:10vh auto;max-width:40em;padding:0 1em"><h1>${title}</h1><p>${detail}</p>` +
+    `<p><small>Status ${status}, request ${requestIdVariable}</small></p></body></html>`
+  );
+}
+
+/**
+ * What HAProxy answers for an app, as a page or as a problem. One answer a status has to hold both: the halves around
+ * the request's id are in base64, since neither has a form that is safe as an argument in the configuration.
+ */
+function renderPage(problem: Problem): string {
+  const [htmlBefore = '', htmlAfter = ''] = htmlPage(problem).split(requestIdVariable);
+  const [jsonBefore = '', jsonAfter = ''] = problemBody(problem).split(requestIdVariable);
+  const either = (html: string, json: string) =>
+    `%[var(txn.html),iif(${Buffer.from(html).toString('base64')},${Buffer.from(json).toString('base64')}),b64dec]`;
+  const body = `${either(htmlBefore, jsonBefore)}${requestIdVariable}${either(htmlAfter, jsonAfter)}`;
+  return `${httpError(problem, body)} hdr ${pageMark} 1`;
 }
 
 /** Requests that HAProxy 2.6 would pass on although two readers may understand them differently. */
 const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{8,64}$ }
   http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }
   http-request set-var(txn.path) path
+  http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
   http-request deny deny_status 400 if { url -m reg '[\\x00-\\x20#]' }
   http-request deny deny_status 400 if { req.ver 1.1 } !{ req.hdr(host) -m len 1: }
@@ -217,6 +255,14 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
 const safeRetries = `  retry-on conn-failure empty-response
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }`;
 
+/** A browser says that it wants HTML; whoever accepts anything gets a problem. */
+const wantsHtml = `  http-request set-var(txn.html) bool(false)
+  http-request set-var(txn.html) bool(true) if { req.hdr(accept) -m sub text/html }
+  http-after-response set-header Content-Type '${htmlType}' if { res.hdr(${pageMark}) -m found } { var(txn.html) -m bool }
+  http-after-response set-header Vary Accept if { res.hdr(${pageMark}) -m found }
+  http-after-response del-header ${pageMark}
+`;
+
 /** By the maps alone, so that routes change at run time; see maps.ts for what they hold. */
 function renderRouting(names: HeaderNames): string {
   const { routes, splits } = mapFiles;
@@ -224,8 +270,9 @@ function renderRouting(names: HeaderNames): string {
     `  http-request redirect code ${status} location %[var(txn.location)] if { var(txn.lead) -m str redirect_${status} }`,
     `  http-request redirect code ${status} location %[var(txn.location)]%[pathq] if { var(txn.lead) -m str redirect_${status}_keep }`,
   ]);
-  return `  http-request set-var(txn.route) req.hdr(host),host_only,lower,concat(,txn.path,/),map_beg(${routes})
+  return `  http-request set-var(txn.route) var(txn.host),concat(,txn.path,/),map_beg(${routes})
   http-request set-var(txn.route) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.route) -m found }
+  http-request return status 404 content-type ${htmlType} lf-string ${quoted(htmlPage(unknownHost))} hdr Cache-Control no-store if { var(txn.html) -m bool } !{ var(txn.route) -m found }
   http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.route) -m found }
   http-request set-var(txn.lead) var(txn.route),field(1,|)
   http-request set-var(txn.location) var(txn.route),field(3,|),b64dec if { var(txn.lead) -m beg redirect_ }
@@ -250,14 +297,18 @@ function headerRules(direction: 'request' | 'response', letter: string, names: r
 function renderAppsFront(settings: HaproxySettings, names: HeaderNames): string {
   return `frontend ${settings.apps.name} from alto
   bind ${bindAddress(settings.host, settings.apps.port)}
-${requestRules}
-${renderRouting(names)}
+${settings.accessLog ? '  no option dontlog-normal\n' : ''}${requestRules}
+${wantsHtml}${renderRouting(names)}
 # What each backend of an app holds.
 defaults apps from alto
   balance roundrobin
 ${safeRetries}
+${problems
+  .filter(({ status }) => status > 500)
+  .map(renderPage)
+  .join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  default-server weight ${usualWeight} check inter 2s fastinter 250ms fall 2 rise 1
+  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 2s fastinter 250ms fall 2 rise 1
 `;
 }
 

@@ -36,6 +36,8 @@ function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
       connectionsMax: config.ALTO_HAPROXY_MAXCONN,
       serverTimeoutMs: config.ALTO_PROXY_SERVER_TIMEOUT_MS,
       streamTimeoutMs: config.ALTO_PROXY_STREAM_TIMEOUT_MS,
+      slowStartMs: config.ALTO_PROXY_SLOW_START_MS,
+      accessLog: config.ALTO_PROXY_ACCESS_LOG === 'on',
     },
   };
 }

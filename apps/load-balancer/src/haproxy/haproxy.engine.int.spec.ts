@@ -125,6 +125,8 @@ beforeEach(async () => {
       connectionsMax: 2_000,
       serverTimeoutMs: 10_000,
       streamTimeoutMs: 60_000,
+      slowStartMs: 0,
+      accessLog: false,
     },
   };
   url = `http://127.0.0.1:${apps}/`;
@@ -515,6 +517,80 @@ it('answers in problems when an app is silent for too long', async () => {
     code: 'service_unavailable',
     requestId: expect.any(String),
   });
+});
+
+const again = async (changed: Partial<HaproxyOptions['settings']>) => {
+  await engine.close();
+  engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, ...changed } }, log);
+};
+
+it('answers a browser with a page, and leaves the answers of apps alone', async () => {
+  const own = createServer((_, response) => response.writeHead(503, { 'content-type': 'text/plain' }).end('mine'));
+  await new Promise<void>((resolve) => own.listen(0, '127.0.0.1', resolve));
+  const { port } = own.address() as { port: number };
+  const a = await start('a1');
+  await again({ serverTimeoutMs: 200 });
+  await settle(spec(pool('a', a.endpoint()), pool('empty'), pool('own', { ...a.endpoint(), id: 'own', port })));
+  const as = (accept: string, host: string, path = '/') =>
+    raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nAccept: ${accept}\r\nConnection: close\r\n\r\n`);
+  for (const [host, status, path] of [
+    ['nowhere.test', 404, '/'],
+    ['empty.test', 503, '/'],
+    ['a.test', 504, '/?after=1000'],
+  ] as const) {
+    const page = await as('text/html,*/*', host, path);
+    expect(page).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*content-type: text/html;charset=utf-8`, 'i'));
+    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request [0-9a-f-]{36}<[\s\S]*<\/html>$/);
+    expect(page).not.toMatch(/alto-error-page/i);
+    const problem = await as('*/*', host, path);
+    expect(problem).toMatch(/content-type: application\/problem\+json/i);
+    expect(JSON.parse(bodyOf(problem))).toMatchObject({ status, requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+  }
+  const theirs = await as('text/html', 'own.test');
+  expect(theirs).toMatch(/content-type: text\/plain/);
+  expect(bodyOf(theirs)).toContain('mine');
+  await new Promise((resolve) => own.close(resolve));
+});
+
+it('logs a line of JSON for each request when told to, without its query', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  await get('a.test', '/silent');
+  await again({ accessLog: true });
+  await settle(spec(pool('a', a.endpoint())));
+  await get('a.test', '/seen?token=secret');
+  await get('a.test', `/"${'x'.repeat(3_000)}`);
+  const lines = await eventually(() => {
+    const seen = haproxy
+      .log()
+      .split('\n')
+      .filter((line) => line.includes('"front":"apps"'));
+    expect(seen).toHaveLength(2);
+    return seen.map((line) => JSON.parse(line) as Record<string, unknown>);
+  });
+  expect(lines[0]).toMatchObject({ status: 200, method: 'GET', host: 'a.test', path: '/seen', server: 'app_0/s1' });
+  expect(String(lines[1]!['path'])).toHaveLength(500);
+  expect(haproxy.log()).not.toContain('secret');
+});
+
+it('gives an instance that comes its share step by step', async () => {
+  const [old, fresh] = [await start('old'), await start('fresh')];
+  await again({ slowStartMs: 4_000 });
+  await settle(spec(pool('a', old.endpoint())));
+  const client = loadClient({ url, host: 'a.test', connections: 5, keepAlive: true, rate: 400 });
+  await settle(spec(pool('a', old.endpoint(), fresh.endpoint())));
+  client.reset();
+  const share = async () => {
+    client.reset();
+    return eventually(() => {
+      const { requests, instances } = client.report();
+      expect(requests).toBeGreaterThan(200);
+      return (instances['fresh'] ?? 0) / requests;
+    });
+  };
+  expect(await share()).toBeLessThan(0.35);
+  await eventually(async () => expect(await share()).toBeGreaterThan(0.45), { withinMs: 15_000 });
+  expect(await client.stop()).toEqual(unharmed);
 });
 
 it('lets one load balancer at a time write', async () => {
