@@ -18,6 +18,7 @@ import { rollbackCommand } from './commands/rollback';
 import { rolloutsCommand } from './commands/rollouts';
 import { routeCommands } from './commands/routes';
 import { scaleCommand } from './commands/scale';
+import { secretCommands } from './commands/secrets';
 import { serviceCommands } from './commands/services';
 import { statusCommand } from './commands/status';
 import { upCommand } from './commands/up';
@@ -75,6 +76,7 @@ export function makeProgram(session: Session, output: Output): Command {
     deleteCommand,
     logsCommand,
     routeCommands,
+    secretCommands,
     nodeCommands,
     serviceCommands,
     eventsCommand,

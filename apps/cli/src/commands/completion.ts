@@ -1,4 +1,4 @@
-import { computeOperations, gatewayOperations, loadBalancerOperations } from '@alto/contracts';
+import { computeOperations, gatewayOperations, loadBalancerOperations, secretOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { Argument, Command } from 'commander';
 import { calledAs } from '../called-as';
@@ -48,6 +48,7 @@ async function namesOf(client: AltoClient, project: string, kind: Listed): Promi
     apps: () => client.listAll(computeOperations.apps.list, { project }),
     routes: () => client.listAll(loadBalancerOperations.routes.list, { project }),
     nodes: () => client.listAll(computeOperations.nodes.list, {}),
+    secrets: () => client.listAll(secretOperations.list, { project }),
   };
   return (await collect<{ name: string }>(lists[kind]())).map(({ name }) => name);
 }

@@ -5,7 +5,13 @@
 import type { Command } from 'commander';
 
 /** Arguments whose values the API lists, by the name of the argument. */
-export const listedArguments = { app: 'apps', route: 'routes', node: 'nodes', service: 'services' } as const;
+export const listedArguments = {
+  app: 'apps',
+  route: 'routes',
+  node: 'nodes',
+  secret: 'secrets',
+  service: 'services',
+} as const;
 
 interface Entry {
   /** Words that lead to the command, e.g. `/apps/show`. */
