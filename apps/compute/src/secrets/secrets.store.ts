@@ -116,29 +116,4 @@ export class SecretsStore {
       [project, name],
     );
   }
-
-  /** A page of values that another master key than the given one has sealed, with where they belong. */
-  sealedBefore(
-    manager: EntityManager,
-    form: string,
-    take: number,
-  ): Promise<(Pin & { readonly secret: string; readonly sealed: string })[]> {
-    return manager.query(
-      `SELECT secret.project, secret.name, secret.id AS secret, secret_value.version, secret_value.sealed
-         FROM secret_value JOIN secret ON secret.id = secret_value.secret
-        WHERE NOT starts_with(secret_value.sealed, $1)
-        ORDER BY secret_value.secret, secret_value.version
-        LIMIT $2`,
-      [form, take],
-    );
-  }
-
-  /** Replaces the seal alone. @returns false when the value was removed or sealed anew meanwhile */
-  async reseal(
-    transaction: EntityManager,
-    { secret, version, before, sealed }: { secret: string; version: number; before: string; sealed: string },
-  ): Promise<boolean> {
-    const { affected } = await transaction.update(SecretValueEntity, { secret, version, sealed: before }, { sealed });
-    return affected === 1;
-  }
 }
