@@ -67,6 +67,7 @@ async function deployFirstApp(session: Session, output: Output, options: UpOptio
     hosts: options.host,
     proxy: await session.localProxy(),
     timeoutMs: 300_000,
+    untilReady: true,
     progress: (message) => output.note(output.paint('dim', `  ${message}`)),
   });
 }

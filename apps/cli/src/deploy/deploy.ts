@@ -18,6 +18,8 @@ export interface DeployRequest {
   /** Until every replica is ready. */
   timeoutMs: number;
   progress: (message: string) => void;
+  /** It is enough that every instance serves; whether they stay healthy is not waited for. */
+  untilReady?: boolean;
   /** Through which requests must reach the app before it counts as deployed; left out where none can be asked. */
   proxy?: { port: number; domain: string };
 }

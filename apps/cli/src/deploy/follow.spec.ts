@@ -122,6 +122,12 @@ describe('following a change', () => {
     expect(lines[0]).toContain('10 % of requests to the new revision (step 1 of 2)');
   });
 
+  it('can be content with instances that serve', async () => {
+    const serving = makeApp({ updated: 2 });
+    const request = { project: 'default', accepted: makeApp({}), timeoutMs: 5_000, progress: () => undefined };
+    expect(await followChange(makeClient([[serving, []]]), { ...request, untilReady: true })).toBe(serving);
+  });
+
   it('gives up in words when time is over', async () => {
     const request = { project: 'default', accepted: makeApp({}), timeoutMs: 0, progress: () => undefined };
     await expect(followChange(makeClient([[makeApp({ reason: 'no node is free' }), []]]), request)).rejects.toThrow(

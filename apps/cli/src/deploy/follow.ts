@@ -12,6 +12,8 @@ export interface FollowRequest {
   /** Until the change is done. */
   timeoutMs: number;
   progress: (message: string) => void;
+  /** It is enough that every instance serves; whether they stay healthy is not waited for. */
+  untilReady?: boolean;
   /** Whether requests reach the app from here; asked once its instances are ready. Left out, that is not waited for. */
   isReachable?: () => Promise<boolean>;
 }
@@ -41,7 +43,7 @@ export async function followChange(client: AltoClient, request: FollowRequest): 
     line = next;
     if (rollout !== null && rollout.number > (before?.number ?? 0)) own ??= rollout.number;
     if (rollout !== null && own !== undefined) refuseFailure(app, rollout, own);
-    if (isDone(app, own)) {
+    if (isDone(app, own) || (request.untilReady === true && isServing(app))) {
       await untilReachable(request, Math.min(deadline, Date.now() + reachableWithinMs));
       return app;
     }
@@ -64,6 +66,10 @@ function isDone({ status: { state, ready, updated, desired, rollout } }: App, ow
   if (own !== undefined && rollout?.phase !== 'completed') return false;
   if (state === 'rolled_back') return ready >= desired;
   return state === 'stopped' || (state === 'running' && updated >= desired);
+}
+
+function isServing({ status: { state, ready, updated, desired } }: App): boolean {
+  return state !== 'degraded' && state !== 'stopped' && ready >= desired && updated >= desired;
 }
 
 function statusLine({ status: { ready, desired, reason, rollout } }: App): string {
