@@ -95,5 +95,5 @@ function typeOf(schema: JsonSchema): string {
 }
 
 function alternativesOf(schema: JsonSchema): JsonSchema[] {
-  return ((schema['anyOf'] ?? schema['oneOf'] ?? []) as JsonSchema[]) ?? [];
+  return (schema['anyOf'] ?? schema['oneOf'] ?? []) as JsonSchema[];
 }
