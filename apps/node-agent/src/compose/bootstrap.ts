@@ -91,6 +91,10 @@ async function handToService(plan: BootstrapPlan, service: ServiceName, made: Ma
   if (service !== 'node-agent') {
     environment.ALTO_DATABASE_URL = serviceUrl(adminUrl(plan, passwords), grantOf(service, passwords));
   }
+  if (service === 'compute') {
+    await handCopy(plan, service, 'master.key', secrets.masterKeyFile);
+    environment.ALTO_MASTER_KEY_FILE = join(handedFolder, 'master.key');
+  }
   if (service === 'gateway') {
     await handCopy(plan, service, 'caller.key', secrets.callerKeyFile);
     await handCopy(plan, service, 'admin.key.sha256', secrets.adminKeyHashFile);
