@@ -131,7 +131,7 @@ it('builds services that are alike by Dockerfiles that are alike', () => {
 });
 
 onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason})`}`, () => {
-  beforeAll(up, 240_000);
+  beforeAll(up, 480_000);
 
   afterAll(async () => {
     try {
@@ -146,12 +146,12 @@ onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason}
       await engine.stop();
       expect(existsSync(engine.folder)).toBe(false);
     }
-  }, 90_000);
+  }, 180_000);
 
   it('serves the API of all services', async () => {
     await eventually(async () => expect(await states()).toEqual(allAvailable), { withinMs: 60_000 });
     expect(await alto('services', 'list')).toMatch(/node-agent +available/);
-  }, 90_000);
+  }, 180_000);
 
   it('runs an app that answers on the port of apps', async () => {
     await alto('deploy', repository('examples', 'hello'));
@@ -177,11 +177,11 @@ onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason}
     await Promise.all(readers);
     expect(failures).toEqual([]);
     expect(answered).toBeGreaterThan(50);
-  }, 90_000);
+  }, 180_000);
 
   it('keeps its keys and runs on when it is started again', async () => {
     await compose('up', '--detach');
     expect(await states()).toEqual(allAvailable);
     await askApp();
-  }, 60_000);
+  }, 180_000);
 });
