@@ -23,6 +23,7 @@ describe('bootstrap of containers', () => {
     expect(readdirSync(join(folder, 'handed')).sort()).toEqual([...serviceNames, 'nats', 'postgres'].sort());
     expect(handed('search')).toEqual(['nats.creds', 'service.env']);
     expect(handed('compute')).toEqual(['master.key', 'nats.creds', 'service.env']);
+    expect(handed('node-agent')).toEqual(['master.key', 'nats.creds', 'service.env']);
     expect(handed('gateway')).toEqual(['admin.key.sha256', 'caller.key', 'nats.creds', 'service.env']);
     expect(environmentOf('load-balancer').ALTO_DATABASE_URL).toMatch(
       /^postgresql:\/\/load_balancer:[0-9a-f]{48}@postgres:5432\/load_balancer$/,

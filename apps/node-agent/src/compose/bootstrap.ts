@@ -91,7 +91,8 @@ async function handToService(plan: BootstrapPlan, service: ServiceName, made: Ma
   if (service !== 'node-agent') {
     environment.ALTO_DATABASE_URL = serviceUrl(adminUrl(plan, passwords), grantOf(service, passwords));
   }
-  if (service === 'compute') {
+  // The one seals apps' secrets, the other opens them for a process.
+  if (service === 'compute' || service === 'node-agent') {
     await handCopy(plan, service, 'master.key', secrets.masterKeyFile);
     environment.ALTO_MASTER_KEY_FILE = join(handedFolder, 'master.key');
   }
