@@ -35,6 +35,12 @@ export const atOnce: RolloutPolicy = {
   readyWithinMs: 300_000,
 };
 
+/** What becomes of the instances of a revision: `flaky` ones crash a few seconds after they were ready. */
+export type Nature = 'good' | 'crashing' | 'silent' | 'flaky';
+const flakyMs = 5_000;
+/** What everybody's part takes of a settling cluster's time. */
+const roundMs = 10;
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 export function node(id: string, more: Partial<NodeView> = {}): NodeView {
@@ -69,6 +75,8 @@ export class ModelCluster {
   readonly instances = new Map<string, Mutable<InstanceView>>();
   readonly revisions = new Map<string, RevisionView>();
   readonly proxies = new Map<string, Mutable<ProxyView>>();
+  /** By revision id; good unless given. */
+  readonly natures = new Map<string, Nature>();
   begun = 0;
   private made = 0;
 
@@ -155,7 +163,22 @@ export class ModelCluster {
   /** The agent of a node does what it was told, once. */
   obey(instance: InstanceView): void {
     if (wantsStopped(instance.state)) this.observe(instance.id, 'exited');
-    else if (instance.state !== 'failed') this.observe(instance.id, 'ready');
+    else if (instance.state !== 'failed') this.observe(instance.id, this.becomes(instance));
+  }
+
+  /** Time goes by, and takes with it what does not last. */
+  pass(ms: number): void {
+    this.nowMs += ms;
+    for (const { id, state, revision, stateAt } of [...this.instances.values()]) {
+      const isFlaky = this.natures.get(revision) === 'flaky';
+      if (isFlaky && state === 'ready' && this.nowMs >= stateAt + flakyMs) this.observe(id, 'backoff');
+    }
+  }
+
+  private becomes({ revision }: InstanceView): Observation {
+    const nature = this.natures.get(revision);
+    if (nature === 'crashing') return 'backoff';
+    return nature === 'silent' ? 'running' : 'ready';
   }
 
   applyAll(): void {
@@ -176,7 +199,9 @@ export class ModelCluster {
       if (isQuiet && !lag && before === JSON.stringify([...this.instances.values()])) {
         const { wakeAt } = this.plan();
         if (wakeAt === null) return round;
-        this.nowMs = wakeAt;
+        this.pass(wakeAt - this.nowMs);
+      } else {
+        this.pass(roundMs);
       }
     }
     throw new Error(`not settled after ${roundsMax} rounds: ${JSON.stringify([...this.instances.values()])}`);

@@ -155,6 +155,7 @@ function rolloutRequest(course: Course, context: AppContext, instances: readonly
   return {
     replicas: app.replicas,
     target: course.target.id,
+    good: app.good?.id ?? null,
     pace: paceOf(course, app.replicas, targets),
     instances,
     replaceLost,

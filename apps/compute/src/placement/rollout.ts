@@ -15,6 +15,8 @@ export interface RolloutRequest {
   readonly replicas: number;
   /** Id of the revision that instances should be of. */
   readonly target: string;
+  /** Id of the revision that was last seen healthy; null when none was. */
+  readonly good: string | null;
   /** Every instance of the app. */
   readonly instances: readonly InstanceView[];
   readonly pace: Pace;
@@ -117,9 +119,16 @@ function holdsRoom(instance: InstanceView, request: RolloutRequest): boolean {
   return instance.state === 'lost' ? !request.replaceLost && !instance.retiring : instance.state !== 'stopped';
 }
 
-/** Outdated ones that have not started, and ones their agent gave up a while ago. */
+/**
+ * Outdated ones that have not started, ones their agent gave up a while ago, and ones that cannot serve of a revision
+ * that never did well: a good one can be had in their place.
+ */
 function uselessOf(members: readonly InstanceView[], request: RolloutRequest, now: number): string[] {
-  const useless = members.filter(({ state, revision, stateAt }) => {
+  const { target, good } = request;
+  const useless = members.filter((instance) => {
+    const { state, revision, stateAt } = instance;
+    const isUnproven = good !== null && revision !== good && revision !== target;
+    if (isUnproven && state !== 'lost' && !request.isAvailable(instance)) return true;
     if (state === 'failed') return revision !== request.target || now >= stateAt + request.failedHoldMs;
     return state === 'pending' && revision !== request.target && revision !== request.pace.kept;
   });

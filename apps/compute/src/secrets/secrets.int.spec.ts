@@ -1,8 +1,21 @@
 import { computeOperations, type DesiredInstance, type Secret, secretOperations } from '@alto/contracts';
-import { keyIdOf, MasterKeys, openSecret } from '@alto/platform';
-import { callerOf, eventually, type NatsServer, newTestProject, startNats, type TestProject } from '@alto/testing';
+import { createLog, keyIdOf, loadConfig, MasterKeys, openSecret, startService } from '@alto/platform';
+import {
+  callerOf,
+  eventually,
+  type NatsServer,
+  newTestProject,
+  startClient,
+  startNats,
+  testCallerPublicKeys,
+  type TestProject,
+  tokenOf,
+} from '@alto/testing';
 import { connect } from '@nats-io/transport-node';
 import { DataSource } from 'typeorm';
+import { ComputeModule } from '../compute.module';
+import { computeConfig } from '../config';
+import { computeDatabase } from '../database';
 import { Scenario, testMasterKey, withinMs } from '../scenario.fake';
 
 const { apps, revisions } = computeOperations;
@@ -262,6 +275,42 @@ describe('the value of a secret', () => {
     expect(findIn(JSON.stringify(answers))).toEqual([]);
     const telling = seen.filter(({ text }) => findIn(text).length > 0).map(({ subject }) => subject);
     expect(new Set(telling)).toEqual(new Set([secretOperations.put.subject]));
+  });
+
+  it('is in no line of the log, whatever is logged and whatever fails', async () => {
+    let logged = '';
+    const destination = { write: (line: string) => void (logged += line) };
+    const log = createLog({ level: 'trace', service: 'compute', instance: 'told', version: '0', destination });
+    await scenario.stopCompute(scenario.compute);
+    const definition = {
+      name: 'compute',
+      module: ComputeModule,
+      config: computeConfig,
+      database: computeDatabase,
+    } as const;
+    const environment = {
+      ALTO_NATS_URL: nats.url,
+      ALTO_DATABASE_URL: scenario.database.url,
+      ALTO_CALLER_PUBLIC_KEYS: testCallerPublicKeys,
+      ALTO_MASTER_KEY: testMasterKey,
+    };
+    const service = await startService(definition, loadConfig(computeConfig, environment), log);
+    const others = await startClient(nats.url, 'gateway');
+    try {
+      await eventually(async () => expect((await fetch(`${service.url}/readyz`)).status).toBe(200), { withinMs });
+      const callerToken = tokenOf(callerOf(scenario.project));
+      const tell = (text: string) =>
+        others.client.call(secretOperations.put, { ...address('TOKEN'), value: text }, { callerToken });
+      await tell(value);
+      await expect(tell(`${value}\0`)).rejects.toMatchObject({ code: 'invalid_request' });
+      await database.query('ALTER TABLE secret_value RENAME TO secret_value_away');
+      await expect(tell(`${value}-2`)).rejects.toMatchObject({ code: 'internal' });
+      expect(logged).toContain('secret_value');
+      expect(findIn(logged)).toEqual([]);
+    } finally {
+      await others.stop();
+      await service.stop();
+    }
   });
 });
 

@@ -1,0 +1,177 @@
+/** What must hold of rollouts, whatever versions are put in whatever order and however bad they are. */
+import fc from 'fast-check';
+import { isOver, type RolloutPolicy, type Strategy } from '../rollouts/rollout.state';
+import { atOnce, ModelCluster, type Nature, node, revision } from './cluster.fake';
+import { surgeOf } from './rollout';
+import type { AppView, InstanceView } from './snapshot';
+
+type Step =
+  | { readonly kind: 'put'; readonly replicas: number; readonly policy: RolloutPolicy; readonly nature: Nature }
+  | { readonly kind: 'back' }
+  | { readonly kind: 'obey'; readonly nth: number }
+  | { readonly kind: 'apply'; readonly proxy: string }
+  | { readonly kind: 'time'; readonly ms: number }
+  | { readonly kind: 'intake'; readonly node: string; readonly intake: 'open' | 'cordoned' | 'draining' }
+  | { readonly kind: 'reconcile' };
+
+const strategies: fc.Arbitrary<Strategy> = fc.oneof(
+  fc.record({
+    kind: fc.constant('rolling' as const),
+    surge: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+  }),
+  fc.record({
+    kind: fc.constant('canary' as const),
+    steps: fc.array(
+      fc.record({ weight: fc.integer({ min: 1, max: 99 }), holdMs: fc.integer({ min: 0, max: 60_000 }) }),
+      {
+        minLength: 1,
+        maxLength: 3,
+      },
+    ),
+    crashesMax: fc.integer({ min: 0, max: 2 }),
+  }),
+  fc.record({ kind: fc.constant('blue-green' as const) }),
+);
+
+// Healthy for longer than what is flaky lasts.
+const policies: fc.Arbitrary<RolloutPolicy> = fc.record({
+  strategy: strategies,
+  healthyMs: fc.integer({ min: 5_001, max: 20_000 }),
+  progressDeadlineMs: fc.integer({ min: 1_000, max: 600_000 }),
+  autoRevert: fc.constant(true),
+  readyWithinMs: fc.integer({ min: 1_000, max: 300_000 }),
+});
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('put' as const),
+      replicas: fc.integer({ min: 1, max: 6 }),
+      policy: policies,
+      nature: fc.constantFrom<Nature>('good', 'crashing', 'silent', 'flaky'),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: 'back' as const }) },
+  { weight: 14, arbitrary: fc.record({ kind: fc.constant('obey' as const), nth: fc.nat(30) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('apply' as const), proxy: fc.constantFrom('p', 'q') }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.integer({ min: 1, max: 30_000 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('intake' as const),
+      node: fc.constantFrom('a', 'b', 'c'),
+      intake: fc.constantFrom('open' as const, 'cordoned' as const, 'draining' as const),
+    }),
+  },
+  { weight: 12, arbitrary: fc.constant({ kind: 'reconcile' as const }) },
+);
+
+/** A cluster with room to spare, whose app serves with revision 1. */
+function serving(): ModelCluster {
+  const cluster = new ModelCluster();
+  for (const id of ['a', 'b', 'c']) cluster.addNode(node(id));
+  for (const id of ['p', 'q']) cluster.addProxy(id);
+  cluster.put('web', 3, revision(1), { ...atOnce, healthyMs: 10_000 });
+  cluster.settle();
+  return cluster;
+}
+
+function take(cluster: ModelCluster, step: Step): void {
+  switch (step.kind) {
+    case 'put': {
+      const made = revision(cluster.revisions.size + 1);
+      cluster.natures.set(made.id, step.nature);
+      return cluster.put('web', step.replicas, made, step.policy);
+    }
+    case 'back': {
+      const { good, replicas } = cluster.apps.get('web')!;
+      return cluster.put('web', replicas, good!, { ...atOnce, healthyMs: 6_000 });
+    }
+    case 'obey': {
+      const instance = [...cluster.instances.values()][step.nth];
+      return instance === undefined ? undefined : cluster.obey(instance);
+    }
+    case 'apply':
+      cluster.proxies.get(step.proxy)!.appliedGeneration = cluster.generation;
+      return;
+    case 'time':
+      return cluster.pass(step.ms);
+    case 'intake':
+      cluster.nodes.get(step.node)!.intake = step.intake;
+      return;
+    case 'reconcile':
+      return checkedRound(cluster);
+  }
+}
+
+const web = (cluster: ModelCluster): AppView => cluster.apps.get('web')!;
+
+function surgeAllowed({ rollout, replicas }: AppView): number {
+  const strategy = rollout?.policy.strategy ?? { kind: 'rolling' };
+  if (strategy.kind === 'blue-green') return replicas;
+  const asked = strategy.kind === 'rolling' ? [strategy.surge ?? 0] : strategy.steps.map(({ weight }) => weight);
+  const most =
+    strategy.kind === 'rolling' ? Math.min(replicas, asked[0] ?? 0) : Math.ceil((replicas * Math.max(...asked)) / 100);
+  return Math.max(surgeOf(replicas), most);
+}
+
+function isAvailable(cluster: ModelCluster, { state, retiring, joinedGeneration }: InstanceView): boolean {
+  const applied = Math.min(...[...cluster.proxies.values()].map(({ appliedGeneration }) => appliedGeneration));
+  return state === 'ready' && !retiring && joinedGeneration !== null && joinedGeneration <= applied;
+}
+
+/** One round of the reconciler: neither too many instances, nor one let go that is needed, nor nobody for the requests. */
+function checkedRound(cluster: ModelCluster): void {
+  const before = cluster.of('web').map((instance) => ({ ...instance }));
+  const wasOver = web(cluster).rollout;
+  cluster.reconcile();
+  const app = web(cluster);
+  const after = cluster.of('web');
+  const holding = (some: readonly InstanceView[]) => some.filter(({ state }) => state !== 'stopped').length;
+  expect(holding(after)).toBeLessThanOrEqual(Math.max(app.replicas + surgeAllowed(app), holding(before)));
+  const available = (some: readonly InstanceView[]) => some.filter((one) => isAvailable(cluster, one)).length;
+  expect(available(after)).toBeGreaterThanOrEqual(Math.min(app.replicas, available(before)));
+  const taking = app.endpoints?.filter(({ state, weight }) => state === 'ready' && weight !== 0) ?? [];
+  expect(taking.length).toBeGreaterThan(0);
+  if (wasOver !== null && isOver(wasOver) && wasOver.good !== null) expect(app.rollout!.id).toBe(wasOver.id);
+}
+
+/** Instances of a revision that has failed, started after it did. */
+function startedAfterFailure(cluster: ModelCluster, known: ReadonlySet<string>): InstanceView[] {
+  const { rollout } = web(cluster);
+  const hasFailed = rollout?.phase === 'reverting' || rollout?.phase === 'rolled_back';
+  return hasFailed ? cluster.of('web').filter(({ id, revision: of }) => of === rollout.to && !known.has(id)) : [];
+}
+
+describe('whatever is put', () => {
+  it('the app serves throughout, within its surge, and comes to rest at a version that works', () => {
+    fc.assert(
+      fc.property(fc.array(steps, { maxLength: 150 }), (script) => {
+        const cluster = serving();
+        let known = new Set<string>();
+        for (const step of script) {
+          take(cluster, step);
+          expect(startedAfterFailure(cluster, known)).toEqual([]);
+          known = new Set(cluster.of('web').map(({ id }) => id));
+        }
+        for (const host of cluster.nodes.values()) host.intake = 'open';
+        const { begun } = cluster;
+        cluster.settle(3_000);
+        expect(cluster.begun).toBe(begun);
+        const { rollout, target, good, replicas, status, endpoints } = web(cluster);
+        const serves = cluster.of('web').filter((instance) => isAvailable(cluster, instance));
+        const works = serves.filter(({ revision: of }) => (cluster.natures.get(of) ?? 'good') === 'good');
+        expect(works.length).toBeGreaterThanOrEqual(replicas);
+        expect(endpoints!.some(({ weight }) => weight !== 0)).toBe(true);
+        expect(['completed', 'rolled_back']).toContain(rollout!.phase);
+        expect(target.id).toBe(good!.id);
+        expect(cluster.of('web').map(({ revision: of }) => of)).toEqual(
+          Array.from({ length: replicas }, () => target.id),
+        );
+        expect(status.state).toBe(rollout!.phase === 'completed' ? 'running' : 'rolled_back');
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
