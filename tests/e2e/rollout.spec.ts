@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type App, computeOperations, type RequestOf } from '@alto/contracts';
 import { type Alto, eventually, startAlto } from '@alto/testing';
-import { idleTraffic, OpenSocket, Traffic } from './traffic';
+import { idleTraffic, OpenSocket, Traffic, type TrafficReport } from './traffic';
 
 const project = 'default';
 const app = 'live';
@@ -162,7 +162,11 @@ function serverThat(health: string): string[] {
 const badVersions: readonly [name: string, change: Partial<Put>, reason: RegExp, answers: readonly string[]][] = [
   [
     'crashes at once',
-    { command: ['node', '-e', "console.log('no such table'); process.exit(3)"] },
+    {
+      command: ['node', '-e', "console.log('no such table'); process.exit(3)"],
+      // It crashes three times well before that, on a slow machine too.
+      readiness: { path: '/healthz', deadlineMs: 60_000 },
+    },
     /crashed 3 times/,
     [],
   ],
@@ -188,16 +192,20 @@ describe('a bad version', () => {
     'that %s is taken back by itself while the old one serves',
     async (_, change, reason, answers) => {
       const traffic = new Traffic(alto.appsUrl, host);
-      await put({ ...good, ...change });
-      await eventually(
-        async () => {
-          const { status } = await currentApp();
-          expect(status).toMatchObject({ state: 'rolled_back', ready: 2 });
-          expect(status.rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(reason) });
-        },
-        { withinMs: 60_000 },
-      );
-      const report = await traffic.end(1_000);
+      let report: TrafficReport;
+      try {
+        await put({ ...good, ...change });
+        await eventually(
+          async () => {
+            const { status } = await currentApp();
+            expect(status).toMatchObject({ state: 'rolled_back', ready: 2 });
+            expect(status.rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(reason) });
+          },
+          { withinMs: 60_000 },
+        );
+      } finally {
+        report = await traffic.end(0);
+      }
       expect(report.failures).toEqual({});
       expect(Object.keys(report.versions).sort()).toEqual(['4', ...answers]);
     },
