@@ -25,7 +25,9 @@ describe('the alto command', () => {
   );
 
   it('has every command of the reference', () => {
-    const documented = 'up down status doctor login projects keys deploy apps secrets logs nodes services events'.split(' ');
+    const documented = 'up down status doctor login projects keys deploy apps secrets logs nodes services events'.split(
+      ' ',
+    );
     expect(names).toEqual(expect.arrayContaining(documented));
   });
 
