@@ -34,7 +34,7 @@ function sessionsOf(document: string): Session[] {
 function shapeOf(text: string): string {
   return text
     .replaceAll(/(ins|msg)_[0-9a-z]{26}/g, '<id>')
-    .replaceAll(/^\S{6} {2}/gm, '<tail>  ')
+    .replaceAll(/^hello\.\S+ \| /gm, 'hello.<tail> | ')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/\d+(\.\d+)?/g, '<n>')
     .replaceAll(/<n> (s|min|h|d)\b/g, '<age>')

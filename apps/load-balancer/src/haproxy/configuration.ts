@@ -327,11 +327,12 @@ backend ${name}_instances from alto
 ${safeRetries}
   timeout server ${Math.max(serviceTimeoutMs, settings.serverTimeoutMs)}ms
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  # An instance that says no, or is not there, is out at once; one that is only busy has this long to answer.
+  # An instance that is only busy has this long to answer; requests to one that is not there go to another meanwhile.
   timeout check ${checkTimeoutMs}ms
   option httpchk GET /readyz
   http-check expect status 200
-  default-server check inter 250ms fall 1 rise 1
+  # Slower to turn away from an instance that leaves than to find the one that takes its place: never nobody between.
+  default-server check inter 250ms fall 3 rise 1
 ${servers}`;
 }
 
