@@ -4,14 +4,13 @@
  */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
-import { Clock, CONFIG, type Lease, Leases, Log, NatsBus } from '@alto/platform';
+import { Bell, Clock, CONFIG, type Lease, Leases, Log, NatsBus } from '@alto/platform';
 import type { ComputeConfig } from '../config';
 import { NodesService } from '../nodes/nodes.service';
 import { SilenceWatch } from '../nodes/silence';
 import { Nudges } from '../nudges';
 import { type AppPlan, plan, type Plan } from '../placement/planner';
 import type { PlanLimits } from '../placement/snapshot';
-import { Bell } from './bell';
 import { ClusterPort } from './cluster';
 
 /** How often silence is judged. */

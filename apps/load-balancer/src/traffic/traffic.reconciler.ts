@@ -6,7 +6,7 @@
  */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { AltoError, computeOperations } from '@alto/contracts';
-import { AltoClient, CONFIG, Health, Lifecycle, Log, type MessageSubscription } from '@alto/platform';
+import { AltoClient, Bell, CONFIG, Health, Lifecycle, Log, type MessageSubscription } from '@alto/platform';
 import type { LoadBalancerConfig } from '../config';
 import {
   AnotherWriterError,
@@ -15,7 +15,6 @@ import {
   ProxyEngines,
   type TargetReport,
 } from '../proxy/proxy.engine';
-import { Bell } from './bell';
 import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
 import { KnownFile } from './known-file';
 import { RouteSource } from './route-source';

@@ -1,3 +1,4 @@
+export * from './bell';
 export * from './bootstrap';
 export * from './config';
 export * from './health';
