@@ -53,7 +53,6 @@ describe('ArchiveInspection', () => {
     const written = (async () => {
       for (let start = 0; start < bomb.length - 100; start += 100) {
         await inspection.write(bomb.subarray(start, start + 100));
-        await new Promise(setImmediate);
       }
     })();
     await expect(written).rejects.toMatchObject({ details: { entry: 'zeros' } });

@@ -1,5 +1,4 @@
 /** Reads a tar.gz as it streams by and checks each entry; keeps none of its content. */
-import { once } from 'node:events';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { extract, type Extract, type Header } from 'tar-stream';
 import { AltoError } from '@alto/contracts';
@@ -31,11 +30,13 @@ export class ArchiveInspection {
     this.gunzip.pipe(this.tar);
   }
 
-  /** Takes the next bytes and waits until they may be followed by more. @throws AltoError at the first fault. */
+  /** Takes the next bytes and waits until they are inspected, so none come after a fault. @throws AltoError at the first fault. */
   async write(chunk: Uint8Array): Promise<void> {
     this.checkMagic(chunk);
     this.throwFailure();
-    if (!this.gunzip.write(chunk)) await this.drained();
+    const { promise: inflated, resolve } = Promise.withResolvers<void>();
+    this.gunzip.write(chunk, () => resolve());
+    await Promise.race([inflated, this.settled.promise]);
     this.throwFailure();
   }
 
@@ -52,13 +53,6 @@ export class ArchiveInspection {
   destroy(): void {
     this.gunzip.destroy();
     this.tar.destroy();
-  }
-
-  private async drained(): Promise<void> {
-    const waiting = new AbortController();
-    const drain = once(this.gunzip, 'drain', { signal: waiting.signal }).catch(() => undefined);
-    await Promise.race([drain, this.settled.promise]);
-    waiting.abort();
   }
 
   private accept({ name, type, size, linkname }: Header): void {
