@@ -70,6 +70,15 @@ export const endpointSchema = z.object({
   weight: z.number().int().min(0).max(256).optional(),
 });
 
+/** Requests that a proxy has sent to an instance since it first knew it. Lower than reported before: counted anew from 0. */
+export const instanceTrafficSchema = z.object({
+  instance: idOf('instance'),
+  requests: z.number().int().min(0),
+  /** Of those: answered 5xx, answered with no valid response, or not answered since the connection failed or was cut. */
+  failures: z.number().int().min(0),
+});
+export type InstanceTraffic = z.infer<typeof instanceTrafficSchema>;
+
 /** All addresses that serve an app. State, not a request: the newest generation replaces the older ones. */
 export const endpointSetSchema = z.object({
   app: idOf('app'),
@@ -358,6 +367,8 @@ export const computeOperations = {
          * list lets compute stop them at once; left out, it waits the whole drain time.
          */
         busy: z.array(z.string().max(60)).max(5_000).optional(),
+        /** How instances have answered through this proxy. A rollout whose new instances fail more often is reverted. */
+        traffic: z.array(instanceTrafficSchema).max(10_000).optional(),
       }),
       output: z.object({
         /** Highest generation of the sets in this answer: what the proxy reports once they are applied. */
