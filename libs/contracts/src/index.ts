@@ -7,6 +7,7 @@ export * from './ids';
 export * from './nats-permissions';
 export * from './operation';
 export * from './permissions';
+export * from './quotas';
 export * from './services/app-resources';
 export * from './services/app-spec';
 export * from './services/compute';

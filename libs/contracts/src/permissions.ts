@@ -21,7 +21,7 @@ const developer = [
   'indexes.write',
 ] as const;
 
-const admin = [...developer, 'projects.write', 'keys.read', 'keys.write'] as const;
+const admin = [...developer, 'projects.write', 'keys.read', 'keys.write', 'audit.read'] as const;
 
 const operator = [...admin, 'cluster.read', 'cluster.write'] as const;
 
@@ -41,4 +41,28 @@ export function roleGrants(role: Role, permission: RequiredPermission): boolean 
   if (permission === 'authenticated') return true;
   if (permission === 'internal') return false;
   return (rolePermissions[role] as readonly Permission[]).includes(permission);
+}
+
+export const permissions: readonly Permission[] = operator;
+
+/** What a key can be narrowed to: single permissions, and `<resource>.*` for all on one resource. */
+export const scopes = [
+  ...permissions,
+  ...new Set(permissions.map((permission) => `${resourceOf(permission)}.*` as const)),
+];
+export type Scope = (typeof scopes)[number];
+
+/** `authenticated` is not narrowed: any valid key may ask who it is. */
+export function scopesGrant(granted: readonly string[], permission: RequiredPermission): boolean {
+  if (permission === 'authenticated') return true;
+  return granted.includes(permission) || granted.includes(`${resourceOf(permission)}.*`);
+}
+
+/** Whether the role has any of what the scope opens: a key narrowed to what its role lacks could do nothing. */
+export function roleCovers(role: Role, scope: string): boolean {
+  return rolePermissions[role].some((permission) => scopesGrant([scope], permission));
+}
+
+function resourceOf(permission: string): string {
+  return permission.slice(0, permission.indexOf('.'));
 }

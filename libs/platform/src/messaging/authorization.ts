@@ -1,5 +1,13 @@
 /** Whether a caller may do what it asks: one place for NATS handlers and for streamed HTTP routes. */
-import { AltoError, isProjectScoped, type Operation, roleGrants } from '@alto/contracts';
+import {
+  AltoError,
+  type Caller,
+  callerMay,
+  isProjectScoped,
+  type Operation,
+  type RequiredPermission,
+  roleGrants,
+} from '@alto/contracts';
 import type { CallIdentity } from './call-context';
 import type { CallerTokenVerifier } from './caller-token';
 
@@ -19,12 +27,7 @@ export function identify(
     return { kind: 'service', id: service, role: undefined, project: null, projectName: null };
   }
   const caller = verifier.verify(token);
-  if (!roleGrants(caller.role, operation.permission)) {
-    throw new AltoError('forbidden', {
-      message: `The key may not do this: its role ${caller.role} lacks ${operation.permission}.`,
-      nextStep: `Use a key whose role has ${operation.permission}.`,
-    });
-  }
+  if (!callerMay(caller, operation.permission)) throw notPermitted(caller, operation.permission);
   return { kind: 'key', ...caller };
 }
 
@@ -42,6 +45,15 @@ export function checkProject(
   const isClusterWide = caller.project === null && caller.role === 'operator';
   if (isClusterWide || input['project'] === caller.project) return;
   throw new AltoError('not_found', { message: 'There is no such project.', field: 'project' });
+}
+
+/** What a caller is told that lacks a permission: whether its role or its scopes are in the way. */
+export function notPermitted({ role }: Pick<Caller, 'role'>, permission: string): AltoError {
+  const inTheWay = roleGrants(role, permission as RequiredPermission) ? 'its scopes lack' : `its role ${role} lacks`;
+  return new AltoError('forbidden', {
+    message: `The key may not do this: ${inTheWay} ${permission}.`,
+    nextStep: `Use a key that has ${permission}.`,
+  });
 }
 
 const aboutProject = new WeakMap<Operation, boolean>();

@@ -38,6 +38,8 @@ describe('caller tokens', () => {
     expect(verifier.verify(signer.sign(caller))).toEqual(caller);
     const operator: Caller = { id: 'key_2', role: 'operator', project: null, projectName: null };
     expect(verifier.verify(signer.sign(operator))).toEqual(operator);
+    const narrow: Caller = { ...caller, scopes: ['apps.*'], quotas: { apps: 3, storageBytes: 0 } };
+    expect(verifier.verify(signer.sign(narrow))).toEqual(narrow);
   });
 
   it('are the same token for the same caller, until little of its time is left', () => {
@@ -47,6 +49,7 @@ describe('caller tokens', () => {
     now += 2_000;
     expect(signer.sign(caller)).not.toBe(first);
     expect(signer.sign({ ...caller, role: 'viewer' })).not.toBe(signer.sign(caller));
+    expect(signer.sign({ ...caller, quotas: { apps: 1 } })).not.toBe(signer.sign({ ...caller, quotas: { apps: 2 } }));
   });
 
   it('are worth nothing after their time, remembered or not', () => {

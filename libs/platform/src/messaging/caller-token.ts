@@ -42,12 +42,12 @@ export class CallerTokenSigner {
 
   sign(caller: Caller): string {
     const nowSeconds = Math.floor(this.now() / 1000);
-    const principal = `${caller.id} ${caller.role} ${caller.project} ${caller.projectName}`;
+    const { id: sub, ...rest } = caller;
+    const principal = JSON.stringify(caller);
     const known = this.remembered.get(principal);
     if (known !== undefined && known.exp - nowSeconds >= renewWhenLeftSeconds) return known.token;
     const exp = nowSeconds + lifetimeSeconds;
-    const { id: sub, role, project, projectName } = caller;
-    const claims: Claims = { sub, role, project, projectName, iat: nowSeconds, exp };
+    const claims: Claims = { sub, ...rest, iat: nowSeconds, exp };
     const signed = `${this.header}.${encodePart(claims)}`;
     const token = `${signed}.${sign(null, Buffer.from(signed), this.key).toString('base64url')}`;
     this.remembered.set(principal, { token, exp });
