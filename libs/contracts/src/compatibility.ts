@@ -35,6 +35,11 @@ function operationChanges(key: string, before: OperationSnapshot, after: Operati
   if (JSON.stringify(before.http ?? null) !== JSON.stringify(after.http ?? null))
     changes.push(`${key}: the HTTP route changed`);
   if (before.idempotent && !after.idempotent) changes.push(`${key}: is no longer idempotent, but callers retry it`);
+  if (after.precondition === 'required' && before.precondition !== 'required')
+    changes.push(`${key}: a change without If-Match is now refused`);
+  if (before.precondition !== undefined && after.precondition === undefined)
+    changes.push(`${key}: no longer takes If-Match`);
+  if (before.dryRun && !after.dryRun) changes.push(`${key}: no longer takes dryRun`);
   const lost = before.callers.filter((caller) => !after.callers.includes(caller));
   if (lost.length > 0) changes.push(`${key}: ${lost.join(', ')} may no longer call it`);
   return [

@@ -56,6 +56,13 @@ export interface OperationDeclaration<I extends z.ZodObject, O extends z.ZodType
   readonly errors: readonly ErrorCode[];
   /** Doing it twice has the effect of doing it once, so that a lost answer may be retried. */
   readonly idempotent: boolean;
+  /**
+   * It changes one resource that has a `version`, and compares it with the caller's `If-Match`; where `required`, a
+   * change without that header is refused. Left out: `If-Match` is refused.
+   */
+  readonly precondition?: 'optional' | 'required';
+  /** `false` for a change that cannot be tried without being done. All others take `dryRun=true`. */
+  readonly dryRun?: false;
   /** The operation is addressed to one instance: its id is the last token of the subject. */
   readonly perInstance?: boolean;
 }
@@ -79,7 +86,7 @@ export type OutputOf<T extends Operation> = z.output<T['output']>;
 export function operation<I extends z.ZodObject, O extends z.ZodType>(
   declaration: OperationDeclaration<I, O>,
 ): Operation<I, O> {
-  const { service, noun, verb, version, http, callers, permission, input } = declaration;
+  const { service, noun, verb, version, http, callers, permission, input, precondition } = declaration;
   const name = `${service}.${noun}.${verb}`;
   if (callers.length === 0) throw new Error(`${name}: name at least one caller`);
   if (callers.includes('gateway') !== (http !== undefined)) {
@@ -87,6 +94,9 @@ export function operation<I extends z.ZodObject, O extends z.ZodType>(
   }
   if ((permission === 'internal') === (http !== undefined)) {
     throw new Error(`${name}: 'internal' is for operations without an http route`);
+  }
+  if (precondition !== undefined && !isChange(declaration)) {
+    throw new Error(`${name}: a precondition is for an operation that changes something over HTTP`);
   }
   for (const field of [...pathParameters(http?.path ?? ''), ...(http?.query ?? [])]) {
     if (!Object.hasOwn(input.shape, field)) throw new Error(`${name}: input has no field '${field}'`);
@@ -102,6 +112,16 @@ export function pathParameters(path: string): string[] {
 /** The operation is about one project, named by the path parameter `project`. */
 export function isProjectScoped(operation: Pick<Operation, 'http'>): boolean {
   return operation.http !== undefined && pathParameters(operation.http.path).includes('project');
+}
+
+/** A user's request that may change something, as its method says. */
+export function isChange(operation: Pick<Operation, 'http'>): boolean {
+  return operation.http !== undefined && operation.http.method !== 'GET';
+}
+
+/** What would happen can be asked without it happening. */
+export function takesDryRun(operation: Pick<Operation, 'http' | 'dryRun'>): boolean {
+  return isChange(operation) && operation.dryRun !== false && (operation.http?.kind ?? 'json') === 'json';
 }
 
 /** Subject of one operation, for one instance where it is addressed to one. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { ErrorCode } from './errors';
 import type { EventType } from './event';
-import type { HttpRoute, Operation, ServiceName } from './operation';
+import { type HttpRoute, type Operation, type ServiceName, takesDryRun } from './operation';
 import type { RequiredPermission } from './permissions';
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -18,6 +18,9 @@ export interface OperationSnapshot {
   readonly callers: readonly ServiceName[];
   readonly errors: readonly ErrorCode[];
   readonly idempotent: boolean;
+  readonly precondition?: 'optional' | 'required';
+  /** The operation takes `dryRun=true`. */
+  readonly dryRun?: true;
   readonly input: JsonSchema;
   readonly output: JsonSchema;
 }
@@ -35,7 +38,8 @@ export interface ContractSnapshot {
 }
 
 export function snapshotOperation(operation: Operation): OperationSnapshot {
-  const { name, service, subject, version, summary, http, permission, callers, errors, idempotent } = operation;
+  const { name, service, subject, version, summary, http, permission, callers, errors, idempotent, precondition } =
+    operation;
   return {
     name,
     service,
@@ -47,6 +51,8 @@ export function snapshotOperation(operation: Operation): OperationSnapshot {
     callers,
     errors,
     idempotent,
+    ...(precondition !== undefined && { precondition }),
+    ...(takesDryRun(operation) && { dryRun: true as const }),
     input: jsonSchema(operation.input, 'input'),
     output: jsonSchema(operation.output, 'output'),
   };

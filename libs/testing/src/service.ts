@@ -13,6 +13,7 @@ import { type Caller, newId, type Operation, type OutputOf, type RequestOf, type
 import {
   AltoClient,
   CallerTokenSigner,
+  type CallTerms,
   createLog,
   loadConfig,
   NatsBus,
@@ -61,7 +62,12 @@ export interface TestService extends RunningService {
   /** A client of its own connection, as another service has one. */
   readonly client: AltoClient;
   /** Calls an operation with the token of a caller, as the gateway does; without one as a service. */
-  call<O extends Operation>(operation: O, input: RequestOf<O>, caller?: Caller): Promise<OutputOf<O>>;
+  call<O extends Operation>(
+    operation: O,
+    input: RequestOf<O>,
+    caller?: Caller,
+    terms?: CallTerms,
+  ): Promise<OutputOf<O>>;
 }
 
 export async function startTestService(
@@ -86,8 +92,11 @@ export async function startTestService(
     ...service,
     stateDirectory: config.ALTO_STATE_DIR,
     client,
-    call: (operation, input, caller) =>
-      client.call(operation, input, caller === undefined ? {} : { callerToken: tokenOf(caller) }),
+    call: (operation, input, caller, terms) =>
+      client.call(operation, input, {
+        ...(caller !== undefined && { callerToken: tokenOf(caller) }),
+        ...(terms !== undefined && { terms }),
+      }),
     stop: async () => {
       await service.stop();
       await bus.close();

@@ -8,7 +8,15 @@ import {
   type OutputOf,
   type Route,
 } from '@alto/contracts';
-import { type CallContext, Clock, CONFIG, Database, isUniqueViolation, Outbox } from '@alto/platform';
+import {
+  type CallContext,
+  checkPrecondition,
+  Clock,
+  CONFIG,
+  Database,
+  isUniqueViolation,
+  Outbox,
+} from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import type { LoadBalancerConfig } from '../config';
 import { headerNamesMax } from '../haproxy/maps';
@@ -67,6 +75,7 @@ export class RoutesService {
     const removed = await this.database.transaction(async (transaction) => {
       await this.store.beginChange(transaction);
       const row = found(await this.store.find(transaction, project, name), name);
+      checkPrecondition(row);
       await this.store.remove(transaction, row.id);
       await this.tell(transaction, loadBalancerEvents.routeDeleted, { ...row, version: row.version + 1 });
       return row;
@@ -80,9 +89,13 @@ export class RoutesService {
     content: RouteContent,
   ): Promise<RouteEntity> {
     const unchanged = await this.store.find(transaction, project, name);
-    if (unchanged !== null && isSame(unchanged, content)) return unchanged;
+    if (unchanged !== null && isSame(unchanged, content)) {
+      checkPrecondition(unchanged);
+      return unchanged;
+    }
     await this.store.beginChange(transaction);
     const before = await this.store.find(transaction, project, name);
+    checkPrecondition(before);
     refuseTaken(await this.store.ofHost(transaction, content.host), project, name, content);
     if (before === null) await this.refuseTooMany(transaction, project);
     if (content.details !== null) await this.refuseTooManyDetails(transaction, before?.id, content);

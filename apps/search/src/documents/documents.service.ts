@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AltoError, type InputOf, type SearchDocument, searchEvents, searchOperations } from '@alto/contracts';
-import { Clock, CONFIG, Database, Outbox } from '@alto/platform';
+import { checkPrecondition, Clock, CONFIG, Database, Outbox } from '@alto/platform';
 import type { SearchConfig } from '../config';
 import { IndexesService } from '../indexes/indexes.service';
 import type { DocumentEntity } from './document.entity';
@@ -30,6 +30,7 @@ export class DocumentsService {
     return this.db.transaction(async (tx) => {
       const index = await this.indexes.lockOrAdd(tx, address.project, address.indexName);
       const present = await this.store.findIn(tx, address);
+      checkPrecondition(present);
       if (present?.fields === json) return view(present);
       const version = await this.indexes.nextVersion(tx, index);
       const document: DocumentEntity = { ...address, fields: json, version, updatedAt: this.clock.now() };
@@ -59,7 +60,10 @@ export class DocumentsService {
   private async deleteIn(tx: EntityManager, address: DocumentAddress): Promise<void> {
     const { project, indexName, document } = address;
     const index = await this.indexes.lock(tx, project, indexName);
-    if (index === undefined || !(await this.store.delete(tx, address))) return;
+    const present = index === undefined ? null : await this.store.findIn(tx, address);
+    checkPrecondition(present);
+    if (index === undefined || present === null) return;
+    await this.store.delete(tx, address);
     const resourceVersion = await this.indexes.nextVersion(tx, index);
     const data = { index: indexName, document };
     await this.outbox.append(tx, searchEvents.documentDeleted, {

@@ -39,9 +39,8 @@ export class DocumentsStore {
     }
   }
 
-  async delete(tx: EntityManager, address: DocumentAddress): Promise<boolean> {
-    const { affected } = await tx.delete(DocumentEntity, { ...address });
-    return affected === 1;
+  async delete(tx: EntityManager, address: DocumentAddress): Promise<void> {
+    await tx.delete(DocumentEntity, { ...address });
   }
 }
 

@@ -116,6 +116,7 @@ function nodeIntake<V extends 'cordon' | 'drain' | 'uncordon'>(verb: V, summary:
     output: nodeSchema,
     errors: [],
     idempotent: true,
+    precondition: 'optional',
   });
 }
 
@@ -134,6 +135,7 @@ export const computeOperations = {
       output: appSchema.extend({ plan: appPlanSchema.optional() }),
       errors: ['conflict', 'unprocessable'],
       idempotent: true,
+      precondition: 'optional',
     }),
     get: operation({
       service: 'compute',
@@ -176,6 +178,7 @@ export const computeOperations = {
       output: appSchema,
       errors: [],
       idempotent: true,
+      precondition: 'optional',
     }),
     scale: operation({
       service: 'compute',
@@ -190,6 +193,7 @@ export const computeOperations = {
       output: appSchema,
       errors: ['conflict'],
       idempotent: true,
+      precondition: 'optional',
     }),
     restart: operation({
       service: 'compute',
@@ -204,6 +208,7 @@ export const computeOperations = {
       output: appSchema,
       errors: ['conflict'],
       idempotent: false,
+      precondition: 'optional',
     }),
     rollback: operation({
       service: 'compute',
@@ -218,6 +223,7 @@ export const computeOperations = {
       output: appSchema,
       errors: ['conflict', 'unprocessable'],
       idempotent: false,
+      precondition: 'optional',
     }),
   },
   rollouts: {

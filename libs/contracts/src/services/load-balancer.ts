@@ -119,6 +119,7 @@ export const loadBalancerOperations = {
       output: routeSchema,
       errors: ['already_exists', 'quota_exceeded'],
       idempotent: true,
+      precondition: 'optional',
     }),
     get: operation({
       service: 'load-balancer',
@@ -161,6 +162,7 @@ export const loadBalancerOperations = {
       output: routeSchema,
       errors: [],
       idempotent: true,
+      precondition: 'optional',
     }),
   },
 };

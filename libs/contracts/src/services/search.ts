@@ -47,6 +47,7 @@ export const searchOperations = {
       output: documentSchema,
       errors: [],
       idempotent: true,
+      precondition: 'optional',
     }),
     get: operation({
       service: 'search',
@@ -75,6 +76,7 @@ export const searchOperations = {
       output: z.object({}),
       errors: [],
       idempotent: true,
+      precondition: 'optional',
     }),
   },
   hits: {

@@ -56,6 +56,7 @@ export const secretOperations = {
     output: secretSchema,
     errors: ['conflict', 'unprocessable', 'quota_exceeded'],
     idempotent: true,
+    precondition: 'optional',
   }),
   get: operation({
     service: 'compute',
@@ -98,6 +99,7 @@ export const secretOperations = {
     output: secretSchema,
     errors: ['conflict'],
     idempotent: true,
+    precondition: 'optional',
   }),
 };
 

@@ -49,7 +49,7 @@ describe('Database on a sound server', () => {
     const second = open(test.url);
     await ready(second);
     const { rows } = await second.query('SELECT count(*) AS ran FROM alto_migration');
-    expect(rows).toEqual([{ ran: 3 }]);
+    expect(rows).toEqual([{ ran: 4 }]);
   });
 
   it('commits or rolls back as a whole, and tells after the commit alone', async () => {

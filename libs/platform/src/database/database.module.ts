@@ -8,11 +8,13 @@ import {
 import { inboxPrefix, type ServiceName } from '@alto/contracts';
 import { connect } from '@nats-io/transport-node';
 import { credentialsAuthenticator } from '../messaging/nats-credentials';
+import { AltoNatsServer } from '../messaging/server';
 import { CONFIG, type ServiceConfig } from '../service/config';
 import { Health } from '../service/health';
 import { Lifecycle } from '../service/lifecycle';
 import { Log } from '../service/log';
 import { Metrics } from '../service/metrics';
+import { termsKeeper } from './call-terms-keeper';
 import { Clock, SystemClock } from './clock';
 import { connectionDefaults, type EntityClass } from './connection';
 import { Database } from './database';
@@ -71,6 +73,7 @@ export function databaseProviders(service: ServiceName, definition: DatabaseDefi
         health: Health,
         lifecycle: Lifecycle,
         metrics: Metrics,
+        server: AltoNatsServer,
       ) => {
         // Leases of its own: the relay goes on while the service's own work is already ended.
         const relayLeases = new Leases(database, holderName(service, config), log);
@@ -79,9 +82,10 @@ export function databaseProviders(service: ServiceName, definition: DatabaseDefi
         health.register('database', () => database.notReady());
         registerDatabaseMetrics(metrics.registry, database, [leases, relayLeases], relay);
         lifecycle.onDrain(() => leases.stop());
+        server.onTerms(termsKeeper(database, clock));
         return new DatabaseLifecycle(database, leases, relay);
       },
-      inject: [Database, Outbox, Leases, Clock, CONFIG, Log, Health, Lifecycle, Metrics],
+      inject: [Database, Outbox, Leases, Clock, CONFIG, Log, Health, Lifecycle, Metrics, AltoNatsServer],
     },
   ];
 }

@@ -2,13 +2,14 @@
  * The service's database. It is connected to in the background, and migrated before it is used: a service starts and
  * stays up without PostgreSQL, is not ready meanwhile, and goes on by itself when PostgreSQL is there (again).
  */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EntityManager, QueryRunner } from 'typeorm';
 import type { Log } from '../service/log';
 import { type ConnectionSettings, ControlConnection, type PoolState, ServiceDataSource } from './connection';
 import { driverError, explainFailure, isConnectionGone, isSerializationConflict, unavailable } from './failure';
 import { type MigrationClass, runMigrations } from './migrations';
 import { backoffMs, Bell, pause } from './pause';
-import { type Query, queryOn } from './rows';
+import { type Query, queryIn, queryOn } from './rows';
 
 export interface DatabaseSettings extends ConnectionSettings {
   readonly migrations: readonly MigrationClass[];
@@ -17,6 +18,13 @@ export interface DatabaseSettings extends ConnectionSettings {
 export interface TransactionOptions {
   /** READ COMMITTED unless given. */
   readonly isolation?: 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
+}
+
+/** A transaction that everything its body does takes part in. */
+interface Whole {
+  readonly transaction: EntityManager;
+  /** What the body left running goes on by itself. */
+  isOver: boolean;
 }
 
 type State = 'connecting' | 'ready' | 'lost' | 'stopped';
@@ -44,6 +52,7 @@ export class Database {
   private readonly readyListeners = new Set<Listener>();
   private readonly afterCommitOf = new WeakMap<QueryRunner, Listener[]>();
   private readonly open = new Set<Promise<unknown>>();
+  private readonly wholes = new AsyncLocalStorage<Whole>();
   private running: Promise<void> | undefined;
 
   constructor(
@@ -61,7 +70,7 @@ export class Database {
   /** For reads and single statements. @throws AltoError service_unavailable while there is no database */
   get manager(): EntityManager {
     if (this.source === undefined || this.state !== 'ready') throw unavailable(this.settings.service, this.reason);
-    return this.source.manager;
+    return this.whole() ?? this.source.manager;
   }
 
   /**
@@ -70,6 +79,8 @@ export class Database {
    * @throws AltoError service_unavailable (also when the connection broke at the commit: the outcome is unknown then)
    */
   async transaction<T>(body: (transaction: EntityManager) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const whole = this.whole();
+    if (whole !== undefined) return this.within(whole, body);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.track(this.runOnce(body, options));
@@ -82,6 +93,21 @@ export class Database {
     }
   }
 
+  /**
+   * Runs the body so that all it does with this database is one transaction: its transactions become savepoints of it,
+   * its reads see what it has written, and nothing stays when it fails. It may be run again, like a transaction's body.
+   */
+  asOne<T>(body: (transaction: EntityManager) => Promise<T>): Promise<T> {
+    return this.transaction(async (transaction) => {
+      const whole = { transaction, isOver: false };
+      try {
+        return await this.wholes.run(whole, () => body(transaction));
+      } finally {
+        whole.isOver = true;
+      }
+    });
+  }
+
   /** Calls the listener once the transaction has committed; never when it is rolled back. */
   afterCommit(transaction: EntityManager, listener: Listener): void {
     const listeners = transaction.queryRunner && this.afterCommitOf.get(transaction.queryRunner);
@@ -91,7 +117,9 @@ export class Database {
 
   /** One statement on a connection of the pool. */
   readonly query: Query = async <Row>(sql: string, parameters?: readonly unknown[]) => {
-    const runner = this.manager.dataSource.createQueryRunner();
+    const { manager } = this;
+    if (manager.queryRunner !== undefined) return queryIn(manager)<Row>(sql, parameters);
+    const runner = manager.dataSource.createQueryRunner();
     try {
       return await queryOn(runner)<Row>(sql, parameters);
     } finally {
@@ -138,6 +166,23 @@ export class Database {
     await this.running;
     this.become('stopped', 'the service is stopping');
     await Promise.all([this.source?.destroy(), this.controlConnection.close()]);
+  }
+
+  private whole(): EntityManager | undefined {
+    const whole = this.wholes.getStore();
+    return whole === undefined || whole.isOver ? undefined : whole.transaction;
+  }
+
+  /** A savepoint: what fails in it is undone alone, and what should follow its commit is forgotten. */
+  private async within<T>(whole: EntityManager, body: (transaction: EntityManager) => Promise<T>): Promise<T> {
+    const listeners = this.afterCommitOf.get(whole.queryRunner!);
+    const before = listeners?.length ?? 0;
+    try {
+      return await whole.transaction(body);
+    } catch (error) {
+      listeners?.splice(before);
+      throw error;
+    }
   }
 
   private async runOnce<T>(body: (transaction: EntityManager) => Promise<T>, options: TransactionOptions): Promise<T> {

@@ -8,6 +8,7 @@ export { isConnectionFailure, isUniqueViolation } from './failure';
 export * from './leases';
 export * from './migrations';
 export * from './naming';
+export { seal, unseal } from './once';
 export * from './outbox';
 export * from './relay';
 export { type Query, queryIn } from './rows';

@@ -51,7 +51,13 @@ describe('Migrations', () => {
     const children = [1, 2, 3].map(() => program.start({ url: test.url, stall: false }));
     const done = await Promise.all(children.map((child) => child.said({ said: 'done' }, { withinMs: 20_000 })));
     const ran = done.flatMap((message) => String(message['ran']).split(',').filter(Boolean)).sort();
-    expect(ran).toEqual(['Platform0001Leases', 'Platform0002Outbox', 'Test0001First', 'Test0002Second']);
+    expect(ran).toEqual([
+      'Platform0001Leases',
+      'Platform0002Outbox',
+      'Platform0003Once',
+      'Test0001First',
+      'Test0002Second',
+    ]);
     expect(await countOf('first')).toBe(1);
     expect(await countOf('second')).toBe(1);
   });

@@ -47,4 +47,19 @@ class Outbox implements Migration {
   }
 }
 
-export const platformMigrations: readonly MigrationClass[] = [Leases, Outbox];
+class Once implements Migration {
+  readonly name = 'Platform0003Once';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(`
+      CREATE TABLE alto_once (
+        name text PRIMARY KEY,
+        operation text NOT NULL,
+        answer bytea,
+        at timestamptz NOT NULL
+      )`);
+    await runner.query('CREATE INDEX alto_once_at ON alto_once (at)');
+  }
+}
+
+export const platformMigrations: readonly MigrationClass[] = [Leases, Outbox, Once];

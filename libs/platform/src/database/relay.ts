@@ -15,6 +15,7 @@ import type { Clock } from './clock';
 import type { Database } from './database';
 import { type EventsStream } from './events-stream';
 import type { Lease, LeaseHolding, Leases } from './leases';
+import { forgetOnce, onceKeptMs } from './once';
 import type { Outbox } from './outbox';
 import {
   anyWaiting,
@@ -194,15 +195,20 @@ export class Relay {
     return true;
   }
 
+  /** Forgets what the platform keeps for a time only: published events, and answers of requests done once. */
   private async prune(): Promise<void> {
     if (performance.now() - this.prunedAtMs < pruneEveryMs) return;
     this.prunedAtMs = performance.now();
-    const before = new Date(this.parts.clock.nowMs() - this.settings.keepMs);
-    for (let batch = 0; batch < pruneBatchesMax; batch++) {
-      const forgotten = await prunePublished(this.parts.database.query, before, this.settings.keepMax, batchMax);
-      if (forgotten < batchMax) return;
-    }
+    const { database, clock } = this.parts;
+    const published = new Date(clock.nowMs() - this.settings.keepMs);
+    await pruneInBatches(() => prunePublished(database.query, published, this.settings.keepMax, batchMax));
+    const answered = new Date(clock.nowMs() - onceKeptMs);
+    await pruneInBatches(() => forgetOnce(database.query, answered, batchMax));
   }
+}
+
+async function pruneInBatches(step: () => Promise<number>): Promise<void> {
+  for (let batch = 0; batch < pruneBatchesMax; batch++) if ((await step()) < batchMax) return;
 }
 
 /**

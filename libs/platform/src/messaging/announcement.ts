@@ -4,7 +4,14 @@
  * user, whose JWT comes along: a service can speak for its own namespace and for no other.
  */
 import { createHash } from 'node:crypto';
-import { announceSubject, type Operation, operationsOf, type ServiceName, serviceNames } from '@alto/contracts';
+import {
+  announceSubject,
+  type Operation,
+  operationsOf,
+  type ServiceName,
+  serviceNames,
+  takesDryRun,
+} from '@alto/contracts';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { NatsCredentials } from './nats-credentials';
@@ -53,6 +60,8 @@ const operationContractSchema = z.object({
   callers: z.array(z.string()),
   errors: z.array(z.string()),
   idempotent: z.boolean(),
+  precondition: z.enum(['optional', 'required']).optional(),
+  dryRun: z.literal(true).optional(),
   perInstance: z.boolean().optional(),
   /** JSON Schema (draft 2020-12). */
   input: z.record(z.string(), z.unknown()),
@@ -87,6 +96,8 @@ function describeOperation(operation: Operation): OperationContract {
   return {
     ...{ name, service, noun, verb, version, subject, summary, permission, idempotent },
     ...(http !== undefined && { http: { ...http, query: http.query && [...http.query] } }),
+    ...(operation.precondition !== undefined && { precondition: operation.precondition }),
+    ...(takesDryRun(operation) && { dryRun: true as const }),
     ...(operation.perInstance === true && { perInstance: true }),
     callers: [...callers],
     errors: [...errors],

@@ -1,6 +1,7 @@
 /** What a handler knows about the call it serves, and what travels on with the calls that it makes itself. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { AltoError, type Caller } from '@alto/contracts';
+import { type CallTerms, hasCondition, noTerms } from './call-terms';
 import { traceIdOf } from './trace-context';
 
 /** A user's API key, verified; or another service, let in by its NATS permissions. */
@@ -25,6 +26,8 @@ export interface CallContext {
   /** W3C Trace Context header. */
   readonly traceparent: string;
   readonly traceId: string;
+  /** Condition, trial, once: kept by the platform; a handler only calls `checkPrecondition`. */
+  readonly terms: CallTerms;
   /** Aborts when the caller has given up. */
   readonly deadline: AbortSignal;
   /** Time until the caller gives up; 0 when it has. */
@@ -39,6 +42,7 @@ export interface CallFacts {
   readonly budgetMs: number;
   /** The token as it came, to travel on with calls made on the caller's behalf. */
   readonly callerToken: string | undefined;
+  readonly terms?: CallTerms | undefined;
 }
 
 /** A call while it is served. Its timer exists only when a handler asks for the signal: most never do. */
@@ -48,6 +52,8 @@ export class ServedCall implements CallContext {
   readonly requestId: string;
   readonly traceparent: string;
   readonly callerToken: string | undefined;
+  readonly terms: CallTerms;
+  private isJudged = false;
   private readonly deadlineAt: number;
   private aborter: AbortController | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -58,6 +64,7 @@ export class ServedCall implements CallContext {
     this.requestId = facts.requestId;
     this.traceparent = facts.traceparent;
     this.callerToken = facts.callerToken;
+    this.terms = facts.terms ?? noTerms;
     this.deadlineAt = performance.now() + facts.budgetMs;
   }
 
@@ -83,6 +90,17 @@ export class ServedCall implements CallContext {
     return Math.max(0, this.deadlineAt - performance.now());
   }
 
+  /** The condition was compared with the resource. */
+  judged(): void {
+    this.isJudged = true;
+  }
+
+  /** @throws Error for a handler that would have done unconditionally what its caller asked for under a condition. */
+  requireJudged(): void {
+    if (hasCondition(this.terms) && !this.isJudged)
+      throw new Error(`${this.operation} declares a precondition but its handler does not call checkPrecondition`);
+  }
+
   /** The call has been answered: nothing aborts any more. */
   finish(): void {
     clearTimeout(this.timer);
@@ -102,6 +120,11 @@ export function runInCall<T>(call: ServedCall, body: () => T): T {
 /** The call being served by the running code, if any. */
 export function currentCall(): ServedCall | undefined {
   return calls.getStore();
+}
+
+/** The terms of the call being served; none outside of one. */
+export function currentTerms(): CallTerms {
+  return calls.getStore()?.terms ?? noTerms;
 }
 
 /** Fields for every log line written while a call is served. */

@@ -1,12 +1,14 @@
 /** The headers of a request on the wire. */
 import { callHeaders } from '@alto/contracts';
 import type { Msg, MsgHdrs } from '@nats-io/transport-node';
+import { type CallTerms, encodeTerms } from './call-terms';
 
 export interface RequestHeaders {
   readonly requestId: string;
   readonly traceparent: string;
   readonly budgetMs: number;
   readonly callerToken?: string | undefined;
+  readonly terms?: CallTerms | undefined;
 }
 
 const encoder = new TextEncoder();
@@ -15,11 +17,13 @@ const encoder = new TextEncoder();
  * Encodes in one go. The client library checks and folds each header on its own, which costs as much as all else about
  * a request; of a header object it asks nothing but `encode`.
  */
-export function encodeRequestHeaders({ requestId, traceparent, budgetMs, callerToken }: RequestHeaders): MsgHdrs {
+export function encodeRequestHeaders(facts: RequestHeaders): MsgHdrs {
+  const { requestId, traceparent, budgetMs, callerToken, terms } = facts;
   const text =
     `NATS/1.0\r\n${callHeaders.requestId}: ${requestId}\r\n${callHeaders.trace}: ${traceparent}\r\n` +
     `${callHeaders.budget}: ${Math.ceil(budgetMs)}\r\n` +
-    (callerToken === undefined ? '\r\n' : `${callHeaders.caller}: ${callerToken}\r\n\r\n`);
+    (callerToken === undefined ? '' : `${callHeaders.caller}: ${callerToken}\r\n`) +
+    `${encodeTerms(terms)}\r\n`;
   return { encode: () => encoder.encode(text) } as unknown as MsgHdrs;
 }
 

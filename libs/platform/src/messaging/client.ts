@@ -13,6 +13,7 @@ import type { Log } from '../service/log';
 import type { NatsBus } from './bus';
 import { callerGaveUp, currentCall, outsideCall, runInCall, type ServedCall } from './call-context';
 import { encodeRequestHeaders } from './call-headers';
+import type { CallTerms } from './call-terms';
 import { ConnectionLost, NoAnswer, NotDelivered, NotPermitted, RequestInbox } from './request-inbox';
 import { inSpan } from './spans';
 import { newTraceparent } from './trace-context';
@@ -31,6 +32,8 @@ export interface CallOptions {
   readonly callerToken?: string;
   /** For operations addressed to one instance. */
   readonly instance?: string;
+  /** On which terms; a call made while a trial is served is a trial itself. */
+  readonly terms?: CallTerms;
   /** Gives up early. */
   readonly signal?: AbortSignal;
 }
@@ -65,7 +68,7 @@ export class AltoClient {
   /**
    * Calls an operation. The budget, trace, request id and caller of the call being served travel on by themselves.
    * What was certainly not delivered is tried again for `patienceMs`; what may have been served is tried again only
-   * where the operation is idempotent.
+   * where the operation is idempotent or the request has a name that the service knows it by.
    * @throws AltoError as the service answered it, or `service_unavailable`, or `timeout`
    */
   async call<O extends Operation>(operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<OutputOf<O>> {
@@ -114,6 +117,8 @@ export class AltoClient {
     const requestId = serving?.requestId ?? nuid.next();
     const callerToken = options.callerToken ?? serving?.callerToken;
     const budgetMs = Math.min(options.timeoutMs ?? defaultTimeoutMs, serving?.remainingMs() ?? Infinity);
+    const terms = serving?.terms.dryRun === true ? { ...options.terms, dryRun: true } : options.terms;
+    const isRepeatable = operation.idempotent || terms?.onceKey !== undefined;
     const startedAt = performance.now();
     const patienceMs = Math.min(options.patienceMs ?? defaultPatienceMs, budgetMs);
     for (let failures = 0; ; failures++) {
@@ -121,10 +126,10 @@ export class AltoClient {
       if (leftMs <= 0) throw failures === 0 ? callerGaveUp() : unavailable(operation);
       try {
         const connection = this.bus.connection ?? (await this.connection(operation, patienceMs));
-        const headers = encodeRequestHeaders({ requestId, traceparent, budgetMs: leftMs, callerToken });
+        const headers = encodeRequestHeaders({ requestId, traceparent, budgetMs: leftMs, callerToken, terms });
         return readAnswer(await this.send(connection, subject, payload, headers, leftMs, options.signal));
       } catch (error) {
-        const retryable = error instanceof NotDelivered || (error instanceof ConnectionLost && operation.idempotent);
+        const retryable = error instanceof NotDelivered || (error instanceof ConnectionLost && isRepeatable);
         const elapsedMs = performance.now() - startedAt;
         if (!retryable || elapsedMs >= patienceMs) throw translate(error, operation, budgetMs);
         await pause(Math.min(backoff(failures), patienceMs - elapsedMs), options.signal);

@@ -24,6 +24,7 @@ import { checkProject, identify } from './authorization';
 import type { NatsBus } from './bus';
 import { callerGaveUp, runInCall, ServedCall } from './call-context';
 import { readRequestHeaders, type ReceivedHeaders } from './call-headers';
+import { hasTerms, readTerms } from './call-terms';
 import type { CallerTokenVerifier } from './caller-token';
 import { altoTransport } from './handles';
 import { Replies } from './reply';
@@ -57,6 +58,9 @@ export interface ServedOperation {
   readonly stats: OperationStats;
 }
 
+/** Serves a call that has terms: the body runs its handler and gives the answer as JSON. */
+export type TermsKeeper = (call: ServedCall, body: () => Promise<string>) => Promise<string>;
+
 interface Endpoint extends ServedOperation {
   readonly handler: MessageHandler;
 }
@@ -70,6 +74,9 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
   private readonly concurrencyMax: number;
   private whenIdle: (() => void) | undefined;
   private drained: Promise<void> | undefined;
+  private keepTerms: TermsKeeper = (call) => {
+    throw new Error(`${call.operation} was asked for on terms that a service without a database cannot keep`);
+  };
 
   constructor(
     private readonly bus: NatsBus,
@@ -98,6 +105,11 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     if (readyToServe === undefined) this.join();
     else void readyToServe().then(() => this.join());
     ready();
+  }
+
+  /** Who sees to it that a call's terms are kept; the database does where the service has one. */
+  onTerms(keeper: TermsKeeper): void {
+    this.keepTerms = keeper;
   }
 
   /**
@@ -242,6 +254,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       requestId: headers.requestId ?? nuid.next(),
       budgetMs: headers.budgetMs ?? defaultBudgetMs,
       callerToken: headers.callerToken,
+      terms: readTerms((name) => message.headers?.get(name)),
     };
     if (this.options.tracing !== true)
       return this.handle(endpoint, parsed.data, new ServedCall({ ...facts, traceparent }));
@@ -252,17 +265,21 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
 
   private async handle(endpoint: Endpoint, input: unknown, call: ServedCall): Promise<string> {
     try {
-      return await runInCall(call, async () => {
-        const result: unknown = await endpoint.handler(input, call);
-        // Nest answers with an observable where a handler threw, or has interceptors.
-        return this.encode(endpoint.operation, isObservable(result) ? await firstValueFrom(result) : result);
-      });
+      const body = () => this.output(endpoint, input, call);
+      return await runInCall(call, () => (hasTerms(call.terms) ? this.keepTerms(call, body) : body()));
     } catch (error) {
       // A handler that stopped because its caller has given up throws the signal's reason, or what it made of it.
       throw call.remainingMs() === 0 && !(error instanceof AltoError) ? callerGaveUp() : error;
     } finally {
       call.finish();
     }
+  }
+
+  private async output({ operation, handler }: Endpoint, input: unknown, call: ServedCall): Promise<string> {
+    const result: unknown = await handler(input, call);
+    call.requireJudged();
+    // Nest answers with an observable where a handler threw, or has interceptors.
+    return this.encode(operation, isObservable(result) ? await firstValueFrom(result) : result);
   }
 
   private encode(operation: Operation, output: unknown): string {
@@ -320,7 +337,9 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
 function mayAnswer(operation: Operation, code: ErrorCode): boolean {
   return (
     code !== 'internal' &&
-    ((ambientErrorCodes as readonly ErrorCode[]).includes(code) || operation.errors.includes(code))
+    ((code === 'precondition_failed' && operation.precondition !== undefined) ||
+      (ambientErrorCodes as readonly ErrorCode[]).includes(code) ||
+      operation.errors.includes(code))
   );
 }
 
