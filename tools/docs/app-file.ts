@@ -43,6 +43,35 @@ The command reads the file by the same schema and names every fault in it before
 On the signal to stop (\`stop.signal\`) the app is already out of the load balancer: it finishes what it has begun and
 ends. What still runs after \`stop.graceMs\` is killed.
 
+## What an app may take
+
+All processes of an instance together have \`resources.memoryBytes\` of memory, swap included. One that wants more is
+killed, and its status says \`out of memory\`. \`resources.cpuMillis\` is what an instance has for sure; what nobody else
+wants it may take up to one CPU (\`ALTO_INSTANCE_CPU_BURST_MILLIS\`). It may have 512 processes and threads
+(\`ALTO_INSTANCE_PROCESSES_MAX\`). These limits need control groups that the agent may write, as root has them;
+\`alto doctor\` says what a machine cannot bound.
+
+## When a new version is bad
+
+A rollout goes back by itself when an instance of the new version crashes three times (a canary: once), is not ready
+in time, or answers badly. The load balancer counts how each instance answers; a 5xx, an answer that is none and a cut
+connection are failures, whatever the readiness path says.
+
+- \`strategy: canary\`: at each step, the new version must not fail \`checks.errorRatePercentMax\` percentage points more
+  of its requests than the old one does meanwhile. It is judged once it has had \`checks.requestsMin\` of them in the
+  step, and with few requests only where chance cannot explain the difference. 100 turns the check off. With fewer
+  requests than that, a step is passed by health alone.
+- \`rolling\` and \`blue-green\`: an instance that fails most of its requests while the old version does not ends the
+  rollout. After a blue-green switch the old instances stay for \`healthyMs\`, so that requests can go back to them at
+  once.
+
+\`\`\`yaml
+strategy:
+  kind: canary
+  steps: [{ weight: 5, holdMs: 120000 }, { weight: 50, holdMs: 120000 }]
+  checks: { errorRatePercentMax: 0.5, requestsMin: 200 }
+\`\`\`
+
 ## Keys`;
 
 export function appFileSchemaText(): string {

@@ -24,6 +24,8 @@ import { RevisionsStore } from './revisions/revisions.store';
 import { RolloutsController } from './rollouts/rollouts.controller';
 import { RolloutsService } from './rollouts/rollouts.service';
 import { RolloutsStore } from './rollouts/rollouts.store';
+import { TrafficService } from './rollouts/traffic.service';
+import { TrafficStore } from './rollouts/traffic.store';
 import { SecretKeys } from './secrets/secret-keys';
 import { SecretValues } from './secrets/secret-values';
 import { SecretsController } from './secrets/secrets.controller';
@@ -62,6 +64,8 @@ import { SecretsStore } from './secrets/secrets.store';
     SecretValues,
     SecretsService,
     SecretsStore,
+    TrafficService,
+    TrafficStore,
     { provide: ClusterPort, useClass: Cluster },
     { provide: SecretVersions, useExisting: SecretValues },
   ],

@@ -7,8 +7,10 @@ import { InstanceEntity } from './instances/instance.entity';
 import { Compute0001 } from './migrations/0001-compute';
 import { Rollouts0002 } from './migrations/0002-rollouts';
 import { Secrets0003 } from './migrations/0003-secrets';
+import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
 import { NodeEntity } from './nodes/node.entity';
 import { RolloutEntity } from './rollouts/rollout.entity';
+import { TrafficEntity } from './rollouts/traffic.entity';
 import { RevisionEntity } from './revisions/revision.entity';
 import { SecretValueEntity } from './secrets/secret-value.entity';
 import { SecretEntity } from './secrets/secret.entity';
@@ -25,6 +27,7 @@ export const computeDatabase = {
     RolloutEntity,
     SecretEntity,
     SecretValueEntity,
+    TrafficEntity,
   ],
-  migrations: [Compute0001, Rollouts0002, Secrets0003],
+  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004],
 };

@@ -3,6 +3,7 @@ import type { AppPlan, AppSpec } from '@alto/contracts';
 import { surgeOf } from '../placement/rollout';
 import { counted } from '../placement/words';
 import { canonical } from '../revisions/content';
+import { type Checks, defaultChecks } from '../rollouts/error-rate';
 import { type RolloutPolicy, wantedNow } from '../rollouts/rollout.state';
 
 export interface Change {
@@ -50,7 +51,8 @@ function strategySteps(policy: RolloutPolicy, replicas: number, good: number | n
   if (strategy.kind === 'blue-green')
     return [
       `${counted(replicas, 'instance')} of it are started beside the old ones`,
-      `once all are ${healthy}, requests are switched to them at once, and the old ones end`,
+      `once all are ${healthy}, requests are switched to them at once`,
+      `once they have been ${healthy} with all requests, the old ones end`,
     ];
   const surge = strategy.kind === 'rolling' ? (strategy.surge ?? surgeOf(replicas)) : surgeOf(replicas);
   const rest = `old instances are replaced, ${surge} at a time, each once its successor has been ${healthy}`;
@@ -59,7 +61,12 @@ function strategySteps(policy: RolloutPolicy, replicas: number, good: number | n
     const instances = counted(wantedNow({ policy, step }, replicas), 'instance');
     return `${instances} of it get ${weight} % of the requests for ${holdMs / 1000} s`;
   });
-  return [...canaries, rest];
+  return [...canaries, checked(strategy.checks ?? defaultChecks, good), rest];
+}
+
+function checked({ errorRatePercentMax, requestsMin }: Checks, good: number): string {
+  const than = `${errorRatePercentMax} percentage points more of its requests than revision ${good}`;
+  return `it has failed if it fails ${than}, judged from ${counted(requestsMin, 'request')} on`;
 }
 
 function scaleSteps(before: AppSpec | null, after: AppSpec): string[] {

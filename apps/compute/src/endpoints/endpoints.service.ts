@@ -9,6 +9,7 @@ import type { EntityManager } from 'typeorm';
 import type { ComputeConfig } from '../config';
 import { Nudges } from '../nudges';
 import type { EndpointView, ProxyView } from '../placement/snapshot';
+import { TrafficService } from '../rollouts/traffic.service';
 import type { EndpointSetEntity } from './endpoint-set.entity';
 import { EndpointsStore } from './endpoints.store';
 import type { ProxyEntity } from './proxy.entity';
@@ -35,6 +36,7 @@ export class EndpointsService {
     private readonly database: Database,
     private readonly sets: EndpointsStore,
     private readonly proxies: ProxiesStore,
+    private readonly traffic: TrafficService,
     private readonly nudges: Nudges,
     private readonly clock: Clock,
   ) {}
@@ -56,9 +58,10 @@ export class EndpointsService {
   async registered(manager: EntityManager): Promise<{ views: ProxyView[]; heartbeats: Map<string, number> }> {
     const rows = await this.proxies.all(manager);
     return {
-      views: rows.map(({ id, appliedGeneration, busy }) => ({
+      views: rows.map(({ id, appliedGeneration, busy, heartbeats }) => ({
         id,
         appliedGeneration,
+        heartbeats,
         busy: busy === null ? null : new Set(busy),
       })),
       heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
@@ -113,8 +116,9 @@ export class EndpointsService {
       lastSeenAt: this.clock.now(),
     };
     await this.proxies.put(transaction, proxy);
+    const isJudged = await this.traffic.record(transaction, proxy.id, report.traffic ?? []);
     const isNews = known?.appliedGeneration !== proxy.appliedGeneration || !sameBusy(known.busy, proxy.busy);
-    if (isNews) this.database.afterCommit(transaction, () => this.nudges.reconciler());
+    if (isNews || isJudged) this.database.afterCommit(transaction, () => this.nudges.reconciler());
   }
 
   private async answer(transaction: EntityManager, applied: number): Promise<Answer> {

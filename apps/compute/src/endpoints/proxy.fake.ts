@@ -9,6 +9,8 @@ export class ScriptedProxy {
   readonly sets = new Map<string, EndpointSet>();
   /** Instances with requests in flight; undefined is a proxy that cannot tell. */
   busy: Set<string> | undefined = new Set();
+  /** Requests and failures that it has counted, by instance. */
+  readonly traffic = new Map<string, { requests: number; failures: number }>();
   /** While true it asks, and applies nothing. */
   isStuck = false;
   applied = 0;
@@ -43,11 +45,22 @@ export class ScriptedProxy {
     return endpoints.filter(({ state }) => state === 'ready').map(({ instance }) => instance);
   }
 
+  /** Sends as many requests to every instance that takes any, of which so many fail. */
+  request(app: string, requests: number, failing: (instance: string) => number = () => 0): void {
+    for (const { instance, state, weight } of this.sets.get(app)?.endpoints ?? []) {
+      if (state !== 'ready' || weight === 0) continue;
+      const before = this.traffic.get(instance) ?? { requests: 0, failures: 0 };
+      const failures = before.failures + failing(instance);
+      this.traffic.set(instance, { requests: before.requests + requests, failures });
+    }
+  }
+
   async sync(): Promise<void> {
     const input = {
       proxy: this.id,
       appliedGeneration: this.applied,
       ...(this.busy !== undefined && { busy: [...this.busy] }),
+      traffic: [...this.traffic].map(([instance, counts]) => ({ instance, ...counts })),
     };
     const answer = await this.client.call(computeOperations.proxies.sync, input, {
       timeoutMs: 2_000,

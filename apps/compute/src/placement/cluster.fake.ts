@@ -3,7 +3,8 @@
  * that act when told to. Values are plain, so that a test can look at every moment.
  */
 import { transition, wantsStopped, type Observation } from '../instances/instance.state';
-import type { RolloutPolicy, RolloutView } from '../rollouts/rollout.state';
+import type { Counts } from '../rollouts/error-rate';
+import { notBegun, type RolloutPolicy, type RolloutView } from '../rollouts/rollout.state';
 import { plan, type AppPlan, type Plan } from './planner';
 import type {
   AppStatus,
@@ -35,11 +36,16 @@ export const atOnce: RolloutPolicy = {
   readyWithinMs: 300_000,
 };
 
-/** What becomes of the instances of a revision: `flaky` ones crash a few seconds after they were ready. */
-export type Nature = 'good' | 'crashing' | 'silent' | 'flaky';
+/**
+ * What becomes of the instances of a revision: `flaky` ones crash a few seconds after they were ready, and `failing`
+ * ones are ready throughout and answer 500.
+ */
+export type Nature = 'good' | 'crashing' | 'silent' | 'flaky' | 'failing';
 const flakyMs = 5_000;
 /** What everybody's part takes of a settling cluster's time. */
 const roundMs = 10;
+/** Requests to each endpoint that takes any, each time that time goes by. */
+const requestsPerPass = 15;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -78,6 +84,7 @@ export class ModelCluster {
   /** By revision id; good unless given. */
   readonly natures = new Map<string, Nature>();
   begun = 0;
+  private readonly counted = new Map<string, Counts>();
   private made = 0;
 
   addNode(view: NodeView): void {
@@ -85,7 +92,7 @@ export class ModelCluster {
   }
 
   addProxy(id: string, busy: ReadonlySet<string> | null = new Set()): void {
-    this.proxies.set(id, { id, appliedGeneration: 0, busy });
+    this.proxies.set(id, { id, appliedGeneration: 0, busy, heartbeats: 0 });
   }
 
   put(id: string, replicas: number, target: RevisionView, policy: RolloutPolicy = atOnce): void {
@@ -95,7 +102,8 @@ export class ModelCluster {
     const { status = unknownStatus, endpoints = null, endpointsGeneration = null, good = null } = before ?? {};
     const begins = before?.target.id !== target.id;
     const rollout = begins ? this.begin(before, target, policy) : (before?.rollout ?? null);
-    const rest = { status, endpoints, endpointsGeneration, good, rollout };
+    const traffic = begins ? [] : (before?.traffic ?? []);
+    const rest = { status, endpoints, endpointsGeneration, good, rollout, traffic };
     this.apps.set(id, { id, name: id, version, replicas, deleting: false, target, ...rest });
   }
 
@@ -104,23 +112,16 @@ export class ModelCluster {
     const replaces = good !== null && before !== undefined && before.replicas > 0;
     this.begun += 1;
     return {
+      ...notBegun,
       id: `rollout-${this.begun}`,
       number: this.begun,
-      phase: 'running',
       policy: replaces ? policy : { ...policy, strategy: { kind: 'rolling' } },
       to: to.id,
       toNumber: to.number,
       fromNumber: before?.target.number ?? null,
       good: good?.id ?? null,
       goodNumber: good?.number ?? null,
-      begunAt: null,
-      progressAt: null,
-      healthyMost: 0,
-      step: 0,
-      stepAt: null,
       reason: '',
-      failingInstance: null,
-      lastLogLines: [],
     };
   }
 
@@ -166,12 +167,42 @@ export class ModelCluster {
     else if (instance.state !== 'failed') this.observe(instance.id, this.becomes(instance));
   }
 
-  /** Time goes by, and takes with it what does not last. */
+  /** Time goes by with requests, and takes with it what does not last. */
   pass(ms: number): void {
     this.nowMs += ms;
+    for (const { id } of this.apps.values()) this.request(id);
     for (const { id, state, revision, stateAt } of [...this.instances.values()]) {
       const isFlaky = this.natures.get(revision) === 'flaky';
       if (isFlaky && state === 'ready' && this.nowMs >= stateAt + flakyMs) this.observe(id, 'backoff');
+    }
+  }
+
+  /** Users send requests; which of them have failed is counted. */
+  private request(id: string): void {
+    const app = this.apps.get(id)!;
+    const isTaken = (instance: string) =>
+      app.endpoints?.some((one) => one.instance === instance && one.state === 'ready' && one.weight !== 0);
+    for (const { id: instance, revision: of } of this.of(id).filter((one) => isTaken(one.id))) {
+      const failures = this.natures.get(of) === 'failing' ? requestsPerPass : 0;
+      const counts = this.counted.get(instance) ?? { requests: 0, failures: 0 };
+      this.counted.set(instance, {
+        requests: counts.requests + requestsPerPass,
+        failures: counts.failures + failures,
+      });
+    }
+  }
+
+  /** A proxy applies what it was told and reports, as each does every few seconds. */
+  report(id: string): void {
+    const proxy = this.proxies.get(id)!;
+    proxy.appliedGeneration = this.generation;
+    proxy.heartbeats += 1;
+    for (const app of this.apps.values()) {
+      app.traffic = this.of(app.id).map(({ id: instance, revision: of }) => ({
+        instance,
+        revision: of,
+        ...(this.counted.get(instance) ?? { requests: 0, failures: 0 }),
+      }));
     }
   }
 
@@ -182,7 +213,7 @@ export class ModelCluster {
   }
 
   applyAll(): void {
-    for (const proxy of this.proxies.values()) proxy.appliedGeneration = this.generation;
+    for (const id of this.proxies.keys()) this.report(id);
   }
 
   /** Everybody does their part until nothing changes. @returns rounds taken */

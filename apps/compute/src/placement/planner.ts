@@ -5,7 +5,9 @@
  */
 import { isApplied, isIdle, lagging } from '../endpoints/acknowledged';
 import { isLive, transition } from '../instances/instance.state';
-import { type Candidate, momentsOf, type RolloutView, type Sight } from '../rollouts/rollout.state';
+import { sumOf } from '../rollouts/error-rate';
+import { awaitsReports, type Candidate, momentsOf, type RolloutView, type Sight } from '../rollouts/rollout.state';
+import type { Traffic } from '../rollouts/traffic-checks';
 import { endpointsOf, isRouted, sameEndpoints } from './endpoints';
 import { sameValue } from './equality';
 import { occupancyOf, type Occupancy } from './occupancy';
@@ -59,7 +61,7 @@ export interface Plan {
   readonly apps: readonly AppPlan[];
   /** When to plan again though nothing has been heard; null for no such moment. */
   readonly wakeAt: number | null;
-  /** Proxies should say again which instances still have requests in flight. */
+  /** Proxies should report again: how instances answer, and which still have requests in flight. */
   readonly askProxies: boolean;
 }
 
@@ -83,16 +85,15 @@ export function plan(snapshot: Snapshot, limits: PlanLimits, now: number): Plan 
   const plans = snapshot.apps.map((app) =>
     planApp({ app, snapshot, nodes, occupancy, replaceLost, limits, now }, byApp.get(app.id) ?? []),
   );
-  const waiting = plans.flatMap(({ kept }) => kept);
   return {
     apps: plans.map(({ plan }) => plan).filter((appPlan) => !isEmpty(appPlan)),
     wakeAt: wakeAt(
-      waiting,
+      plans.flatMap(({ kept }) => kept),
       plans.flatMap(({ moments }) => moments),
       limits,
       now,
     ),
-    askProxies: waiting.some(({ state, drainUntil }) => state === 'draining' && drainUntil !== null),
+    askProxies: plans.some(({ asks }) => asks),
   };
 }
 
@@ -106,6 +107,8 @@ interface Planned {
   readonly kept: Draft[];
   /** When its rollout is to be looked at again. */
   readonly moments: readonly number[];
+  /** It waits for what proxies have to say. */
+  readonly asks: boolean;
 }
 
 function planApp(context: AppContext, before: readonly InstanceView[]): Planned {
@@ -135,6 +138,7 @@ function planApp(context: AppContext, before: readonly InstanceView[]): Planned 
   return {
     kept,
     moments: course.rollout === null ? [] : rolloutMoments(course, course.rollout, kept),
+    asks: (course.rollout !== null && awaitsReports(course.rollout)) || kept.some(isDraining),
     plan: {
       app,
       start,
@@ -146,6 +150,11 @@ function planApp(context: AppContext, before: readonly InstanceView[]): Planned 
       deleteApp: app.deleting && instances.length === 0,
     },
   };
+}
+
+/** Proxies send it nothing new and still have requests in flight. */
+function isDraining({ state, drainUntil }: InstanceView): boolean {
+  return state === 'draining' && drainUntil !== null;
 }
 
 function rolloutRequest(course: Course, context: AppContext, instances: readonly InstanceView[]): RolloutRequest {
@@ -194,6 +203,15 @@ function sightOf(target: string, drafts: readonly Draft[], { app, snapshot, repl
     others: live.length - candidates.length,
     isHeld: !replaceLost,
     lagging: lagging(app.endpointsGeneration, snapshot.proxies),
+    reports: new Map(snapshot.proxies.map(({ id, heartbeats }) => [id, heartbeats])),
+    traffic: trafficOf(target, app),
+  };
+}
+
+function trafficOf(target: string, { traffic, good }: AppView): Traffic {
+  return {
+    target: new Map(traffic.filter(({ revision }) => revision === target).map((counts) => [counts.instance, counts])),
+    good: sumOf(traffic.filter(({ revision }) => revision === good?.id)),
   };
 }
 

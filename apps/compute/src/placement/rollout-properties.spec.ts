@@ -29,6 +29,10 @@ const strategies: fc.Arbitrary<Strategy> = fc.oneof(
       },
     ),
     crashesMax: fc.integer({ min: 0, max: 2 }),
+    checks: fc.record({
+      errorRatePercentMax: fc.integer({ min: 0, max: 20 }),
+      requestsMin: fc.integer({ min: 1, max: 15 }),
+    }),
   }),
   fc.record({ kind: fc.constant('blue-green' as const) }),
 );
@@ -49,7 +53,7 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
       kind: fc.constant('put' as const),
       replicas: fc.integer({ min: 1, max: 6 }),
       policy: policies,
-      nature: fc.constantFrom<Nature>('good', 'crashing', 'silent', 'flaky'),
+      nature: fc.constantFrom<Nature>('good', 'crashing', 'silent', 'flaky', 'failing'),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ kind: 'back' as const }) },
@@ -93,8 +97,7 @@ function take(cluster: ModelCluster, step: Step): void {
       return instance === undefined ? undefined : cluster.obey(instance);
     }
     case 'apply':
-      cluster.proxies.get(step.proxy)!.appliedGeneration = cluster.generation;
-      return;
+      return cluster.report(step.proxy);
     case 'time':
       return cluster.pass(step.ms);
     case 'intake':

@@ -110,6 +110,16 @@ export interface AppView {
   /** What proxies were last told, ordered by instance; null when they have not heard of the app. */
   readonly endpoints: readonly EndpointView[] | null;
   readonly endpointsGeneration: number | null;
+  /** How instances have answered since the rollout began; empty when none runs. */
+  readonly traffic: readonly TrafficView[];
+}
+
+/** Requests to one instance through all proxies, counted within a rollout; it may be gone since. */
+export interface TrafficView {
+  readonly instance: string;
+  readonly revision: string;
+  readonly requests: number;
+  readonly failures: number;
 }
 
 /** A proxy whose registration has not expired. */
@@ -118,6 +128,8 @@ export interface ProxyView {
   readonly appliedGeneration: number;
   /** Instances out of rotation that still have requests in flight; null when the proxy cannot tell. */
   readonly busy: ReadonlySet<string> | null;
+  /** Counts its reports. */
+  readonly heartbeats: number;
 }
 
 export interface Snapshot {

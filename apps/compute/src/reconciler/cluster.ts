@@ -14,6 +14,7 @@ import { LogsService } from '../logs/logs.service';
 import { RevisionsService } from '../revisions/revisions.service';
 import type { RolloutView } from '../rollouts/rollout.state';
 import { RolloutsService } from '../rollouts/rollouts.service';
+import { TrafficService } from '../rollouts/traffic.service';
 
 /** What is heard of the cluster's members, to tell their silence from. */
 export interface Heartbeats {
@@ -40,6 +41,7 @@ export class Cluster extends ClusterPort {
     private readonly apps: AppsService,
     private readonly revisions: RevisionsService,
     private readonly rollouts: RolloutsService,
+    private readonly traffic: TrafficService,
     private readonly logs: LogsService,
     private readonly instances: InstancesService,
     private readonly nodes: NodesService,
@@ -75,7 +77,10 @@ export class Cluster extends ClusterPort {
   }
 
   prune(lease: Lease): Promise<void> {
-    return lease.transaction((transaction) => this.endpoints.prune(transaction));
+    return lease.transaction(async (transaction) => {
+      await this.endpoints.prune(transaction);
+      await this.traffic.prune(transaction);
+    });
   }
 
   private async read(transaction: EntityManager): Promise<Snapshot> {
@@ -89,10 +94,12 @@ export class Cluster extends ClusterPort {
     );
     const revisions = await this.revisions.views(transaction, used);
     const told = await this.endpoints.told(transaction);
+    const running = [...rollouts.values()].filter(({ phase }) => phase === 'running').map(({ id }) => id);
+    const traffic = await this.traffic.views(transaction, running);
     return {
       nodes: (await this.nodes.survey(transaction)).views,
       proxies: (await this.endpoints.registered(transaction)).views,
-      apps: apps.flatMap((app) => appView(app, { revisions, rollouts, told })),
+      apps: apps.flatMap((app) => appView(app, { revisions, rollouts, told, traffic })),
       instances,
       revisions,
     };
@@ -140,10 +147,12 @@ function appView(
     revisions,
     rollouts,
     told,
+    traffic,
   }: {
     readonly revisions: ReadonlyMap<string, RevisionView>;
     readonly rollouts: ReadonlyMap<string, RolloutView>;
     readonly told: ReadonlyMap<string, { endpoints: AppView['endpoints']; generation: number }>;
+    readonly traffic: ReadonlyMap<string, AppView['traffic']>;
   },
 ): AppView[] {
   const target = revisions.get(app.revision);
@@ -159,6 +168,7 @@ function appView(
       rollout: rollout === null ? null : (rollouts.get(rollout) ?? null),
       endpoints,
       endpointsGeneration: generation,
+      traffic: rollout === null ? [] : (traffic.get(rollout) ?? []),
     },
   ];
 }

@@ -1,7 +1,11 @@
+import { type Counts, noRequests } from './error-rate';
 import {
   advance,
+  awaitsReports,
   type Candidate,
+  keepsOthers,
   momentsOf,
+  notBegun,
   type RolloutPolicy,
   type RolloutView,
   type Sight,
@@ -18,9 +22,9 @@ const policy: RolloutPolicy = {
 
 function rollout(more: Partial<RolloutView> = {}): RolloutView {
   return {
+    ...notBegun,
     id: 'rlt-1',
     number: 2,
-    phase: 'running',
     policy,
     to: 'rev-2',
     toNumber: 2,
@@ -29,12 +33,7 @@ function rollout(more: Partial<RolloutView> = {}): RolloutView {
     goodNumber: 1,
     begunAt: 1_000,
     progressAt: 1_000,
-    healthyMost: 0,
-    step: 0,
-    stepAt: null,
     reason: '',
-    failingInstance: null,
-    lastLogLines: [],
     ...more,
   };
 }
@@ -45,7 +44,8 @@ function candidate(id: string, more: Partial<Candidate> = {}): Candidate {
 }
 
 function sight(candidates: readonly Candidate[], more: Partial<Sight> = {}): Sight {
-  return { replicas: 2, candidates, others: 2, isHeld: false, lagging: [], ...more };
+  const traffic = { target: new Map(), good: noRequests };
+  return { replicas: 2, candidates, others: 2, isHeld: false, lagging: [], reports: new Map(), traffic, ...more };
 }
 
 const canary = {
@@ -163,10 +163,110 @@ describe('a canary', () => {
   });
 });
 
-it('a blue-green rollout switches when the whole new set is healthy and known to every proxy', () => {
+describe('a blue-green rollout', () => {
   const begun = rollout({ policy: { ...policy, strategy: { kind: 'blue-green' } } });
   const all = [candidate('a'), candidate('b')];
-  expect(advance(begun, sight([candidate('a')]), 2_000).step).toBe(0);
-  expect(advance(begun, sight(all, { lagging: ['lb-1'] }), 2_000).step).toBe(0);
-  expect(advance(begun, sight(all), 2_000).step).toBe(1);
+
+  it('switches when the whole new set is healthy and known to every proxy', () => {
+    expect(advance(begun, sight([candidate('a')]), 2_000).step).toBe(0);
+    expect(advance(begun, sight(all, { lagging: ['lb-1'] }), 2_000).step).toBe(0);
+    expect(advance(begun, sight(all), 2_000).step).toBe(1);
+  });
+
+  it('keeps the old set until the new one has been healthy with all requests', () => {
+    const switched = advance(begun, sight(all), 2_000);
+    const waiting = advance(switched, sight(all), 3_000);
+    expect(waiting.reason).toContain('requests are switched, the old set stays');
+    expect([keepsOthers(begun), keepsOthers(waiting)]).toEqual([true, true]);
+    const done = advance(waiting, sight(all), 13_000);
+    expect([done.step, keepsOthers(done)]).toEqual([2, false]);
+  });
+});
+
+describe('a version that is ready and answers 500', () => {
+  const answers = (target: Record<string, Counts>, good: Counts = { requests: 1_000, failures: 1 }) => ({
+    traffic: { target: new Map(Object.entries(target)), good },
+  });
+  const begun = rollout({ policy: { ...policy, strategy: canary } });
+  const one = [candidate('a')];
+
+  it('is reverted as a canary, with both rates', () => {
+    const seen = sight(one, answers({ a: { requests: 240, failures: 20 } }));
+    expect(advance(begun, seen, 2_000)).toMatchObject({
+      phase: 'reverting',
+      failingInstance: 'a',
+      reason: 'revision 2 failed: 8.3 % of 240 requests failed, 0.1 % on revision 1',
+    });
+  });
+
+  it('is held to what it does in each step', () => {
+    const good = { requests: 1_000, failures: 0 };
+    const fine = sight(one, answers({ a: { requests: 5_000, failures: 0 } }, good));
+    const next = advance({ ...begun, begunAt: 1_000, progressAt: 1_000, stepAt: 1_000 }, fine, 7_000);
+    expect(next).toMatchObject({ step: 1, before: { target: { requests: 5_000 }, good } });
+    const later = answers({ a: { requests: 5_100, failures: 20 } }, { requests: 1_100, failures: 0 });
+    expect(advance(next, sight(one, later), 8_000).reason).toContain('20 % of 100 requests failed, 0 % on revision 1');
+    expect(advance({ ...next, before: begun.before }, sight(one, later), 8_000).phase).toBe('running');
+  });
+
+  it('is held to the checks that it was given', () => {
+    const lenient = { ...canary, checks: { errorRatePercentMax: 20, requestsMin: 300 } };
+    const patient = rollout({ policy: { ...policy, strategy: lenient } });
+    const phaseAt = (requests: number, failures: number) =>
+      advance(patient, sight(one, answers({ a: { requests, failures } })), 2_000).phase;
+    expect([phaseAt(299, 299), phaseAt(300, 60), phaseAt(300, 120)]).toEqual(['running', 'running', 'reverting']);
+  });
+
+  it('is reverted in any other rollout when one instance fails most of its requests', () => {
+    const two = { a: { requests: 40, failures: 0 }, b: { requests: 40, failures: 39 } };
+    const seen = sight([candidate('a'), candidate('b')], answers(two));
+    expect(advance(rollout(), seen, 2_000)).toMatchObject({
+      phase: 'reverting',
+      failingInstance: 'b',
+      reason: 'revision 2 failed: 97.5 % of 40 requests to b failed, 0.1 % on revision 1',
+    });
+  });
+
+  it('is judged by what an instance did that is gone, and not while the fault is likely our own', () => {
+    const gone = answers({ gone: { requests: 40, failures: 40 } });
+    expect(advance(rollout(), sight([], gone), 2_000).phase).toBe('reverting');
+    expect(advance(rollout(), sight([], { ...gone, isHeld: true }), 2_000).phase).toBe('running');
+  });
+
+  it('is not judged where the old one fails as much, or there is none', () => {
+    const all = answers({ a: { requests: 40, failures: 40 } }, { requests: 500, failures: 490 });
+    expect(advance(rollout(), sight(one, all), 2_000).phase).toBe('running');
+    expect(advance(rollout({ good: null, goodNumber: null }), sight(one, all), 2_000).phase).toBe('running');
+  });
+});
+
+describe('before it goes on', () => {
+  const all = [candidate('a'), candidate('b')];
+  const seeing = (p: number, q: number, others = 0) =>
+    sight(all, { others, reports: new Map([['p', p], ['q', q]]) }); // prettier-ignore
+
+  it('a rollout waits until every proxy has reported once more', () => {
+    const waiting = advance(rollout(), seeing(7, 3), 2_000);
+    expect(waiting).toMatchObject({ phase: 'running', awaited: { p: 7, q: 3 } });
+    expect(waiting.reason).toBe('waits for proxies to say how the new instances answer');
+    expect(awaitsReports(waiting)).toBe(true);
+    expect(advance(waiting, seeing(8, 3), 3_000).phase).toBe('running');
+    expect(advance(waiting, seeing(8, 4), 3_000)).toMatchObject({ phase: 'completed', awaited: null });
+    const alone = sight(all, { others: 0, reports: new Map([['p', 8]]) });
+    expect(advance(waiting, alone, 3_000).phase).toBe('completed');
+  });
+
+  it('it waits anew after an instance was unwell, and a canary at each step', () => {
+    const waiting = advance(rollout(), seeing(7, 3), 2_000);
+    expect(advance(waiting, sight([candidate('a')], { others: 1 }), 2_500).awaited).toBeNull();
+    const begun = rollout({ policy: { ...policy, strategy: canary }, begunAt: 1, progressAt: 1, stepAt: 1 });
+    const held = advance(begun, seeing(1, 1, 2), 6_000);
+    expect(held).toMatchObject({ step: 0, awaited: { p: 1, q: 1 } });
+    expect(advance(held, seeing(2, 2, 2), 6_100)).toMatchObject({ step: 1, awaited: null });
+  });
+
+  it('a first rollout waits for nobody: there is nothing to compare with', () => {
+    const first = rollout({ good: null, goodNumber: null });
+    expect(advance(first, seeing(7, 3), 2_000).phase).toBe('completed');
+  });
 });

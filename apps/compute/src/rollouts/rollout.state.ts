@@ -12,6 +12,8 @@
  * instances that the rollout itself has started; nothing here reads a clock, so the same sight gives the same answer.
  */
 import type { InstanceState } from '../instances/instance.state';
+import { type Checks, type Counts, noRequests, sumOf } from './error-rate';
+import { failureByTraffic, type Traffic } from './traffic-checks';
 
 export type RolloutPhase = 'running' | 'reverting' | 'completed' | 'rolled_back' | 'failed' | 'superseded';
 
@@ -23,7 +25,12 @@ export interface CanaryStep {
 
 export type Strategy =
   | { readonly kind: 'rolling'; readonly surge?: number | undefined }
-  | { readonly kind: 'canary'; readonly steps: readonly CanaryStep[]; readonly crashesMax: number }
+  | {
+      readonly kind: 'canary';
+      readonly steps: readonly CanaryStep[];
+      readonly crashesMax: number;
+      readonly checks?: Checks | undefined;
+    }
   | { readonly kind: 'blue-green' };
 
 export interface RolloutPolicy {
@@ -53,10 +60,17 @@ export interface Progress {
   readonly progressAt: number | null;
   /** Most healthy instances of the new revision at a time. */
   readonly healthyMost: number;
-  /** Canary: index of the step, one past the last when the rest is replaced. Blue-green: 1 once requests are switched. */
+  /**
+   * Canary: index of the step, one past the last when the rest is replaced. Blue-green: 1 once requests are switched,
+   * 2 when the old ones may go.
+   */
   readonly step: number;
   /** Since when everything that the step needs has been healthy. */
   readonly stepAt: number | null;
+  /** What had been counted when the step began. */
+  readonly before: { readonly target: Counts; readonly good: Counts };
+  /** Reports of each proxy, by id, when all else was well: another one of each is waited for, then it goes on. */
+  readonly awaited: Readonly<Record<string, number>> | null;
   readonly reason: string;
   readonly failingInstance: string | null;
   readonly lastLogLines: readonly string[];
@@ -88,10 +102,28 @@ export interface Sight {
   readonly isHeld: boolean;
   /** Proxies that have not applied what they were last told. */
   readonly lagging: readonly string[];
+  /** Reports of each registered proxy, by id. */
+  readonly reports: ReadonlyMap<string, number>;
+  /** How instances have answered since the rollout began, also those that are gone. */
+  readonly traffic: Traffic;
 }
 
 /** Crashes of one instance that end a rollout. */
 export const crashesMax = 3;
+
+/** Of a rollout that has not been looked at yet. */
+export const notBegun = {
+  phase: 'running',
+  begunAt: null,
+  progressAt: null,
+  healthyMost: 0,
+  step: 0,
+  stepAt: null,
+  before: { target: noRequests, good: noRequests },
+  awaited: null,
+  failingInstance: null,
+  lastLogLines: [],
+} as const satisfies Partial<Progress>;
 
 /** The rollout after a look at the app; the same value where nothing has changed. */
 export function advance(rollout: RolloutView, sight: Sight, now: number): RolloutView {
@@ -118,7 +150,12 @@ export function wantedNow({ policy: { strategy }, step }: Pick<Progress, 'policy
 /** The other revision keeps all its replicas for now. */
 export function keepsOthers({ policy: { strategy }, step }: Pick<Progress, 'policy' | 'step'>): boolean {
   if (strategy.kind === 'canary') return step < strategy.steps.length;
-  return strategy.kind === 'blue-green' && step === 0;
+  return strategy.kind === 'blue-green' && step < 2;
+}
+
+/** It goes on when proxies have said once more how its instances answer. */
+export function awaitsReports({ phase, awaited }: Pick<Progress, 'phase' | 'awaited'>): boolean {
+  return phase === 'running' && awaited !== null;
 }
 
 /** When to look again though nothing has been heard. */
@@ -142,9 +179,22 @@ function run(rollout: RolloutView, sight: Sight, now: number): RolloutView {
   if (rollout.begunAt === null) return run({ ...rollout, begunAt: now, progressAt: now }, sight, now);
   const failure = failureOf(rollout, sight, now);
   if (failure !== null) return fail(rollout, failure);
-  if (isHealthy(sight)) return complete(rollout);
-  const further = takeStep(progressed(rollout, sight, now), sight, now);
-  return { ...further, reason: reasonOf(further, sight) };
+  const further = isHealthy(sight)
+    ? onceReported(rollout, sight, complete)
+    : takeStep(progressed(rollout, sight, now), sight, now);
+  return further.phase === 'running' ? { ...further, reason: reasonOf(further, sight) } : further;
+}
+
+/** Goes on once every proxy has reported again: what went wrong up to now is known then, and has been judged. */
+function onceReported(
+  rollout: RolloutView,
+  { reports }: Sight,
+  goOn: (rollout: RolloutView) => RolloutView,
+): RolloutView {
+  if (rollout.good === null || reports.size === 0) return goOn(rollout);
+  if (rollout.awaited === null) return { ...rollout, awaited: Object.fromEntries(reports) };
+  const isAwaited = ([id, count]: [string, number]) => (reports.get(id) ?? Infinity) <= count;
+  return Object.entries(rollout.awaited).some(isAwaited) ? rollout : goOn({ ...rollout, awaited: null });
 }
 
 function progressed(rollout: RolloutView, { candidates, isHeld }: Sight, now: number): RolloutView {
@@ -155,21 +205,30 @@ function progressed(rollout: RolloutView, { candidates, isHeld }: Sight, now: nu
 }
 
 /** A step is taken when all that it needs has been healthy for as long as it is held. */
-function takeStep(rollout: RolloutView, { candidates, replicas, lagging }: Sight, now: number): RolloutView {
+function takeStep(rollout: RolloutView, sight: Sight, now: number): RolloutView {
+  const { candidates, replicas, lagging, traffic } = sight;
   const hold = holdOf(rollout);
-  if (hold === null) return rollout;
+  if (hold === null) return { ...rollout, awaited: null };
   const healthy = candidates.filter((candidate) => candidate.isHealthy).length;
-  if (healthy < wantedNow(rollout, replicas)) return { ...rollout, stepAt: null };
+  if (healthy < wantedNow(rollout, replicas)) return { ...rollout, stepAt: null, awaited: null };
   if (rollout.stepAt === null && lagging.length > 0) return rollout;
   const stepAt = rollout.stepAt ?? now;
   if (now < stepAt + hold) return { ...rollout, stepAt };
-  return { ...rollout, step: rollout.step + 1, stepAt: null, progressAt: now };
+  const before = { target: sumOf(traffic.target.values()), good: traffic.good };
+  return onceReported({ ...rollout, stepAt }, sight, (seen) => ({
+    ...seen,
+    step: seen.step + 1,
+    stepAt: null,
+    progressAt: now,
+    before,
+  }));
 }
 
 /** How long the current step is held; null when there is no step to take. */
-function holdOf({ policy: { strategy }, step }: RolloutView): number | null {
+function holdOf({ policy: { strategy, healthyMs }, step }: RolloutView): number | null {
   if (strategy.kind === 'canary') return strategy.steps[step]?.holdMs ?? null;
-  return strategy.kind === 'blue-green' && step === 0 ? 0 : null;
+  if (strategy.kind === 'rolling') return null;
+  return [0, healthyMs][step] ?? null;
 }
 
 interface Failure {
@@ -177,7 +236,7 @@ interface Failure {
   readonly instance: string | null;
 }
 
-function failureOf(rollout: RolloutView, { candidates, isHeld }: Sight, now: number): Failure | null {
+function failureOf(rollout: RolloutView, { candidates, isHeld, traffic }: Sight, now: number): Failure | null {
   const own = candidates.filter((candidate) => isOwn(candidate, rollout));
   const allowed = crashesAllowed(rollout);
   const crashing = own.find(({ restarts }) => restarts > allowed);
@@ -189,6 +248,8 @@ function failureOf(rollout: RolloutView, { candidates, isHeld }: Sight, now: num
   const late = own.find((one) => mustBecomeReady(one, rollout) && now >= one.createdAt + readyWithinMs);
   if (late !== undefined)
     return { instance: late.id, reason: `${late.id} was not ready within ${seconds(readyWithinMs)}` };
+  const answersWorse = failureByTraffic(rollout, traffic);
+  if (answersWorse !== null) return answersWorse;
   if (rollout.progressAt === null || now < deadlineOf(rollout, rollout.progressAt)) return null;
   const stuck = own.find(({ isHealthy }) => !isHealthy) ?? null;
   return { instance: stuck?.id ?? null, reason: `it came no further for ${seconds(progressDeadlineMs)}` };
@@ -232,7 +293,7 @@ function complete(rollout: RolloutView): RolloutView {
 }
 
 function end(rollout: RolloutView, phase: RolloutPhase, reason: string): RolloutView {
-  return { ...rollout, phase, reason, stepAt: null };
+  return { ...rollout, phase, reason, stepAt: null, awaited: null };
 }
 
 function isHealthy({ replicas, candidates, others }: Sight): boolean {
@@ -257,14 +318,20 @@ function reasonOf(rollout: RolloutView, sight: Sight): string {
     return `${where}waits for new instances to be ready`;
   if (lagging.length > 0) return `${where}waits for ${lagging.join(', ')} to apply the new endpoints`;
   if (young.length > 0) return `${where}waits until ${young[0]?.id} has been healthy for ${seconds(healthyMs)}`;
+  if (rollout.awaited !== null) return `${where}waits for proxies to say how the new instances answer`;
   if (rollout.stepAt !== null && strategy.kind === 'canary')
     return `${where}held for ${seconds(strategy.steps[rollout.step]?.holdMs ?? 0)}`;
   return `${where}waits for old instances to end`;
 }
 
-function stepInWords({ policy: { strategy }, step }: RolloutView): string {
+function stepInWords({ policy: { strategy, healthyMs }, step }: RolloutView): string {
   if (strategy.kind === 'blue-green')
-    return step === 0 ? 'the new set takes no requests yet; ' : 'requests are switched; ';
+    return (
+      [
+        'the new set takes no requests yet; ',
+        `requests are switched, the old set stays for ${seconds(healthyMs)} more; `,
+      ][step] ?? 'requests are switched; '
+    );
   const current = strategy.kind === 'canary' ? strategy.steps[step] : undefined;
   if (strategy.kind !== 'canary' || current === undefined) return '';
   return `step ${step + 1} of ${strategy.steps.length}, ${current.weight} % of requests; `;

@@ -1,4 +1,5 @@
 import { type App, computeOperations, type DesiredInstance, nodeAgentOperations } from '@alto/contracts';
+import { Database } from '@alto/platform';
 import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
 import { answering, type Answering } from '../answering.fake';
 import type { ScriptedProxy } from '../endpoints/proxy.fake';
@@ -174,6 +175,65 @@ describe('a bad version', () => {
     expect(least()).toBe(replicas);
     await scenario.compute.call(apps.rollback, scenario.address('hello'), asDeveloper());
     await phaseIs('completed', 1);
+  });
+});
+
+describe('a version that is ready and answers 500', () => {
+  /** Requests go on until the test ends, also while compute does not look. */
+  function underLoad(failing: (instance: string) => number): () => void {
+    const timer = setInterval(() => proxy.request('hello', 20, failing), 50);
+    return () => clearInterval(timer);
+  }
+
+  const isNew = (instance: string) => newInstances().some(({ id }) => id === instance);
+  const canary = (holdMs: number) => ({ strategy: { kind: 'canary' as const, steps: [{ weight: 20, holdMs }] } });
+
+  it('is reverted at the first step of its canary, with both rates', async () => {
+    const { least } = await serving();
+    const stop = underLoad((instance) => (isNew(instance) ? 5 : 0));
+    try {
+      await scenario.put('hello', { ...version('2'), ...canary(600_000) });
+      const { status } = await isBackAt(1);
+      expect(status.rollout!.reason).toMatch(/^revision 2 failed: 25 % of \d+ requests failed, 0 % on revision 1$/);
+      expect(agent.started.size).toBe(replicas + 1);
+      expect(least()).toBe(replicas);
+      const { rows } = await scenario.compute.app.get(Database).query('SELECT * FROM rollout_traffic');
+      expect(rows).toEqual([]);
+    } finally {
+      stop();
+    }
+  });
+
+  it('is reverted however short its step is: proxies are asked before it goes on', async () => {
+    await serving();
+    const second = scenario.addProxy('proxy-b');
+    await eventually(() => expect(second.serving('hello')).toHaveLength(replicas), { withinMs });
+    second.onApplied = () => second.request('hello', 30, (instance) => (isNew(instance) ? 30 : 0));
+    await scenario.put('hello', { ...version('2'), ...canary(0) });
+    const { status } = await isBackAt(1);
+    expect(status.rollout!.reason).toContain('100 % of 30 requests failed, 0 % on revision 1');
+  });
+
+  it('is reverted in a rolling update, and goes on where the old one fails as much', async () => {
+    const { least } = await serving();
+    const stopBad = underLoad((instance) => (isNew(instance) ? 20 : 0));
+    try {
+      await scenario.put('hello', { ...version('2'), healthyMs: 60_000 });
+      const { status } = await isBackAt(1);
+      expect(status.rollout!.reason).toContain(
+        `requests to ${status.rollout!.failingInstance} failed, 0 % on revision 1`,
+      );
+    } finally {
+      stopBad();
+    }
+    const stopAll = underLoad(() => 20);
+    try {
+      await scenario.put('hello', { ...version('3'), healthyMs: 500 });
+      await phaseIs('completed', 3);
+      expect(least()).toBe(replicas);
+    } finally {
+      stopAll();
+    }
   });
 });
 

@@ -6,8 +6,9 @@ import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageOfRows } from '../cursors';
 import { rolloutStatusOf } from '../placement/status';
 import type { RolloutEntity } from './rollout.entity';
-import { isOver, type Progress, type RolloutPolicy, type RolloutView } from './rollout.state';
+import { isOver, notBegun, type Progress, type RolloutPolicy, type RolloutView } from './rollout.state';
 import { RolloutsStore } from './rollouts.store';
+import { TrafficService } from './traffic.service';
 
 /** Rollouts of an app that can be looked at. */
 export const rolloutsKept = 20;
@@ -25,6 +26,7 @@ export interface NewRollout {
 export class RolloutsService {
   constructor(
     private readonly store: RolloutsStore,
+    private readonly traffic: TrafficService,
     private readonly clock: Clock,
   ) {}
 
@@ -42,23 +44,17 @@ export class RolloutsService {
         progress: { ...last.progress, phase: 'superseded', reason },
         endedAt: this.clock.now(),
       });
+      await this.traffic.forget(transaction, last.id);
     }
     const progress: Progress = {
-      phase: 'running',
+      ...notBegun,
       policy,
       to: to.id,
       toNumber: to.number,
       fromNumber,
       good: good?.id ?? null,
       goodNumber: good?.number ?? null,
-      begunAt: null,
-      progressAt: null,
-      healthyMost: 0,
-      step: 0,
-      stepAt: null,
       reason: 'about to begin',
-      failingInstance: null,
-      lastLogLines: [],
     };
     const nowMs = this.clock.nowMs();
     const number = (last?.number ?? 0) + 1;
@@ -75,7 +71,7 @@ export class RolloutsService {
     const policy = policyOf(spec, rollout.progress.good !== null);
     // Steps are counted: those of another strategy begin anew.
     const isSame = rollout.progress.policy.strategy.kind === policy.strategy.kind;
-    const position = isSame ? {} : { step: 0, stepAt: null };
+    const position = isSame ? {} : { step: 0, stepAt: null, awaited: null };
     await this.store.save(transaction, { ...rollout, progress: { ...rollout.progress, ...position, policy } });
   }
 
@@ -84,6 +80,7 @@ export class RolloutsService {
     if (rollout === undefined) return;
     const endedAt = isOver(progress) ? (rollout.endedAt ?? this.clock.now()) : null;
     await this.store.save(transaction, { ...rollout, progress, endedAt });
+    if (progress.phase !== 'running') await this.traffic.forget(transaction, id);
   }
 
   /** By id. */
@@ -127,8 +124,9 @@ export function policyOf(spec: AppSpec, replaces: boolean): RolloutPolicy {
   };
 }
 
+/** Written by a version that counted no requests it has none of what is counted. */
 function viewOf({ id, number, progress }: RolloutEntity): RolloutView {
-  return { id, number, ...progress };
+  return { ...notBegun, id, number, ...progress };
 }
 
 function rolloutOf(row: RolloutEntity): Rollout {

@@ -25,14 +25,20 @@ export const readinessSchema = z.strictObject({
 });
 
 export const resourcesSchema = z.strictObject({
-  cpuMillis: z.number().int().min(10).max(256_000).default(100).describe('Thousandths of a CPU, used for placement'),
+  cpuMillis: z
+    .number()
+    .int()
+    .min(10)
+    .max(256_000)
+    .default(100)
+    .describe('Thousandths of a CPU that it has for sure; what it is placed by'),
   memoryBytes: z
     .number()
     .int()
     .min(1_048_576)
     .max(2 ** 42)
     .default(134_217_728)
-    .describe('Memory in bytes, used for placement'),
+    .describe('Memory in bytes, which it is placed by and can have at most: more, and it is killed'),
 });
 
 export const stopSchema = z.strictObject({
@@ -57,6 +63,23 @@ export const livenessSchema = z.strictObject({
 export const restartSchema = z.enum(['always', 'on-failure', 'never']);
 
 const surgeField = z.number().int().min(1).max(1_000);
+
+/** How the answers of a new revision are compared with those of the old one: 5xx, or none at all, is a failure. */
+export const checksSchema = z.strictObject({
+  errorRatePercentMax: z
+    .number()
+    .min(0)
+    .max(100)
+    .default(1)
+    .describe('Percentage points that it may fail more of its requests than the old one; more reverts it'),
+  requestsMin: z
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(20)
+    .describe('Requests to it in a step below which its answers are not judged'),
+});
 
 /** How an app moves to another revision; the old one serves throughout. */
 export const strategySchema = z.discriminatedUnion('kind', [
@@ -83,6 +106,7 @@ export const strategySchema = z.discriminatedUnion('kind', [
       ])
       .describe('Taken one after the other; after the last one the rest is replaced'),
     crashesMax: z.number().int().min(0).max(2).default(0).describe('Crashes of new instances that revert nothing yet'),
+    checks: checksSchema.prefault({}).describe('What the new revision is held to at each step'),
   }),
   z.strictObject({ kind: z.literal('blue-green') }),
 ]);
