@@ -44,16 +44,18 @@ export interface AltoStatus {
   readonly workloads: readonly AltoWorkload[];
 }
 
-interface Prepared {
-  program: string;
-  settings: Record<string, string>;
+/** Where the built releases and the servers lie. */
+export interface Prepared {
+  readonly program: string;
+  /** Settings for an agent that say so. */
+  readonly settings: Record<string, string>;
 }
 
 let prepared: Promise<Prepared> | undefined;
 
 /** Builds what has changed and starts an Alto. @throws Error with what it said when it does not come up. */
 export async function startAlto(options: AltoOptions = {}): Promise<Alto> {
-  const { program, settings } = await (prepared ??= prepare());
+  const { program, settings } = await prepareAlto();
   const folder = mkdtempSync(join(tmpdir(), 'alto-'));
   // PostgreSQL runs as a user of its own where the tests run as root.
   chmodSync(folder, 0o711);
@@ -209,6 +211,11 @@ export class Alto {
       }
     }
   }
+}
+
+/** Builds what has changed, once for a test file. */
+export function prepareAlto(): Promise<Prepared> {
+  return (prepared ??= prepare());
 }
 
 /** In a process of its own: esbuild does not work inside Jest's environment. */

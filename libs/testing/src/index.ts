@@ -10,6 +10,7 @@ export * from './postgres';
 export * from './process-tree';
 export * from './seed';
 export * from './service';
+export * from './services';
 export * from './shared-postgres';
 export * from './transport';
 export * from './repository';

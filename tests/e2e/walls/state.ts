@@ -1,0 +1,27 @@
+/** Everything that a project shows of itself, to see that an attempt has changed nothing. */
+import { allOperations, isProjectScoped } from '@alto/contracts';
+import { exchange, requestOf } from './exchange';
+import { type Known, sampleInput } from './sample';
+
+const reads = allOperations.filter(
+  (operation) =>
+    isProjectScoped(operation) && operation.http?.method === 'GET' && (operation.http.kind ?? 'json') === 'json',
+);
+
+/** @returns the answer of each read of the project, by the operation's name, without what moves by itself */
+export async function stateOf(apiUrl: string, key: string, known: Known): Promise<Record<string, string>> {
+  const state: Record<string, string> = {};
+  for (const operation of reads) {
+    const { status, text } = await exchange(apiUrl, requestOf(operation, sampleInput(operation, known), key));
+    state[operation.name] = `${status} ${withoutMoving(text)}`;
+  }
+  return state;
+}
+
+/** Trace ids, when a key was last used, and what has become of instances that no machine takes meanwhile. */
+function withoutMoving(text: string): string {
+  return text
+    .replaceAll(/"(traceId|lastUsedAt)":("[^"]*"|null)/g, '"$1":…')
+    .replaceAll(/"(reason|updatedAt)":"[^"]*"/g, '"$1":…')
+    .replaceAll(/"version":\d+,"status":/g, '"status":');
+}
