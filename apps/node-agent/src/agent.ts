@@ -97,6 +97,8 @@ export class Agent implements Control {
         instancesFolder: directory.instances,
         nodePath: config.ALTO_NODE_BIN_DIR ?? nodePath(directory),
         ip: config.ALTO_NODE_IP,
+        cpuBurstMillis: config.ALTO_INSTANCE_CPU_BURST_MILLIS,
+        processesMax: config.ALTO_INSTANCE_PROCESSES_MAX,
       },
       masterKeyFile: config.ALTO_MASTER_KEY_FILE ?? directory.masterKeyFile,
       endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,

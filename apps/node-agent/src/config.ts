@@ -45,6 +45,22 @@ export const nodeAgentConfig = defineConfig({
     .max(2 ** 42)
     .optional()
     .describe('Memory in bytes that instances may be placed on; unless given all of this machine'),
+  ALTO_INSTANCE_CPU_BURST_MILLIS: z.coerce
+    .number()
+    .int()
+    .min(10)
+    .max(256_000)
+    .default(1_000)
+    .describe(
+      'Thousandths of a CPU that an instance may take while nobody else wants them, where its own `cpuMillis` is less',
+    ),
+  ALTO_INSTANCE_PROCESSES_MAX: z.coerce
+    .number()
+    .int()
+    .min(16)
+    .max(100_000)
+    .default(512)
+    .describe('Processes and threads that an instance may have at a time'),
   ALTO_NODE_SYNC_MS: z.coerce
     .number()
     .int()

@@ -3,7 +3,13 @@ import type { WorkloadStatus } from '../workloads/supervisor';
 import type { Phase } from '../workloads/workload.state';
 import { instanceWorkload, observedInstance } from './instance-workload';
 
-const machine = { instancesFolder: '/data/instances', nodePath: '/data/node/bin', ip: '127.0.0.1' };
+const machine = {
+  instancesFolder: '/data/instances',
+  nodePath: '/data/node/bin',
+  ip: '127.0.0.1',
+  cpuBurstMillis: 1_000,
+  processesMax: 512,
+};
 const instance: DesiredInstance = {
   id: newId('instance'),
   project: newId('project'),
@@ -43,6 +49,16 @@ describe('instanceWorkload', () => {
       ALTO_REVISION: '3',
     });
     expect(workload.env['PATH']).toMatch(/^\/data\/node\/bin:/);
+  });
+});
+
+describe('limits of an instance', () => {
+  const limitsOf = (cpuMillis: number) =>
+    instanceWorkload({ ...instance, resources: { cpuMillis, memoryBytes: 1 << 27 } }, 20_007, machine).limits;
+
+  it('are its resources, with the CPU that others leave', () => {
+    expect(limitsOf(100)).toEqual({ cpuMillis: 100, cpuMillisMax: 1_000, memoryBytes: 1 << 27, processesMax: 512 });
+    expect(limitsOf(2_500)).toMatchObject({ cpuMillis: 2_500, cpuMillisMax: 2_500 });
   });
 });
 

@@ -1,6 +1,7 @@
 /** An instance that compute wants, as a workload of this machine. Pure. */
 import { join } from 'node:path';
 import type { DesiredInstance, ObservedInstance } from '@alto/contracts';
+import type { RunLimits } from '../runtime/runtime';
 import type { WorkloadStatus } from '../workloads/supervisor';
 import type { Workload } from '../workloads/workload';
 
@@ -11,6 +12,10 @@ export interface Machine {
   nodePath: string;
   /** Address at which instances of this machine are reached. */
   ip: string;
+  /** Thousandths of a CPU that any instance may take while nobody else wants them. */
+  cpuBurstMillis: number;
+  /** Threads count. */
+  processesMax: number;
 }
 
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -56,7 +61,14 @@ export function instanceWorkload(instance: DesiredInstance, port: number, machin
     restart: instance.restart,
     release: null,
     oneShot: false,
+    limits: limitsOf(instance, machine),
   };
+}
+
+function limitsOf({ resources }: DesiredInstance, machine: Machine): RunLimits {
+  const { cpuMillis, memoryBytes } = resources;
+  const cpuMillisMax = Math.max(cpuMillis, machine.cpuBurstMillis);
+  return { memoryBytes, cpuMillis, cpuMillisMax, processesMax: machine.processesMax };
 }
 
 /** What compute is told of an instance. */

@@ -15,12 +15,28 @@ export interface Launch {
   env: Readonly<Record<string, string>>;
   cwd: string;
   user?: { uid: number; gid: number };
+  /** Left out: none. Where the machine cannot bound something it is left unbounded. */
+  limits?: RunLimits;
+}
+
+/** What all processes of a run may take together. */
+export interface RunLimits {
+  /** Swap included; more, and one of them is killed. */
+  memoryBytes: number;
+  /** Thousandths of a CPU that it has for sure, against others that want more. */
+  cpuMillis: number;
+  /** Thousandths of a CPU that it may take of what nobody else wants. */
+  cpuMillisMax: number;
+  /** Threads count. */
+  processesMax: number;
 }
 
 /** Both null: the process is gone and nobody saw how (its shim was killed, or the machine restarted). */
 export interface Exit {
   code: number | null;
   signal: string | null;
+  /** Which limit ended it, in words, where one did: `out of memory (its limit is 64 MiB)`. */
+  cause?: string;
 }
 
 /** The newest run of a workload, as it is now. Runs of a workload are numbered from 1. */
@@ -28,7 +44,8 @@ export type RunView =
   | { state: 'none' }
   /** On record, its process not seen yet. */
   | { state: 'starting'; run: number }
-  | { state: 'running'; run: number; pid: number; startedAtMs: number }
+  /** `warning` says in words which limit holds it back. */
+  | { state: 'running'; run: number; pid: number; startedAtMs: number; warning?: string }
   /** `leftovers` counts processes of the run that outlived its main process. */
   | { state: 'ended'; run: number; exit: Exit; endedAtMs: number; leftovers: number };
 

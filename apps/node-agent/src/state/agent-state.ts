@@ -10,7 +10,9 @@ const memorySchema = z.object({
   restarts: z.number(),
   failures: z.number(),
   countedRun: z.number(),
-  lastExit: z.object({ code: z.number().nullable(), signal: z.string().nullable() }).nullable(),
+  lastExit: z
+    .object({ code: z.number().nullable(), signal: z.string().nullable(), cause: z.string().optional() })
+    .nullable(),
   lastError: z.string().nullable(),
   notBeforeMs: z.number(),
   readyRun: z.number(),

@@ -90,6 +90,15 @@ describe('decide', () => {
     expect(decide(later).memory.readySinceMs).toBe(NOW);
   });
 
+  it('says which limit holds a run back, ready or not', () => {
+    const view = { ...running, warning: 'it was at its limit of 40 processes' };
+    const reasonOf = (health: Situation['health']) => decide(situation({ view, health })).reason;
+    expect(reasonOf({ state: 'ready', reason: null })).toBe('Ready; it was at its limit of 40 processes');
+    expect(reasonOf({ state: 'failing', reason: '/ answered 500' })).toBe(
+      '/ answered 500; it was at its limit of 40 processes',
+    );
+  });
+
   it('keeps what it knew of a ready run until a check says otherwise: an agent’s restart takes nobody out', () => {
     const known = memory({ readyRun: 1, readySinceMs: NOW - 5 });
     expect(decide(situation({ view: running, memory: known })).phase).toBe('ready');
@@ -162,6 +171,9 @@ describe('describeExit', () => {
     expect(describeExit({ code: 3, signal: null })).toBe('Ended with code 3');
     expect(describeExit({ code: null, signal: 'SIGKILL' })).toBe('Ended by SIGKILL');
     expect(describeExit({ code: null, signal: null })).toBe('Ended, and nobody saw how');
+    expect(describeExit({ code: null, signal: 'SIGKILL', cause: 'out of memory' })).toBe(
+      'Ended by SIGKILL: out of memory',
+    );
     expect(describeExit({ code: 127, signal: null })).toMatch(/program was not found/);
   });
 });

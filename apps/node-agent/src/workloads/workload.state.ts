@@ -117,6 +117,7 @@ export function afterStart(memory: WorkloadMemory, digest: string): WorkloadMemo
 
 export function describeExit(exit: Exit | null): string {
   if (exit === null) return 'Not started yet';
+  if (exit.cause !== undefined) return `${describeExit({ code: exit.code, signal: exit.signal })}: ${exit.cause}`;
   if (exit.signal !== null) return `Ended by ${exit.signal}`;
   if (exit.code === null) return 'Ended, and nobody saw how';
   if (exit.code === 127) return 'Ended with code 127: its program was not found';
@@ -156,7 +157,7 @@ function decideRunning(situation: Situation): Decision {
     case 'running':
       return memory.stopRun === view.run || situation.dead !== null
         ? decideStopped(situation)
-        : judgeHealth(situation, view.run);
+        : warned(judgeHealth(situation, view.run), view.warning);
     case 'ended': {
       const wasDead = isRestarted(memory, view.run);
       const again = wasDead ? restart !== 'never' : !endsForGood(view.exit, restart, oneShot);
@@ -196,6 +197,11 @@ function judgeHealth({ memory, health, nowMs }: Situation, run: number): Decisio
   const phase = wasReady ? 'unready' : 'starting';
   const reason = health.reason ?? 'Waiting for the first readiness check';
   return { phase, reason, action: 'none', memory: { ...memory, readySinceMs: null } };
+}
+
+/** A limit that holds it back says why it is slow or not ready. */
+function warned(decision: Decision, warning: string | undefined): Decision {
+  return warning === undefined ? decision : { ...decision, reason: `${decision.reason}; ${warning}` };
 }
 
 /** Stops the run because it is not wanted, or because it is dead and another one is to take its place. */

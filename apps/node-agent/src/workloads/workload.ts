@@ -5,6 +5,8 @@
  * Users' instances come from compute. Both become `Workload`s, and from there on one code runs them.
  */
 
+import type { RunLimits } from '../runtime/runtime';
+
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2' | 'SIGKILL';
 
 /** How the agent sees, from this machine alone, that a workload can do its work. */
@@ -117,6 +119,7 @@ export interface Workload {
   release: { service: string; version: string } | null;
   oneShot: boolean;
   lock?: string;
+  limits?: RunLimits;
 }
 
 /** The unit of supervision for one slot of a static workload. */

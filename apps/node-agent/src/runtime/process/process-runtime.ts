@@ -3,8 +3,9 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signal } from '../../workloads/workload';
+import { causeOf, warningOf } from './limit-words';
 import type { Launch, RunView, WorkloadRuntime } from '../runtime';
-import { Cgroups, removeGroup } from './cgroup';
+import { Cgroups } from './cgroups/cgroups';
 import { LogFiles } from './log-files';
 import { LogGuard } from './log-guard';
 import { isAlive, type ProcessIdentity } from './process-table';
@@ -70,7 +71,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       throw new Error(`Workload ${launch.id} still has processes of run ${before.run}.`);
     }
     const runs = runsIn(this.workloadPath(launch.id));
-    for (const old of runs) if (old.group !== undefined) removeGroup(old.group);
+    for (const old of runs) old.group?.remove();
     for (const old of runs.slice(0, -(RUNS_KEPT - 1))) this.removeRun(old);
     mkdirSync(this.workloadPath(launch.id), { recursive: true, mode: 0o711 });
     const number = (runs.at(-1)?.run ?? 0) + 1;
@@ -86,7 +87,7 @@ export class ProcessRuntime implements WorkloadRuntime {
     const main = run.main;
     if (run.exit) return this.ended(id, run);
     if (!main) return this.unborn(id, run);
-    if (isAlive(main)) return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
+    if (isAlive(main)) return running(run, main);
     return this.gone(id, run, main);
   }
 
@@ -158,7 +159,7 @@ export class ProcessRuntime implements WorkloadRuntime {
         ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
       });
       await spawned(child);
-      if (child.pid !== undefined) run.group = this.cgroups?.enter(`${launch.id}.${run.run}`, child.pid);
+      if (child.pid !== undefined) this.bound(launch, run, child.pid);
       child.stdin?.on('error', ignoreBrokenPipe).end('go\n');
       child.unref();
     } catch (error) {
@@ -170,17 +171,35 @@ export class ProcessRuntime implements WorkloadRuntime {
     }
   }
 
+  /** The shim waits for its `go` meanwhile: nothing of the run exists outside of the group. */
+  private bound({ id, limits }: Launch, run: RunFolder, pid: number): void {
+    run.group = this.cgroups?.enter(`${id}.${run.run}`, pid, limits);
+    if (run.group) run.limits = limits;
+  }
+
+  /** Written down before the group goes, which alone knows. */
+  private explain(run: RunFolder): void {
+    const { exit, limits, group } = run;
+    if (this.settled.has(run.path) || !exit || exit.cause !== undefined || !limits || !group) return;
+    const cause = causeOf(exit, limits, group);
+    if (cause !== undefined) run.cause = cause;
+  }
+
   private removeRun(run: RunFolder): void {
-    if (run.group !== undefined) removeGroup(run.group);
+    run.group?.remove();
     this.settled.delete(run.path);
     rmSync(run.path, { recursive: true, force: true });
   }
 
   private ended(id: string, run: RunFolder): RunView {
     this.missedSinceMs.delete(run.path);
+    this.explain(run);
     const exit = run.exit ?? { code: null, signal: null };
     const leftovers = this.settled.has(run.path) ? 0 : this.tree.living(run, this.marker(id, run)).length;
-    if (leftovers === 0) this.settled.add(run.path);
+    if (leftovers === 0 && !this.settled.has(run.path)) {
+      run.group?.remove();
+      this.settled.add(run.path);
+    }
     return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers };
   }
 
@@ -198,7 +217,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       run.endWith({ code: null, signal: null });
       return this.ended(id, run);
     }
-    return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
+    return running(run, main);
   }
 
   private missedForMs(run: RunFolder): number {
@@ -206,6 +225,13 @@ export class ProcessRuntime implements WorkloadRuntime {
     this.missedSinceMs.set(run.path, since);
     return performance.now() - since;
   }
+}
+
+function running(run: RunFolder, main: ProcessIdentity): RunView {
+  const { limits, group } = run;
+  const warning = limits && group && warningOf(limits, group);
+  const view = { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs } as const;
+  return warning === undefined ? view : { ...view, warning };
 }
 
 /** Resolves when the process exists; a program or folder that is missing rejects. */

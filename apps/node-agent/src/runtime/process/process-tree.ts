@@ -1,5 +1,4 @@
 /** All processes of a run: found by its cgroup, else by descent, by what was recorded, and by the run's mark in the environment. */
-import { membersOf, removeGroup } from './cgroup';
 import {
   descendantsOf,
   identityOf,
@@ -17,17 +16,16 @@ const KILL_ROUNDS = 20;
 export class ProcessTree {
   /** Living processes of a run, its shim excluded: the shim has yet to write the exit code. */
   living(run: RunFolder, marker: string): ProcessIdentity[] {
-    const members = run.group === undefined ? this.relatives(run, marker) : membersOf(run.group);
-    const living = members
+    const members = run.group?.members() ?? this.relatives(run, marker);
+    return members
       .filter((pid) => pid !== run.shim?.pid)
       .map(identityOf)
       .filter((identity) => identity !== undefined)
       .filter(isAlive);
-    if (living.length === 0 && run.exit !== undefined && run.group !== undefined) removeGroup(run.group);
-    return living;
   }
 
   kill(run: RunFolder, marker: string): void {
+    run.group?.forbidForks();
     for (let round = 0; round < KILL_ROUNDS; round++) {
       const living = this.living(run, marker);
       if (living.length === 0) return;

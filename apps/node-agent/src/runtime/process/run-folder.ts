@@ -6,7 +6,8 @@ import { chownSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, st
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { parseIdentity, type ProcessIdentity } from './process-table';
-import type { Exit } from '../runtime';
+import type { Exit, RunLimits } from '../runtime';
+import { RunGroup } from './cgroups/run-group';
 import { SHIM_PROTOCOL } from './shim';
 
 const unknownExit: Exit = { code: null, signal: null };
@@ -42,7 +43,24 @@ export class RunFolder {
   /** Undefined while the command runs, and for ever when its shim was killed before it. */
   get exit(): Exit | undefined {
     const text = this.read('exit');
-    return text === undefined ? undefined : parseExit(text);
+    if (text === undefined) return undefined;
+    const cause = this.read('cause')?.trim();
+    return { ...parseExit(text), ...(cause !== undefined && { cause }) };
+  }
+
+  /** Why it ended, beyond what its exit code says. */
+  set cause(words: string) {
+    this.write('cause', words);
+  }
+
+  /** What it was given; undefined for none. */
+  get limits(): RunLimits | undefined {
+    const text = this.read('limits');
+    return text === undefined ? undefined : (JSON.parse(text) as RunLimits);
+  }
+
+  set limits(limits: RunLimits | undefined) {
+    if (limits !== undefined) this.write('limits', JSON.stringify(limits));
   }
 
   get endedAtMs(): number {
@@ -65,12 +83,13 @@ export class RunFolder {
     this.write('exit', exit.code === null ? 'unknown' : String(exit.code));
   }
 
-  get group(): string | undefined {
-    return this.read('cgroup')?.trim();
+  get group(): RunGroup | undefined {
+    const record = this.read('cgroup');
+    return record === undefined ? undefined : RunGroup.parse(record);
   }
 
-  set group(path: string | undefined) {
-    if (path !== undefined) this.write('cgroup', path);
+  set group(group: RunGroup | undefined) {
+    if (group !== undefined) this.write('cgroup', group.record);
   }
 
   get descendants(): ProcessIdentity[] {

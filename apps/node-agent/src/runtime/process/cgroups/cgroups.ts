@@ -1,0 +1,136 @@
+/**
+ * Control groups: one for each run. A group names all processes of a run, whatever they did to get away (a session of
+ * their own, two forks), and bounds what they take together. Used where one can be made; elsewhere descendants are
+ * recorded and nothing is bounded.
+ */
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RunLimits } from '../../runtime';
+import { controls, findHierarchies, type Control, type Hierarchies, type OwnGroup } from './hierarchies';
+import { separateSettings, unifiedSettings, type Setting } from './limits';
+import { removeFolder, RunGroup } from './run-group';
+
+/** A folder in which runs get theirs, and what can be bounded there. */
+interface Root {
+  folder: string;
+  controls: readonly Control[];
+}
+
+type SettingsOf = (control: Control, limits: RunLimits) => readonly Setting[];
+
+export class Cgroups {
+  private constructor(
+    /** The first one lists the members of runs. */
+    private readonly roots: readonly Root[],
+    private readonly settingsOf: SettingsOf,
+  ) {}
+
+  /**
+   * @param name of the group that holds all of one Alto
+   * @returns undefined where this process may not make groups; else the kind that can bound the most
+   */
+  static find(name: string, hierarchies: Hierarchies = findHierarchies()): Cgroups | undefined {
+    const found = [findUnified(name, hierarchies), findSeparate(name, hierarchies)].filter((one) => one !== undefined);
+    return found.sort((left, right) => right.controls.size - left.controls.size)[0];
+  }
+
+  /** @internal for the two kinds below */
+  static over(roots: readonly Root[], settingsOf: SettingsOf): Cgroups {
+    return new Cgroups(roots, settingsOf);
+  }
+
+  /** What can be bounded here. */
+  get controls(): ReadonlySet<Control> {
+    return new Set(this.roots.flatMap((root) => root.controls));
+  }
+
+  /**
+   * Puts a process, and all that it will start, into a group of its own. @returns undefined when the system refuses:
+   * then the run is followed by its descendants and has no bounds.
+   */
+  enter(run: string, pid: number, limits?: RunLimits): RunGroup | undefined {
+    const roots = this.roots.filter((_, place) => place === 0 || limits !== undefined);
+    const group = new RunGroup(roots.map(({ folder }) => join(folder, run)));
+    try {
+      for (const root of roots) {
+        const folder = join(root.folder, run);
+        mkdirSync(folder, { recursive: true });
+        for (const control of limits ? root.controls : []) {
+          for (const [file, value] of this.settingsOf(control, limits as RunLimits)) set(join(folder, file), value);
+        }
+        writeFileSync(join(folder, 'cgroup.procs'), String(pid));
+      }
+      return group;
+    } catch {
+      group.remove();
+      return undefined;
+    }
+  }
+
+  /** Removes the groups of runs that have ended, then the one that held them. */
+  close(): void {
+    for (const { folder } of this.roots) {
+      if (!existsSync(folder)) continue;
+      for (const entry of readdirSync(folder, { withFileTypes: true })) {
+        if (entry.isDirectory()) removeFolder(join(folder, entry.name));
+      }
+      removeFolder(folder);
+    }
+  }
+}
+
+/** cgroup 1: the hierarchy that counts processes also lists them. */
+function findSeparate(name: string, { separate }: Hierarchies): Cgroups | undefined {
+  const roots = (['pids', 'memory', 'cpu'] as const).flatMap((control) => {
+    const own = separate.get(control);
+    if (own === undefined) return [];
+    const folder = join(own.folder, name);
+    return canUse(folder, own) ? [{ folder, controls: [control] }] : [];
+  });
+  return roots[0]?.controls[0] === 'pids' ? Cgroups.over(roots, separateSettings) : undefined;
+}
+
+/**
+ * cgroup 2: a group with processes of its own cannot hand controls on, the topmost excepted. So Alto's lies in the
+ * agent's own where it can, else at the top.
+ */
+function findUnified(name: string, { unified }: Hierarchies): Cgroups | undefined {
+  if (unified === undefined) return undefined;
+  const roots = [...new Set([unified.folder, unified.mount])].flatMap((parent) => {
+    const folder = join(parent, name);
+    if (!canUse(folder, unified)) return [];
+    return [{ folder, controls: controls.filter((control) => handOn(parent, control) && handOn(folder, control)) }];
+  });
+  const [best] = roots.sort((left, right) => right.controls.length - left.controls.length);
+  for (const { folder } of roots) if (folder !== best?.folder) removeFolder(folder);
+  return best && Cgroups.over([best], unifiedSettings);
+}
+
+function handOn(folder: string, control: Control): boolean {
+  try {
+    writeFileSync(join(folder, 'cgroup.subtree_control'), `+${control}`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Making a group may be allowed where moving a process into it is not: tried with the calling process and undone. */
+function canUse(folder: string, own: OwnGroup): boolean {
+  const trial = join(folder, `trial-${process.pid}`);
+  try {
+    mkdirSync(trial, { recursive: true });
+    writeFileSync(join(trial, 'cgroup.procs'), String(process.pid));
+    writeFileSync(join(own.folder, 'cgroup.procs'), String(process.pid));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    removeFolder(trial);
+  }
+}
+
+/** What a kernel does not count it has no file for. */
+function set(file: string, value: string): void {
+  if (existsSync(file)) writeFileSync(file, value);
+}
