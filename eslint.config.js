@@ -56,7 +56,7 @@ export default tseslint.config(
       'libs/testing/**/*.ts',
       'apps/cli/**/*.ts',
       'tools/**/*.{ts,mjs}',
-      'tests/**/*.ts',
+      'tests/**/*.{ts,mjs}',
       'examples/**/*',
       '*.js',
     ],
