@@ -7,6 +7,10 @@ import { JsonCalls } from './http/json-calls';
 import { PublicApi } from './http/public-api';
 import { RequestLog } from './http/request-log';
 import { ServiceStreams } from './http/service-streams';
+import { IdempotencyService } from './idempotency/idempotency.service';
+import { IdempotencySweeper } from './idempotency/idempotency.sweeper';
+import { IdempotentRequestEntity } from './idempotency/idempotent-request.entity';
+import { IdempotentRequestsStore } from './idempotency/idempotent-requests.store';
 import { Access } from './identity/access';
 import { Authenticator } from './identity/authenticator';
 import { FirstIdentity } from './identity/first-identity';
@@ -17,6 +21,8 @@ import { KeysController } from './keys/keys.controller';
 import { KeysService } from './keys/keys.service';
 import { KeysStore } from './keys/keys.store';
 import { Identity1763700000001 } from './migrations/1763700000001-identity';
+import { KeyLifetimes1763800000001 } from './migrations/1763800000001-key-lifetimes';
+import { IdempotentRequests1763900000001 } from './migrations/1763900000001-idempotent-requests';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
@@ -44,6 +50,9 @@ import { Routes } from './routing/routes.service';
     Access,
     FirstIdentity,
     Routes,
+    IdempotentRequestsStore,
+    IdempotencyService,
+    IdempotencySweeper,
     JsonCalls,
     ServiceStreams,
     EventStreams,
@@ -57,6 +66,9 @@ export const gatewayService: ServiceDefinition = {
   name: 'gateway',
   module: GatewayModule,
   config: gatewayConfig,
-  database: { entities: [ProjectEntity, KeyEntity], migrations: [Identity1763700000001] },
+  database: {
+    entities: [ProjectEntity, KeyEntity, IdempotentRequestEntity],
+    migrations: [Identity1763700000001, KeyLifetimes1763800000001, IdempotentRequests1763900000001],
+  },
   fronted: true,
 };

@@ -58,6 +58,11 @@ export function scopesGrant(granted: readonly string[], permission: RequiredPerm
   return granted.includes(permission) || granted.includes(`${resourceOf(permission)}.*`);
 }
 
+/** All that a key of this role and these scopes may do. */
+export function grantedTo(role: Role, narrowedTo: readonly string[] | undefined): Permission[] {
+  return rolePermissions[role].filter((permission) => narrowedTo === undefined || scopesGrant(narrowedTo, permission));
+}
+
 /** Whether the role has any of what the scope opens: a key narrowed to what its role lacks could do nothing. */
 export function roleCovers(role: Role, scope: string): boolean {
   return rolePermissions[role].some((permission) => scopesGrant([scope], permission));

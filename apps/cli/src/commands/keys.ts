@@ -1,67 +1,159 @@
-import { gatewayOperations, projectRoles } from '@alto/contracts';
-import { Command, Option } from 'commander';
+import { type ApiKey, gatewayOperations, projectRoles, type Scope, scopes } from '@alto/contracts';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
 import { collect } from './collect';
+import { duration } from './duration';
+
+interface Whose {
+  operator?: true;
+}
+
+interface CreateOptions extends Whose {
+  name: string;
+  role: (typeof projectRoles)[number];
+  expires?: number;
+  scope?: Scope[];
+}
+
+const ofOperators = () => new Option('--operator', "operators' keys, which are of the whole cluster");
 
 export function keyCommands(session: Session, output: Output): Command {
-  const command = new Command('keys').description('List, create and revoke the API keys of a project').addHelpText(
-    'after',
-    examples([
-      ['alto keys create --name ci --role developer', 'make one; its secret is shown once'],
-      ['alto keys revoke key_01k…', 'end it at once'],
-    ]),
-  );
+  const command = new Command('keys')
+    .description('List, create, rotate and revoke API keys, of a project or of operators')
+    .addHelpText(
+      'after',
+      examples([
+        ['alto keys create --name ci --expires 30d --scope apps:read', 'make one; its secret is shown once'],
+        ['alto keys rotate key_01k…', 'give it a new secret; the old one works for an hour more'],
+        ['alto keys revoke key_01k…', 'end it at once'],
+        ['alto keys list --operator', 'the keys that may do everything'],
+      ]),
+    );
+  command.addCommand(listCommand(session, output), { isDefault: true });
+  command.addCommand(createCommand(session, output));
+  command.addCommand(rotateCommand(session, output));
+  command.addCommand(revokeCommand(session, output));
+  return command;
+}
 
-  command
-    .command('list', { isDefault: true })
+function listCommand(session: Session, output: Output): Command {
+  return new Command('list')
     .description('List keys, without their secrets')
+    .addOption(ofOperators())
     .addHelpText('after', examples([['alto keys list --project shop', 'the keys of another project']]))
-    .action(async () => {
+    .action(async ({ operator }: Whose) => {
       const client = await session.client();
-      const items = await collect(client.listAll(gatewayOperations.keys.list, { project: session.project }));
+      const items = await collect(
+        operator
+          ? client.listAll(gatewayOperations.operatorKeys.list, {})
+          : client.listAll(gatewayOperations.keys.list, { project: session.project }),
+      );
       output.result({ items }, () => {
-        const rows = items.map((key) => [
-          key.id,
-          key.name,
-          key.role,
-          key.revokedAt === null ? 'valid' : 'revoked',
-          key.lastUsedAt === null ? 'never' : `${age(key.lastUsedAt)} ago`,
-          age(key.createdAt),
-        ]);
-        return output.table(['KEY', 'NAME', 'ROLE', 'STATE', 'LAST USED', 'AGE'], rows);
+        const header = ['KEY', 'NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'AGE'];
+        return output.table(header, items.map(rowOf));
       });
     });
+}
 
-  command
-    .command('create')
+function createCommand(session: Session, output: Output): Command {
+  return new Command('create')
     .description('Create a key; its secret is shown this once')
     .requiredOption('--name <text>', 'what it is for')
     .addOption(new Option('--role <role>', 'what it may do').choices(projectRoles).default('developer'))
+    .option('--expires <time>', 'when it stops working by itself, from now: 12h, 30d', duration)
+    .option('--scope <permission>', 'narrow it to this, e.g. apps:read or apps:*; may be given again', addScope)
+    .addOption(ofOperators().conflicts('role'))
     .addHelpText(
       'after',
-      examples([['alto keys create --name ci --role developer', 'make one; its secret is shown once']]),
+      examples([
+        ['alto keys create --name ci --role developer', 'make one; its secret is shown once'],
+        ['alto keys create --name dashboard --expires 30d --scope apps:read', 'one that reads apps, for a month'],
+        ["alto keys create --operator --name 'on call'", 'one for the whole cluster'],
+      ]),
     )
-    .action(async (options: { name: string; role: (typeof projectRoles)[number] }) => {
+    .action(async ({ name, role, expires, scope, operator }: CreateOptions) => {
       const client = await session.client();
-      const key = await client.keys.create({ project: session.project, ...options });
-      output.result(
-        key,
-        () =>
-          `${key.key}\n\nThis is key ${key.id} of project ${session.project}, role ${key.role}. It is not shown again.`,
-      );
+      const wanted = {
+        name,
+        ...(expires !== undefined && { expiresAt: new Date(Date.now() + expires).toISOString() }),
+        ...(scope && { scopes: scope }),
+      };
+      const key = operator
+        ? await client.operatorKeys.create(wanted)
+        : await client.keys.create({ project: session.project, role, ...wanted });
+      output.result(key, () => shown(key, session.project, 'It is not shown again.'));
     });
+}
 
-  command
-    .command('revoke <key>')
-    .description('Revoke a key at once and for good')
-    .addHelpText('after', examples([['alto keys revoke key_01k…', 'end it at once']]))
-    .action(async (key: string) => {
+function rotateCommand(session: Session, output: Output): Command {
+  return new Command('rotate')
+    .argument('<key>', 'id of the key')
+    .description('Give a key a new secret, shown this once; the old one works for a while longer')
+    .option('--overlap <time>', 'how long the old secret works beside the new one: 0s, 15m, 7d', duration, 3_600_000)
+    .addOption(ofOperators())
+    .addHelpText(
+      'after',
+      examples([
+        ['alto keys rotate key_01k… --overlap 7d', 'a week to replace it everywhere'],
+        ['alto keys rotate key_01k… --overlap 0s', 'the old secret has leaked'],
+      ]),
+    )
+    .action(async (key: string, { overlap: overlapMs, operator }: { overlap: number } & Whose) => {
       const client = await session.client();
-      const revoked = await client.keys.revoke({ project: session.project, key });
+      const rotated = operator
+        ? await client.operatorKeys.rotate({ key, overlapMs })
+        : await client.keys.rotate({ project: session.project, key, overlapMs });
+      const until = rotated.previousValidUntil;
+      const old = until ? `The old secret works until ${until}.` : 'The old secret works no more.';
+      output.result(rotated, () => shown(rotated, session.project, `${old} The new one is not shown again.`));
+    });
+}
+
+function revokeCommand(session: Session, output: Output): Command {
+  return new Command('revoke')
+    .argument('<key>', 'id of the key')
+    .description('Revoke a key at once and for good')
+    .addOption(ofOperators())
+    .addHelpText('after', examples([['alto keys revoke key_01k…', 'end it at once']]))
+    .action(async (key: string, { operator }: Whose) => {
+      const client = await session.client();
+      const revoked = operator
+        ? await client.operatorKeys.revoke({ key })
+        : await client.keys.revoke({ project: session.project, key });
       output.result(revoked, () => `Key ${revoked.id} (${revoked.name}) is revoked.`);
     });
-  return command;
+}
+
+function rowOf(key: ApiKey): (string | null)[] {
+  return [
+    key.id,
+    key.name,
+    key.role,
+    key.scopes?.join(' ') ?? 'all of its role',
+    stateOf(key),
+    key.lastUsedAt === null ? 'never' : `${age(key.lastUsedAt)} ago`,
+    key.expiresAt ?? 'never',
+    age(key.createdAt),
+  ];
+}
+
+function stateOf({ revokedAt, expiresAt, previousValidUntil }: ApiKey): string {
+  if (revokedAt !== null) return 'revoked';
+  if (expiresAt && Date.parse(expiresAt) <= Date.now()) return 'expired';
+  return previousValidUntil ? 'rotating' : 'valid';
+}
+
+function shown(key: ApiKey & { key: string }, project: string, closing: string): string {
+  const whose = key.project === null ? 'of the whole cluster' : `of project ${project}`;
+  return `${key.key}\n\nThis is key ${key.id} ${whose}, role ${key.role}. ${closing}`;
+}
+
+/** `apps:read` and `apps.read` are the same. */
+function addScope(text: string, before: Scope[] = []): Scope[] {
+  const scope = scopes.find((known) => known === text.replace(':', '.'));
+  if (scope !== undefined) return [...before, scope];
+  throw new InvalidArgumentError(`It must be one of: ${scopes.map((known) => known.replace('.', ':')).join(', ')}.`);
 }

@@ -1,8 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
-import { AltoClient, CONFIG } from '@alto/platform';
+import { AltoClient, Clock, CONFIG } from '@alto/platform';
 import type { GatewayConfig } from '../config';
-import { claimedKeyId, hashesMatch, hashOf } from '../keys/api-key';
+import { claimedKeyId, hashOf } from '../keys/api-key';
+import { judgeKey, type KeyVerdict } from '../keys/key.state';
 import { keyChangedSubject, KeysService } from '../keys/keys.service';
 import { FreshCache } from './fresh-cache';
 import { KeyUses } from './key-uses';
@@ -27,6 +28,7 @@ export class Authenticator {
     keys: KeysService,
     client: AltoClient,
     private readonly uses: KeyUses,
+    private readonly clock: Clock,
   ) {
     this.known = new FreshCache({
       load: (id) => keys.find(id),
@@ -35,6 +37,7 @@ export class Authenticator {
       patienceMs,
       entriesMax: keysMax,
     });
+    keys.onChange((key) => this.known.invalidate(key));
     client.subscribe(keyChangedSubject, (data) => this.forget(data));
   }
 
@@ -46,19 +49,34 @@ export class Authenticator {
     }
     const id = claimedKeyId(text);
     const found = id === undefined ? undefined : await this.known.get(id);
-    if (!found || !hashesMatch(found.key.hash, hashOf(text))) {
-      throw unauthenticated('The API key is not known.', 'Check that the key was copied whole: alto_<id>_<secret>.');
-    }
+    const verdict = found ? judgeKey(found.key, hashOf(text), this.clock.now()) : 'unknown';
+    if (!found || verdict !== 'valid') throw refusal(verdict);
     const { key, projectName } = found;
-    if (key.revokedAt) throw unauthenticated('The API key was revoked.', 'Ask an admin of the project for a new key.');
     this.uses.note(key.id);
     const project = key.projectId === null ? null : { id: key.projectId, name: projectName ?? '' };
-    return { keyId: key.id, role: key.role, project };
+    return { keyId: key.id, keyName: key.name, role: key.role, scopes: key.scopes ?? undefined, project };
   }
 
   private forget(data: unknown): void {
     const { key } = (data ?? {}) as { key?: unknown };
     if (typeof key === 'string') this.known.invalidate(key);
+  }
+}
+
+/** Said only to who has, or had, the secret: `unknown` is all that others learn. */
+function refusal(verdict: KeyVerdict): AltoError {
+  switch (verdict) {
+    case 'revoked':
+      return unauthenticated('The API key was revoked.', 'Ask an admin of the project for a new key.');
+    case 'expired':
+      return unauthenticated('The API key has expired.', 'Ask an admin of the project for a new key.');
+    case 'replaced':
+      return unauthenticated(
+        'The API key has got a new secret, and the time of this one is over.',
+        'Use the secret that `alto keys rotate` showed.',
+      );
+    default:
+      return unauthenticated('The API key is not known.', 'Check that the key was copied whole: alto_<id>_<secret>.');
   }
 }
 

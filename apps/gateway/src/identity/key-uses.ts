@@ -31,13 +31,12 @@ export class KeyUses implements OnModuleDestroy {
 
   /** What cannot be written is forgotten: the next use tells as much. */
   async flush(): Promise<void> {
-    const uses = [...this.pending];
+    if (this.pending.size === 0) return;
+    const uses = [...this.pending].map(([id, usedAt]) => ({ id, usedAt }));
     this.pending.clear();
     try {
-      for (const [keyId, usedAt] of uses) {
-        await this.keys.recordUse(keyId, usedAt);
-        this.remember(keyId, usedAt.getTime());
-      }
+      await this.keys.recordUses(uses);
+      for (const { id, usedAt } of uses) this.remember(id, usedAt.getTime());
     } catch (error) {
       this.log.debug('The last use of keys could not be written', { error });
     }

@@ -6,6 +6,7 @@ const principal = (
   project: Principal['project'] = { id: 'prj_1', name: 'one' },
 ): Principal => ({
   keyId: 'key_1',
+  keyName: 'test',
   role,
   project,
 });
@@ -29,6 +30,16 @@ describe('requirePermission', () => {
         );
       }
     }
+  });
+
+  it('holds a key to its scopes, whatever its role', () => {
+    const narrow = { ...principal('admin'), scopes: ['apps.read', 'bundles.*'] };
+    for (const permission of ['apps.read', 'bundles.write', 'authenticated'])
+      expect(() => requirePermission(narrow, permission)).not.toThrow();
+    for (const permission of ['apps.write', 'keys.write', 'cluster.read'])
+      expect(() => requirePermission(narrow, permission)).toThrow(expect.objectContaining({ code: 'forbidden' }));
+    expect(() => requirePermission(narrow, 'apps.write')).toThrow('its scopes lack apps.write');
+    expect(callerOf(narrow, narrow.project).scopes).toEqual(['apps.read', 'bundles.*']);
   });
 
   it('lets the operator do everything that users can', () => {

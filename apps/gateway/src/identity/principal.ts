@@ -1,5 +1,6 @@
 /** Who an API key belongs to, and what that lets it do: pure. */
-import { type Caller, type RequiredPermission, type Role, AltoError, roleGrants } from '@alto/contracts';
+import { type Caller, type RequiredPermission, type Role, AltoError, callerMay } from '@alto/contracts';
+import { notPermitted } from '@alto/platform';
 
 export interface ProjectName {
   id: string;
@@ -8,7 +9,10 @@ export interface ProjectName {
 
 export interface Principal {
   keyId: string;
+  keyName: string;
   role: Role;
+  /** What the key is narrowed to; undefined for all that its role may. */
+  scopes?: readonly string[] | undefined;
   /** Null for an operator: it belongs to the whole cluster. */
   project: ProjectName | null;
 }
@@ -34,11 +38,9 @@ export function unknownProject(): AltoError {
 
 /** @throws AltoError forbidden. A permission that this gateway does not know is granted to nobody. */
 export function requirePermission(principal: Principal, permission: string): void {
-  if (roleGrants(principal.role, permission as RequiredPermission)) return;
-  throw new AltoError('forbidden', {
-    message: `The key may not do this: its role ${principal.role} lacks ${permission}.`,
-    nextStep: `Use a key whose role has ${permission}.`,
-  });
+  const { role, scopes } = principal;
+  if (callerMay({ role, scopes: scopes && [...scopes] }, permission as RequiredPermission)) return;
+  throw notPermitted(principal, permission);
 }
 
 /** What the services are told of the request. */
@@ -48,5 +50,6 @@ export function callerOf(principal: Principal, project: ProjectName | null): Cal
     role: principal.role,
     project: project?.id ?? null,
     projectName: project?.name ?? null,
+    ...(principal.scopes !== undefined && { scopes: [...principal.scopes] }),
   };
 }

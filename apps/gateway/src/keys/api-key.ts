@@ -17,7 +17,11 @@ export interface MintedKey {
 }
 
 export function mintApiKey(): MintedKey {
-  const id = newId('key');
+  return mintSecret(newId('key'));
+}
+
+/** A new secret for a key that keeps its id. */
+export function mintSecret(id: string): MintedKey {
   const text = `alto_${id.slice('key_'.length)}_${randomBytes(32).toString('hex')}`;
   return { id, text, hash: hashOf(text) };
 }

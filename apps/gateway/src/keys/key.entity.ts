@@ -32,4 +32,18 @@ export class KeyEntity {
 
   @Column('timestamptz', { nullable: true })
   revokedAt!: Date | null;
+
+  @Column('timestamptz', { nullable: true })
+  expiresAt!: Date | null;
+
+  /** What the key is narrowed to; null for all that its role may. */
+  @Column('jsonb', { nullable: true })
+  scopes!: string[] | null;
+
+  /** Hash of the secret before the last rotation. */
+  @Column('text', { nullable: true })
+  previousHash!: string | null;
+
+  @Column('timestamptz', { nullable: true })
+  previousValidUntil!: Date | null;
 }

@@ -1,16 +1,38 @@
 import { Injectable } from '@nestjs/common';
-import { type ApiKey, type InputOf, AltoError, gatewayEvents, gatewayOperations } from '@alto/contracts';
-import { AltoClient, Clock, Database, Outbox } from '@alto/platform';
+import {
+  type ApiKey,
+  type EventType,
+  type Role,
+  AltoError,
+  gatewayEvents,
+  grantedTo,
+  roleCovers,
+} from '@alto/contracts';
+import { AltoClient, type CallIdentity, checkPrecondition, Clock, Database, Outbox } from '@alto/platform';
+import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageFrom } from '../http/cursor';
-import { mintApiKey } from './api-key';
+import { mintApiKey, mintSecret } from './api-key';
 import { KeyEntity } from './key.entity';
-import { KeysStore, type KeyWithProject } from './keys.store';
+import { isUsable } from './key.state';
+import { type KeyUse, KeysStore, type KeyWithProject } from './keys.store';
 
 /** Tells every gateway to forget what it knows of a key. Lost nudges cost a delay within the cache's freshness only. */
 export const keyChangedSubject = 'alto.nudge.gateway.keys';
 
+export interface WantedKey {
+  readonly name: string;
+  readonly role: Role;
+  readonly expiresAt?: string | undefined;
+  readonly scopes?: readonly string[] | undefined;
+}
+
+type ShownKey = ApiKey & { key: string };
+
+/** Keys belong to one project, or, where `project` is null, to the whole cluster: those are the operators'. */
 @Injectable()
 export class KeysService {
+  private readonly listeners: ((key: string) => void)[] = [];
+
   constructor(
     private readonly database: Database,
     private readonly store: KeysStore,
@@ -19,69 +41,169 @@ export class KeysService {
     private readonly client: AltoClient,
   ) {}
 
-  /** The answer is the only place where the key itself ever stands. `input.project` is the id. */
-  async create(input: InputOf<typeof gatewayOperations.keys.create>): Promise<ApiKey & { key: string }> {
+  /** The answer is the only place where the key itself ever stands. */
+  async create(project: string | null, wanted: WantedKey, caller: CallIdentity): Promise<ShownKey> {
+    this.checkWanted(wanted);
+    requireNoMore(caller, wanted.role, wanted.scopes);
     const minted = mintApiKey();
     const entity = this.newKey({
       id: minted.id,
       hash: minted.hash,
-      projectId: input.project,
-      name: input.name,
-      role: input.role,
+      projectId: project,
+      name: wanted.name,
+      role: wanted.role,
+      expiresAt: wanted.expiresAt === undefined ? null : new Date(wanted.expiresAt),
+      scopes: wanted.scopes === undefined ? null : [...new Set(wanted.scopes)].sort(),
     });
     await this.database.transaction(async (transaction) => {
       await this.store.insert(transaction, entity);
       await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(entity));
     });
-    return { ...toApiKey(entity), key: minted.text };
+    return { ...toApiKey(entity, this.clock.now()), key: minted.text };
   }
 
-  async list(input: InputOf<typeof gatewayOperations.keys.list>): Promise<{ items: ApiKey[]; nextCursor?: string }> {
-    const list = `keys:${input.project}`;
-    const rows = await this.store.page(input.project, decodeCursor(list, input.cursor), input.limit + 1);
-    return pageFrom(list, rows, input.limit, (row) => row.id, toApiKey);
+  async list(
+    project: string | null,
+    { limit, cursor }: { limit: number; cursor?: string | undefined },
+  ): Promise<{ items: ApiKey[]; nextCursor?: string }> {
+    const list = `keys:${project ?? ''}`;
+    const rows = await this.store.page(project, decodeCursor(list, cursor), limit + 1);
+    const now = this.clock.now();
+    return pageFrom(
+      list,
+      rows,
+      limit,
+      (row) => row.id,
+      (row) => toApiKey(row, now),
+    );
+  }
+
+  /** The secret that was in use until now works for `overlapMs` longer; one that was replaced before that ends at once. */
+  async rotate(project: string | null, id: string, overlapMs: number, caller: CallIdentity): Promise<ShownKey> {
+    const now = this.clock.now();
+    const minted = mintSecret(id);
+    const rotated = await this.database.transaction(async (transaction) => {
+      const key = await this.lock(transaction, project, id);
+      checkPrecondition(key);
+      requireNoMore(caller, key.role, key.scopes ?? undefined);
+      if (!isUsable(key, now)) throw noLongerUsable(key);
+      key.previousHash = overlapMs > 0 ? key.hash : null;
+      key.previousValidUntil = overlapMs > 0 ? new Date(now.getTime() + overlapMs) : null;
+      key.hash = minted.hash;
+      await this.change(transaction, key, gatewayEvents.keyRotated);
+      return key;
+    });
+    return { ...toApiKey(rotated, now), key: minted.text };
   }
 
   /** Revoking a revoked key changes nothing. */
-  async revoke(input: InputOf<typeof gatewayOperations.keys.revoke>): Promise<ApiKey> {
+  async revoke(project: string | null, id: string): Promise<ApiKey> {
+    const now = this.clock.now();
     const revoked = await this.database.transaction(async (transaction) => {
-      const key = await this.store.lock(transaction, input.project, input.key);
-      if (!key) {
-        throw new AltoError('not_found', { message: 'There is no such key in this project.', field: 'key' });
-      }
+      if (project === null) await this.requireAnotherOperator(transaction, id, now);
+      const key = await this.lock(transaction, project, id);
+      checkPrecondition(key);
       if (key.revokedAt) return key;
-      key.revokedAt = this.clock.now();
-      key.version++;
-      await this.store.save(transaction, key);
-      await this.outbox.append(transaction, gatewayEvents.keyRevoked, eventOf(key));
+      key.revokedAt = now;
+      await this.change(transaction, key, gatewayEvents.keyRevoked);
       return key;
     });
-    this.client.publish(keyChangedSubject, { key: revoked.id });
-    return toApiKey(revoked);
+    return toApiKey(revoked, now);
   }
 
-  /** What authentication needs: the hash and where the key belongs. */
+  /** Called with the id of each key that is changed here, once the change is committed: needs no NATS. */
+  onChange(listener: (key: string) => void): void {
+    this.listeners.push(listener);
+  }
+
+  /** What authentication needs: the hashes and where the key belongs. */
   find(id: string): Promise<KeyWithProject | undefined> {
     return this.store.find(id);
   }
 
-  recordUse(id: string, usedAt: Date): Promise<void> {
-    return this.store.recordUse(id, usedAt);
+  recordUses(uses: readonly KeyUse[]): Promise<void> {
+    return this.store.recordUses(uses);
   }
 
   /** Makes an operator's key known whose text is elsewhere. A key that is known already is left as it is. */
   async adoptOperator(id: string, hash: string): Promise<void> {
-    const key = this.newKey({ id, hash, projectId: null, name: 'first operator', role: 'operator' });
+    const facts = { id, hash, projectId: null, name: 'first operator', role: 'operator' as const };
+    const key = this.newKey({ ...facts, expiresAt: null, scopes: null });
     await this.database.transaction(async (transaction) => {
       if (!(await this.store.insertIfAbsent(transaction, key))) return;
       await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(key));
     });
   }
 
-  private newKey(facts: Pick<KeyEntity, 'id' | 'hash' | 'projectId' | 'name' | 'role'>): KeyEntity {
-    const createdAt = this.clock.now();
-    return Object.assign(new KeyEntity(), { ...facts, version: 1, createdAt, lastUsedAt: null, revokedAt: null });
+  private checkWanted({ role, expiresAt, scopes = [] }: WantedKey): void {
+    if (expiresAt !== undefined && Date.parse(expiresAt) <= this.clock.now().getTime()) {
+      throw new AltoError('unprocessable', { message: 'expiresAt: is not in the future', field: 'expiresAt' });
+    }
+    const useless = scopes.find((scope) => !roleCovers(role, scope));
+    if (useless === undefined) return;
+    throw new AltoError('unprocessable', {
+      message: `scopes: ${useless} is nothing that the role ${role} may do; scopes narrow a role and never widen it`,
+      field: 'scopes',
+      nextStep: 'Leave it out, or choose another role.',
+    });
   }
+
+  private async lock(transaction: EntityManager, project: string | null, id: string): Promise<KeyEntity> {
+    const key = await this.store.lock(transaction, project, id);
+    if (key) return key;
+    const where = project === null ? 'the cluster' : 'this project';
+    throw new AltoError('not_found', { message: `There is no such key of ${where}.`, field: 'key' });
+  }
+
+  /** All operators' keys stay locked until the end, so that two who revoke each other do not both succeed. */
+  private async requireAnotherOperator(transaction: EntityManager, id: string, now: Date): Promise<void> {
+    const operators = await this.store.lockOperators(transaction);
+    const usable = operators.filter((key) => isUsable(key, now));
+    if (usable.length !== 1 || usable[0]?.id !== id) return;
+    throw new AltoError('conflict', {
+      message: 'This is the last key that may operate the cluster; without it nobody could make another.',
+      field: 'key',
+      nextStep: 'Create another operator key first: `alto keys create --operator --name <text>`.',
+    });
+  }
+
+  private async change(transaction: EntityManager, key: KeyEntity, event: EventType): Promise<void> {
+    key.version++;
+    await this.store.save(transaction, key);
+    await this.outbox.append(transaction, event, eventOf(key));
+    this.database.afterCommit(transaction, () => {
+      for (const listener of this.listeners) listener(key.id);
+      this.client.publish(keyChangedSubject, { key: key.id });
+    });
+  }
+
+  private newKey(
+    facts: Pick<KeyEntity, 'id' | 'hash' | 'projectId' | 'name' | 'role' | 'expiresAt' | 'scopes'>,
+  ): KeyEntity {
+    const never = { lastUsedAt: null, revokedAt: null, previousHash: null, previousValidUntil: null };
+    return Object.assign(new KeyEntity(), { ...facts, ...never, version: 1, createdAt: this.clock.now() });
+  }
+}
+
+/** Whoever holds a narrowed key would otherwise make itself a wide one. */
+function requireNoMore(caller: CallIdentity, role: Role, scopes: readonly string[] | undefined): void {
+  if (caller.kind !== 'key') return;
+  const own = new Set(grantedTo(caller.role, caller.scopes));
+  const missing = grantedTo(role, scopes).find((permission) => !own.has(permission));
+  if (missing === undefined) return;
+  throw new AltoError('forbidden', {
+    message: `The key may not give what it does not have itself: ${missing}.`,
+    field: 'scopes',
+    nextStep: 'Narrow the scopes, or use a key that may do all of it.',
+  });
+}
+
+function noLongerUsable(key: KeyEntity): AltoError {
+  return new AltoError('conflict', {
+    message: `The key ${key.revokedAt ? 'was revoked' : 'has expired'} and gets no new secret.`,
+    field: 'key',
+    nextStep: 'Create a new key.',
+  });
 }
 
 function eventOf(key: KeyEntity) {
@@ -89,11 +211,14 @@ function eventOf(key: KeyEntity) {
     project: key.projectId,
     resource: key.id,
     resourceVersion: key.version,
-    data: toApiKey(key),
+    data: toApiKey(key, undefined),
   };
 }
 
-function toApiKey(key: KeyEntity): ApiKey {
+/** @param now leaves out what is over by then; without it all is told as it is kept */
+function toApiKey(key: KeyEntity, now: Date | undefined): ApiKey {
+  const previous = key.previousValidUntil;
+  const isOverlapping = previous !== null && !key.revokedAt && (now === undefined || previous > now);
   return {
     id: key.id,
     name: key.name,
@@ -103,5 +228,8 @@ function toApiKey(key: KeyEntity): ApiKey {
     createdAt: key.createdAt.toISOString(),
     lastUsedAt: key.lastUsedAt?.toISOString() ?? null,
     revokedAt: key.revokedAt?.toISOString() ?? null,
+    expiresAt: key.expiresAt?.toISOString() ?? null,
+    scopes: key.scopes,
+    previousValidUntil: isOverlapping ? previous.toISOString() : null,
   };
 }

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Database } from '@alto/platform';
-import { type EntityManager, MoreThan } from 'typeorm';
+import { type EntityManager, IsNull, MoreThan } from 'typeorm';
 import { ProjectEntity } from '../projects/project.entity';
 import { KeyEntity } from './key.entity';
 
@@ -8,6 +8,11 @@ import { KeyEntity } from './key.entity';
 export interface KeyWithProject {
   key: KeyEntity;
   projectName: string | null;
+}
+
+export interface KeyUse {
+  readonly id: string;
+  readonly usedAt: Date;
 }
 
 @Injectable()
@@ -30,9 +35,15 @@ export class KeysStore {
   }
 
   /** Locked until the transaction ends, so that changes of one key follow one another, and their events with them. */
-  async lock(transaction: EntityManager, projectId: string, id: string): Promise<KeyEntity | undefined> {
-    const options = { where: { id, projectId }, lock: { mode: 'pessimistic_write' } } as const;
-    return (await transaction.findOne(KeyEntity, options)) ?? undefined;
+  async lock(transaction: EntityManager, projectId: string | null, id: string): Promise<KeyEntity | undefined> {
+    const where = { id, projectId: projectId ?? IsNull() };
+    return (await transaction.findOne(KeyEntity, { where, lock: { mode: 'pessimistic_write' } })) ?? undefined;
+  }
+
+  /** In one order, so that two who lock them wait for each other and do not lock each other out. */
+  lockOperators(transaction: EntityManager): Promise<KeyEntity[]> {
+    const where = { projectId: IsNull(), revokedAt: IsNull() };
+    return transaction.find(KeyEntity, { where, order: { id: 'ASC' }, lock: { mode: 'pessimistic_write' } });
   }
 
   /** @returns whether it was absent. Two who insert the same key at once both succeed, and one of them gets true. */
@@ -54,21 +65,21 @@ export class KeysStore {
   }
 
   /** In order of creation. */
-  page(projectId: string, after: string | undefined, count: number): Promise<KeyEntity[]> {
+  page(projectId: string | null, after: string | undefined, count: number): Promise<KeyEntity[]> {
     return this.database.manager.find(KeyEntity, {
-      where: { projectId, ...(after !== undefined && { id: MoreThan(after) }) },
+      where: { projectId: projectId ?? IsNull(), ...(after !== undefined && { id: MoreThan(after) }) },
       order: { id: 'ASC' },
       take: count,
     });
   }
 
-  /** Never moves a time back: several gateways see the same key. */
-  async recordUse(id: string, usedAt: Date): Promise<void> {
-    await this.database.manager
-      .createQueryBuilder()
-      .update(KeyEntity)
-      .set({ lastUsedAt: usedAt })
-      .where('id = :id AND (last_used_at IS NULL OR last_used_at < :usedAt)', { id, usedAt })
-      .execute();
+  /** All in one statement. Never moves a time back: several gateways see the same key. */
+  async recordUses(uses: readonly KeyUse[]): Promise<void> {
+    await this.database.query(
+      `UPDATE api_keys SET last_used_at = seen.used_at
+       FROM unnest($1::text[], $2::timestamptz[]) AS seen (id, used_at)
+       WHERE api_keys.id = seen.id AND (last_used_at IS NULL OR last_used_at < seen.used_at)`,
+      [uses.map(({ id }) => id), uses.map(({ usedAt }) => usedAt)],
+    );
   }
 }

@@ -3,7 +3,7 @@ import { event } from '../event';
 import { emptyOutput, nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation, serviceNames } from '../operation';
-import { projectRoles, roles } from '../permissions';
+import { projectRoles, roles, scopes } from '../permissions';
 
 export const projectSchema = z.object({
   id: idOf('project'),
@@ -23,8 +23,14 @@ export const apiKeySchema = z.object({
   project: z.string().nullable(),
   version: z.number().int(),
   createdAt: timeField,
-  lastUsedAt: timeField.nullable(),
+  lastUsedAt: timeField.nullable().describe('Coarse: within a minute or so'),
   revokedAt: timeField.nullable(),
+  expiresAt: timeField.nullable().optional().describe('When it stops working by itself; null for never'),
+  scopes: z.array(z.string()).nullable().optional().describe('What it is narrowed to; null for all that its role may'),
+  previousValidUntil: timeField
+    .nullable()
+    .optional()
+    .describe('After a rotation: until when the secret before still works; null when it does not'),
 });
 export type ApiKey = z.infer<typeof apiKeySchema>;
 
@@ -40,6 +46,31 @@ export const serviceStatusSchema = z.object({
 
 const displayName = z.string().min(1).max(100);
 const keyName = z.string().min(1).max(100).describe('What the key is for');
+const keyWithSecret = apiKeySchema.extend({
+  key: z.string().describe('alto_<id>_<secret>; kept nowhere, shown this once'),
+});
+const newKeyFields = {
+  name: keyName,
+  expiresAt: timeField.optional().describe('When it stops working by itself; never unless given'),
+  scopes: z
+    .array(z.enum(scopes))
+    .min(1)
+    .max(scopes.length)
+    .optional()
+    .describe(
+      'Permissions that it is narrowed to, such as apps.read, or apps.* for all on apps; all of its role unless given',
+    ),
+};
+const keyId = z.string().max(60);
+const overlapMs = z
+  .number()
+  .int()
+  .min(0)
+  .max(30 * 86_400_000)
+  .default(3_600_000)
+  .describe('How long the secret before goes on working beside the new one, in milliseconds');
+
+const operatorKey = { service: 'gateway', noun: 'operatorKeys', version: 1, callers: ['gateway'] } as const;
 
 export const gatewayOperations = {
   identity: {
@@ -117,9 +148,9 @@ export const gatewayOperations = {
       http: { method: 'POST', path: '/v1/projects/{project}/keys', status: 201 },
       permission: 'keys.write',
       callers: ['gateway'],
-      input: z.strictObject({ project: projectField, name: keyName, role: z.enum(projectRoles) }),
-      output: apiKeySchema.extend({ key: z.string().describe('alto_<id>_<secret>; kept nowhere, shown this once') }),
-      errors: [],
+      input: z.strictObject({ project: projectField, role: z.enum(projectRoles), ...newKeyFields }),
+      output: keyWithSecret,
+      errors: ['unprocessable'],
       idempotent: false,
     }),
     list: operation({
@@ -136,6 +167,21 @@ export const gatewayOperations = {
       errors: [],
       idempotent: true,
     }),
+    rotate: operation({
+      service: 'gateway',
+      noun: 'keys',
+      verb: 'rotate',
+      version: 1,
+      summary: 'Give an API key a new secret; the one before works for a while longer',
+      http: { method: 'POST', path: '/v1/projects/{project}/keys/{key}/rotate' },
+      permission: 'keys.write',
+      precondition: 'optional',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, key: keyId, overlapMs }),
+      output: keyWithSecret,
+      errors: ['conflict'],
+      idempotent: false,
+    }),
     revoke: operation({
       service: 'gateway',
       noun: 'keys',
@@ -145,9 +191,58 @@ export const gatewayOperations = {
       http: { method: 'DELETE', path: '/v1/projects/{project}/keys/{key}' },
       permission: 'keys.write',
       callers: ['gateway'],
-      input: z.strictObject({ project: projectField, key: z.string().max(60) }),
+      input: z.strictObject({ project: projectField, key: keyId }),
       output: apiKeySchema,
       errors: [],
+      idempotent: true,
+      precondition: 'optional',
+    }),
+  },
+  operatorKeys: {
+    create: operation({
+      ...operatorKey,
+      verb: 'create',
+      summary: 'Create an API key for the whole cluster; its secret is shown once',
+      http: { method: 'POST', path: '/v1/keys', status: 201 },
+      permission: 'cluster.write',
+      input: z.strictObject(newKeyFields),
+      output: keyWithSecret,
+      errors: ['unprocessable'],
+      idempotent: false,
+    }),
+    list: operation({
+      ...operatorKey,
+      verb: 'list',
+      summary: 'List the API keys of the whole cluster, without their secrets',
+      http: { method: 'GET', path: '/v1/keys' },
+      permission: 'cluster.read',
+      input: z.strictObject({ ...pageRequest }),
+      output: pageOf(apiKeySchema),
+      errors: [],
+      idempotent: true,
+    }),
+    rotate: operation({
+      ...operatorKey,
+      verb: 'rotate',
+      summary: 'Give an API key of the whole cluster a new secret; the one before works for a while longer',
+      http: { method: 'POST', path: '/v1/keys/{key}/rotate' },
+      permission: 'cluster.write',
+      precondition: 'optional',
+      input: z.strictObject({ key: keyId, overlapMs }),
+      output: keyWithSecret,
+      errors: ['conflict'],
+      idempotent: false,
+    }),
+    revoke: operation({
+      ...operatorKey,
+      verb: 'revoke',
+      summary: 'Revoke an API key of the whole cluster at once and for good; the last one that works is refused',
+      http: { method: 'DELETE', path: '/v1/keys/{key}' },
+      permission: 'cluster.write',
+      precondition: 'optional',
+      input: z.strictObject({ key: keyId }),
+      output: apiKeySchema,
+      errors: ['conflict'],
       idempotent: true,
     }),
   },
@@ -214,6 +309,14 @@ export const gatewayEvents = {
     verb: 'created',
     version: 1,
     summary: 'An API key was created',
+    data: apiKeySchema,
+  }),
+  keyRotated: event({
+    service: 'gateway',
+    noun: 'keys',
+    verb: 'rotated',
+    version: 1,
+    summary: 'An API key got a new secret',
     data: apiKeySchema,
   }),
   keyRevoked: event({
