@@ -4,7 +4,8 @@
  * others remain.
  *
  * Invariants, whatever the input:
- * - instances that hold resources on machines that are heard of never exceed replicas + surge;
+ * - instances that hold resources on machines that are heard of never exceed replicas + surge, and one more while
+ *   one is moved off a drained machine beside a canary or a new set;
  * - no available instance is retired unless `replicas` available ones remain.
  */
 import { isLive } from '../instances/instance.state';
@@ -81,9 +82,13 @@ export function rollOut(request: RolloutRequest, now: number): RolloutStep {
 
   const staying = (some: readonly InstanceView[]) => some.filter(({ id }) => !retire.has(id)).length;
   const room = replicas + pace.surge - instances.filter((instance) => holdsRoom(instance, request)).length;
-  const start = Math.max(0, Math.min(pace.targets + moving.extra - staying(targets), room));
-  const missing = pace.kept === null ? 0 : replicas - staying(others);
-  return { start, startKept: Math.max(0, Math.min(missing, room - start)), retire: [...retire] };
+  const movingKept = keptToMove(others, request);
+  // One that is moved has a place beyond the surge, which a canary or a new set may have used up.
+  const aside = pace.kept === null ? 0 : Math.max(movingKept, moving.extra);
+  const start = Math.max(0, Math.min(pace.targets + moving.extra - staying(targets), room + aside * moving.extra));
+  const missing = pace.kept === null ? 0 : replicas + movingKept - staying(others);
+  const startKept = Math.max(0, Math.min(missing, room + aside - start));
+  return { start, startKept, retire: [...retire] };
 }
 
 /** New instances count once they are settled, so that old ones stay until then. */
@@ -91,22 +96,38 @@ function countsAsAvailable(instance: InstanceView, request: RolloutRequest): boo
   return instance.revision === request.target ? request.isSettled(instance) : request.isAvailable(instance);
 }
 
-/** One at a time: another instance is started, and when enough are available one leaves the machine that is drained. */
+/**
+ * One at a time: another instance is started, and one leaves the machine that is drained when enough are available, or
+ * when it serves nobody itself and the other one has a machine.
+ */
 function evictionOf(
   targets: readonly InstanceView[],
   request: RolloutRequest,
 ): { extra: number; retire: readonly string[] } {
   const [first] = leavingOrder(targets.filter(request.isEvicted), request);
   if (first === undefined) return { extra: 0, retire: [] };
-  const available = targets.filter(request.isAvailable).length;
-  const left = request.isAvailable(first) ? available - 1 : available;
-  return { extra: 1, retire: left >= request.replicas ? [first.id] : [] };
+  const wanted = Math.min(request.pace.targets, request.replicas);
+  const isEnough =
+    request.isAvailable(first) || first.state === 'lost'
+      ? targets.filter((one) => one !== first && request.isAvailable(one)).length >= wanted
+      : targets.filter(({ node }) => node !== null).length > wanted;
+  return { extra: 1, retire: isEnough ? [first.id] : [] };
+}
+
+/**
+ * Of the revision that is kept up beside the target: one more of it for the while that one is moved. Once that is
+ * available the one on the drained machine is dispensable, and goes first.
+ */
+function keptToMove(others: readonly InstanceView[], request: RolloutRequest): number {
+  const { kept } = request.pace;
+  return kept !== null && others.some((one) => one.revision === kept && request.isEvicted(one)) ? 1 : 0;
 }
 
 function unavailableKept(others: readonly InstanceView[], available: number, request: RolloutRequest): number {
   const missing = Math.max(0, request.replicas - available);
   if (request.pace.kept === null) return missing;
-  return Math.max(missing, request.replicas - others.filter(request.isAvailable).length);
+  const wanted = request.replicas + keptToMove(others, request);
+  return Math.max(missing, wanted - others.filter(request.isAvailable).length);
 }
 
 /** Counts as one of the app's replicas, in whatever health. */
