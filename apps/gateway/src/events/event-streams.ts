@@ -1,15 +1,18 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { AltoError, eventSubject } from '@alto/contracts';
+import { AltoError, eventSubject, gatewayOperations, invalidRequest } from '@alto/contracts';
 import { CONFIG, Lifecycle, Metrics, NatsBus } from '@alto/platform';
 import { Gauge } from 'prom-client';
 import type { GatewayConfig } from '../config';
 import type { Exchange } from '../http/exchange';
+import { buildInput } from '../http/input';
 import { securityHeaders } from '../http/problem';
 import { Authenticator } from '../identity/authenticator';
 import { pathFieldsOf } from '../routing/learned-operation';
 import { openEventSource } from './event-source';
 import { EventStream } from './event-stream';
 import { parsePosition } from './position';
+
+const { follow, followAll } = gatewayOperations.events;
 
 interface OpenStream {
   keyId: string;
@@ -43,8 +46,10 @@ export class EventStreams {
   }
 
   /** Lasts as long as the stream does. @throws AltoError before the stream has begun */
-  async serve({ request, reply, operation, caller }: Exchange): Promise<void> {
+  async serve({ request, reply, operation, caller, path, query }: Exchange): Promise<void> {
     const isOfProject = pathFieldsOf(operation).includes('project');
+    const parsed = (isOfProject ? follow : followAll).input.safeParse(buildInput(operation, { path, query }));
+    if (!parsed.success) throw invalidRequest(parsed.error);
     const subject = isOfProject ? eventSubject('>', caller.project ?? '') : 'alto.events.>';
     const position = request.headers['last-event-id'];
     const after = typeof position === 'string' && position !== '' ? parsePosition(position) : undefined;

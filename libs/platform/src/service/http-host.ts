@@ -21,6 +21,7 @@ const requestHeadMs = 15_000;
 const bodyBytesMax = 1_048_576;
 /** While it stops. */
 const sweepEveryMs = 100;
+const headBytesMax = 32_768;
 
 export function createHttpAdapter(): FastifyAdapter {
   return new FastifyAdapter({
@@ -29,8 +30,9 @@ export function createHttpAdapter(): FastifyAdapter {
     // Closing is done by HttpHost; answering 503 on living connections meanwhile would fail requests for nothing.
     return503OnClosing: false,
     forceCloseConnections: false,
-    routerOptions: { maxParamLength: 500 },
-    http: { headersTimeout: requestHeadMs, maxHeaderSize: 32_768 },
+    // How long a parameter may be is its operation's to say, which names it; the head as a whole has a bound.
+    routerOptions: { maxParamLength: headBytesMax },
+    http: { headersTimeout: requestHeadMs, maxHeaderSize: headBytesMax },
     // Before any route is found, e.g. for a path that is no text.
     frameworkErrors: (error: Error, _request: unknown, { raw }: { raw: ServerResponse }) => {
       const problem = toProblem(toAltoError(error));

@@ -20,7 +20,9 @@ export class ProblemFilter implements ExceptionFilter {
       return;
     }
     const problem = toProblem(error, error.traceId ?? this.traceId());
-    void reply.status(problem.status).header('content-type', 'application/problem+json').send(problem);
+    // As bytes: to text Fastify would add a character set, which this type has none of.
+    const body = Buffer.from(JSON.stringify(problem));
+    void reply.status(problem.status).header('content-type', 'application/problem+json').send(body);
   }
 }
 
