@@ -2,6 +2,7 @@ import { Module } from '@nestjs/common';
 import { AppsController } from './apps/apps.controller';
 import { AppsService } from './apps/apps.service';
 import { AppsStore } from './apps/apps.store';
+import { PreviewsService } from './apps/previews.service';
 import { SecretVersions } from './apps/secret-versions';
 import { EndpointsService } from './endpoints/endpoints.service';
 import { EndpointsStore } from './endpoints/endpoints.store';
@@ -16,6 +17,9 @@ import { NodesController } from './nodes/nodes.controller';
 import { NodesService } from './nodes/nodes.service';
 import { NodesStore } from './nodes/nodes.store';
 import { Nudges } from './nudges';
+import { QuotasService } from './quotas/quotas.service';
+import { QuotasStore } from './quotas/quotas.store';
+import { UsageController } from './quotas/usage.controller';
 import { Cluster, ClusterPort } from './reconciler/cluster';
 import { Reconciler } from './reconciler/reconciler';
 import { RevisionsController } from './revisions/revisions.controller';
@@ -42,6 +46,7 @@ import { SecretsStore } from './secrets/secrets.store';
     RevisionsController,
     RolloutsController,
     SecretsController,
+    UsageController,
   ],
   providers: [
     AppsService,
@@ -54,7 +59,10 @@ import { SecretsStore } from './secrets/secrets.store';
     NodesService,
     NodesStore,
     Nudges,
+    PreviewsService,
     ProxiesStore,
+    QuotasService,
+    QuotasStore,
     Reconciler,
     RevisionsService,
     RevisionsStore,

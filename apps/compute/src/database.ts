@@ -8,7 +8,9 @@ import { Compute0001 } from './migrations/0001-compute';
 import { Rollouts0002 } from './migrations/0002-rollouts';
 import { Secrets0003 } from './migrations/0003-secrets';
 import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
+import { ProjectLocks0005 } from './migrations/0005-project-locks';
 import { NodeEntity } from './nodes/node.entity';
+import { ProjectLockEntity } from './quotas/project-lock.entity';
 import { RolloutEntity } from './rollouts/rollout.entity';
 import { TrafficEntity } from './rollouts/traffic.entity';
 import { RevisionEntity } from './revisions/revision.entity';
@@ -22,6 +24,7 @@ export const computeDatabase = {
     EndpointSetEntity,
     InstanceEntity,
     NodeEntity,
+    ProjectLockEntity,
     ProxyEntity,
     RevisionEntity,
     RolloutEntity,
@@ -29,5 +32,5 @@ export const computeDatabase = {
     SecretValueEntity,
     TrafficEntity,
   ],
-  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004],
+  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004, ProjectLocks0005],
 };

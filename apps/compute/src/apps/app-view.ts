@@ -1,5 +1,5 @@
 /** An app as users are shown it, and what they are told when there is none. */
-import { AltoError, type App, type AppSpec, computeEvents } from '@alto/contracts';
+import { AltoError, type App, type AppSpec, computeEvents, newId } from '@alto/contracts';
 import type { AppStatus } from '../placement/snapshot';
 import { rolloutStatusOf } from '../placement/status';
 import type { RolloutView } from '../rollouts/rollout.state';
@@ -17,6 +17,28 @@ export function appOf(row: AppEntity): App {
     status: { ...row.status, rollout: rolloutOf(row.status) },
     createdAt: row.createdAt.toISOString(),
     updatedAt: row.updatedAt.toISOString(),
+  };
+}
+
+export type NewApp = Pick<AppEntity, 'project' | 'projectName' | 'name'>;
+
+/** An app as it is before anything of it has been done; its revision is yet to be made. */
+export function unborn(facts: NewApp, spec: AppSpec, nowMs: number): AppEntity {
+  const at = new Date(nowMs);
+  return {
+    id: newId('app', nowMs),
+    ...facts,
+    spec,
+    replicas: spec.replicas,
+    revision: newId('revision', nowMs),
+    revisionNumber: 1,
+    goodRevision: null,
+    rollout: null,
+    version: 1,
+    deleting: false,
+    status: plannedStatus(spec, { ready: 0 }, null),
+    createdAt: at,
+    updatedAt: at,
   };
 }
 

@@ -25,8 +25,8 @@ export class AppsController {
   }
 
   @Handles(apps.scale)
-  scale(input: InputOf<typeof apps.scale>) {
-    return this.service.scale(input);
+  scale(input: InputOf<typeof apps.scale>, call: CallContext) {
+    return this.service.scale(input, call);
   }
 
   @Handles(apps.restart)
@@ -35,8 +35,8 @@ export class AppsController {
   }
 
   @Handles(apps.rollback)
-  rollback(input: InputOf<typeof apps.rollback>) {
-    return this.service.rollback(input);
+  rollback(input: InputOf<typeof apps.rollback>, call: CallContext) {
+    return this.service.rollback(input, call);
   }
 
   @Handles(apps.delete)

@@ -9,31 +9,38 @@ import {
   type computeOperations,
   type DesiredInstance,
   type InputOf,
-  newId,
   type OutputOf,
   storageOperations,
 } from '@alto/contracts';
-import { AltoClient, type CallContext, Clock, Database, Outbox } from '@alto/platform';
+import { AltoClient, type CallContext, checkPrecondition, Clock, Database, Outbox } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageOfRows } from '../cursors';
 import { InstancesService } from '../instances/instances.service';
 import { Nudges } from '../nudges';
 import type { AppStatus } from '../placement/snapshot';
+import { QuotasService } from '../quotas/quotas.service';
 import { sameContent, sameSpec, specWith } from '../revisions/content';
 import type { RevisionEntity, Stamp } from '../revisions/revision.entity';
 import { RevisionsService } from '../revisions/revisions.service';
 import { isOver, type RolloutView } from '../rollouts/rollout.state';
 import { policyOf, RolloutsService } from '../rollouts/rollouts.service';
 import type { AppEntity, AppOutline } from './app.entity';
-import { appOf, plannedStatus, statusEvents, unknownApp, unknownRevision } from './app-view';
+import { appOf, type NewApp, plannedStatus, statusEvents, unborn, unknownApp, unknownRevision } from './app-view';
 import { AppsStore } from './apps.store';
-import { previewOf } from './preview';
+import { PreviewsService } from './previews.service';
 import { SecretVersions } from './secret-versions';
 import { checkSpecification } from './specification';
 
 const creationAttemptsMax = 3;
 
 type PutInput = InputOf<typeof computeOperations.apps.put>;
+
+/** What somebody wants an app to be. */
+interface WantedApp {
+  readonly spec: AppSpec;
+  readonly bundle: DesiredInstance['bundle'];
+  readonly call: CallContext;
+}
 
 interface Address {
   readonly project: string;
@@ -49,6 +56,8 @@ export class AppsService {
     private readonly instances: InstancesService,
     private readonly rollouts: RolloutsService,
     private readonly secrets: SecretVersions,
+    private readonly previews: PreviewsService,
+    private readonly quotas: QuotasService,
     private readonly client: AltoClient,
     private readonly outbox: Outbox,
     private readonly nudges: Nudges,
@@ -63,12 +72,13 @@ export class AppsService {
     checkSpecification(spec);
     const bundle = await this.bundleOf(project, name, spec.bundle);
     const projectName = call.caller.projectName ?? project;
-    if (dryRun === 'true') return this.preview({ project, projectName, name }, spec);
+    if (dryRun === 'true') return this.previews.of({ project, projectName, name }, spec, call);
     for (let attempt = 1; attempt <= creationAttemptsMax; attempt++) {
       const app = await this.database.transaction(async (transaction) => {
         const known = await this.store.lock(transaction, project, name);
-        if (known === null) return this.create(transaction, { project, projectName, name }, spec, bundle);
-        return this.change(transaction, known, projectName, spec, bundle);
+        checkPrecondition(known);
+        if (known === null) return this.create(transaction, { project, projectName, name }, { spec, bundle, call });
+        return this.change(transaction, { ...known, projectName }, { spec, bundle, call });
       });
       if (app !== null) return appOf(app);
     }
@@ -96,6 +106,7 @@ export class AppsService {
     return this.database.transaction(async (transaction) => {
       const app = await this.store.lock(transaction, project, name);
       if (app === null) throw unknownApp(name);
+      checkPrecondition(app);
       if (app.deleting) return appOf(app);
       const { ready, updated, rollout = null } = app.status;
       const status: AppStatus = {
@@ -119,10 +130,12 @@ export class AppsService {
     });
   }
 
-  scale({ project, app: name, replicas }: Address & { replicas: number }): Promise<App> {
+  scale({ project, app: name, replicas }: Address & { replicas: number }, call: CallContext): Promise<App> {
     return this.alter(project, name, async (transaction, app) => {
       if (app.replicas === replicas) return app;
-      return this.moveTo(transaction, app, { ...app.spec, replicas }, await this.currentRevision(transaction, app));
+      const spec = { ...app.spec, replicas };
+      await this.requireQuota(transaction, app, spec, call);
+      return this.moveTo(transaction, app, spec, await this.currentRevision(transaction, app));
     });
   }
 
@@ -137,13 +150,14 @@ export class AppsService {
   }
 
   /** @throws AltoError unprocessable when there is no such revision, or none before the current one */
-  rollback({ project, app: name, to }: Address & { to?: number | undefined }): Promise<App> {
+  rollback({ project, app: name, to }: Address & { to?: number | undefined }, call: CallContext): Promise<App> {
     return this.alter(project, name, async (transaction, app) => {
       const number = to ?? (await this.numberBefore(transaction, app));
       const revision = number === null ? null : await this.revisions.byNumber(transaction, app.id, number);
       if (revision === null) throw unknownRevision(number);
       if (revision.id === app.revision) return app;
       const spec = specWith(app.spec, revision.template, revision.bundle?.id ?? null);
+      await this.requireQuota(transaction, app, spec, call);
       return this.moveTo(transaction, app, spec, revision);
     });
   }
@@ -229,35 +243,15 @@ export class AppsService {
     await this.announce(transaction, computeEvents.appDeleted, { ...app, version: app.version + 1 });
   }
 
-  private unborn(facts: Pick<AppEntity, 'project' | 'projectName' | 'name'>, spec: AppSpec): AppEntity {
-    const nowMs = this.clock.nowMs();
-    const at = new Date(nowMs);
-    return {
-      id: newId('app', nowMs),
-      ...facts,
-      spec,
-      replicas: spec.replicas,
-      revision: newId('revision', nowMs),
-      revisionNumber: 1,
-      goodRevision: null,
-      rollout: null,
-      version: 1,
-      deleting: false,
-      status: plannedStatus(spec, { ready: 0 }, null),
-      createdAt: at,
-      updatedAt: at,
-    };
-  }
-
   /** @returns null when another call created an app of that name at the same moment */
   private async create(
     transaction: EntityManager,
-    facts: Pick<AppEntity, 'project' | 'projectName' | 'name'>,
-    spec: AppSpec,
-    bundle: DesiredInstance['bundle'],
+    facts: NewApp,
+    { spec, bundle, call }: WantedApp,
   ): Promise<AppEntity | null> {
-    const app = this.unborn(facts, spec);
+    const app = unborn(facts, spec, this.clock.nowMs());
     if (!(await this.store.insert(transaction, app))) return null;
+    await this.quotas.require(transaction, call, app, { before: null, after: spec });
     const secrets = await this.secrets.current(transaction, facts.project, spec.secrets);
     const revision = await this.revisions.ensure(transaction, app.id, 0, spec, {
       bundle,
@@ -279,49 +273,14 @@ export class AppsService {
   private async change(
     transaction: EntityManager,
     app: AppEntity,
-    projectName: string,
-    spec: AppSpec,
-    bundle: DesiredInstance['bundle'],
+    { spec, bundle, call }: WantedApp,
   ): Promise<AppEntity> {
     if (!app.deleting && sameSpec(app.spec, spec)) return app;
+    await this.requireQuota(transaction, app, spec, call);
     const revision = sameContent(app.spec, spec)
       ? await this.currentRevision(transaction, app)
       : await this.revisionOf(transaction, app, spec, bundle);
-    return this.moveTo(transaction, { ...app, projectName }, spec, revision);
-  }
-
-  private async preview(
-    { project, projectName, name }: Pick<AppEntity, 'project' | 'projectName' | 'name'>,
-    spec: AppSpec,
-  ): Promise<App & { plan: AppPlan }> {
-    return this.database.transaction(async (transaction) => {
-      const secrets = await this.secrets.current(transaction, project, spec.secrets);
-      const app = await this.store.find(transaction, project, name);
-      const existing = app === null ? null : await this.existingRevision(transaction, app, spec, secrets);
-      const lastNumber = app === null ? 0 : await this.revisions.lastNumber(transaction, app.id);
-      const begins = app === null || app.deleting || existing?.id !== app.revision;
-      const good =
-        app === null || app.goodRevision === null ? null : await this.revision(transaction, app, app.goodRevision);
-      const plan = previewOf({
-        before: app?.spec ?? null,
-        after: spec,
-        revision: existing?.number ?? lastNumber + 1,
-        newRevision: existing === null,
-        policy: begins ? policyOf(spec, good !== null && (app?.replicas ?? 0) > 0) : null,
-        good: good?.number ?? null,
-      });
-      return { ...appOf(app ?? this.unborn({ project, projectName, name }, spec)), plan };
-    });
-  }
-
-  private async existingRevision(
-    transaction: EntityManager,
-    app: AppEntity,
-    spec: AppSpec,
-    secrets: Stamp['secrets'],
-  ): Promise<RevisionEntity | null> {
-    if (sameContent(app.spec, spec)) return this.currentRevision(transaction, app);
-    return this.revisions.existing(transaction, app.id, spec, { restart: 0, secrets });
+    return this.moveTo(transaction, app, spec, revision);
   }
 
   /** Makes a revision of the app's specification as it is, with another stamp. The caller has locked the app. */
@@ -373,9 +332,15 @@ export class AppsService {
     return this.database.transaction(async (transaction) => {
       const app = await this.store.lock(transaction, project, name);
       if (app === null) throw unknownApp(name);
+      checkPrecondition(app);
       if (app.deleting) throw new AltoError('conflict', `App ${name} is being deleted.`);
       return appOf(await change(transaction, app));
     });
+  }
+
+  private requireQuota(transaction: EntityManager, app: AppEntity, spec: AppSpec, call: CallContext): Promise<void> {
+    const before = { replicas: app.replicas, resources: app.spec.resources };
+    return this.quotas.require(transaction, call, app, { before, after: spec });
   }
 
   private async beginRollout(

@@ -18,9 +18,14 @@ export interface Change {
   readonly good: number | null;
 }
 
-export function previewOf(change: Change): AppPlan {
+/** @param refusals why new instances would find no machine now, one for each that would not */
+export function previewOf(change: Change, refusals: readonly string[]): AppPlan {
   const { before, after, revision, newRevision, policy } = change;
-  const steps = [...revisionSteps(change), ...scaleSteps(before, after)];
+  const steps = [
+    ...revisionSteps(change),
+    ...scaleSteps(before, after),
+    ...refusalSteps(refusals, newInstances(change)),
+  ];
   return {
     changes: changedFields(before, after),
     revision,
@@ -28,6 +33,28 @@ export function previewOf(change: Change): AppPlan {
     rollout: policy?.strategy.kind ?? null,
     steps: steps.length === 0 ? ['nothing changes'] : steps,
   };
+}
+
+/** Instances that need a machine before any old one has left its own. */
+export function newInstances({ before, after, policy, good }: Change): number {
+  if (policy === null) return Math.max(0, after.replicas - (before?.replicas ?? 0));
+  if (good === null || after.replicas === 0) return after.replicas;
+  const { strategy } = policy;
+  switch (strategy.kind) {
+    case 'blue-green':
+      return after.replicas;
+    case 'rolling':
+      return Math.min(after.replicas, strategy.surge ?? surgeOf(after.replicas));
+    case 'canary':
+      return Math.max(...strategy.steps.map((_, step) => wantedNow({ policy, step }, after.replicas)));
+  }
+}
+
+/** What could be placed is not told; why something could not be, once. */
+function refusalSteps(refusals: readonly string[], count: number): string[] {
+  if (refusals.length === 0) return [];
+  const who = count === 1 ? 'its new instance finds' : `${refusals.length} of ${count} new instances find`;
+  return [`as things stand ${who} no place and would wait: ${[...new Set(refusals)].join('; ')}`];
 }
 
 function changedFields(before: AppSpec | null, after: AppSpec): string[] {

@@ -9,7 +9,7 @@ import {
   type Node,
   type OutputOf,
 } from '@alto/contracts';
-import { Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
+import { checkPrecondition, Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import type { ComputeConfig } from '../config';
 import { decodeCursor, pageOfRows } from '../cursors';
@@ -91,6 +91,7 @@ export class NodesService {
     return this.database.transaction(async (transaction) => {
       const node = await this.store.lockNamed(transaction, idOrName);
       if (node === null) throw new AltoError('not_found', `There is no node ${idOrName}.`);
+      checkPrecondition(node);
       const next: NodeEntity = node.intake === intake ? node : { ...node, intake, version: node.version + 1 };
       await this.store.save(transaction, next);
       this.database.afterCommit(transaction, () => this.nudges.reconciler());

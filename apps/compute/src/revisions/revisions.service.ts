@@ -11,8 +11,8 @@ import { RevisionsStore } from './revisions.store';
 
 /** Revisions of an app that can be gone back to. */
 export const revisionsKept = 10;
-/** Ids, names and sizes that an agent is told of an instance beside its revision. */
-const instructionBytes = 500;
+/** Ids, names and sizes that an agent is told of an instance beside its template; those of the bundle too. */
+const instructionBytes = 800;
 
 @Injectable()
 export class RevisionsService {
@@ -39,7 +39,7 @@ export class RevisionsService {
     if (existing !== null) return existing;
     const nowMs = this.clock.nowMs();
     const secretBytes = await this.secrets.instructionBytes(transaction, app, stamp.secrets);
-    const setBytes = Buffer.byteLength(canonical({ template, bundle })) + instructionBytes + secretBytes;
+    const setBytes = bytesToInstruct(spec) + secretBytes;
     const revision: RevisionEntity = {
       id: newId('revision', nowMs),
       app,
@@ -117,6 +117,11 @@ export class RevisionsService {
     const view = (row: RevisionEntity) => revisionOf(row, app.revision);
     return pageOfRows(rows, limit, view, ({ number }) => number);
   }
+}
+
+/** What an agent is told of one instance of it, without its secrets. */
+export function bytesToInstruct(spec: AppSpec): number {
+  return Buffer.byteLength(canonical(templateOf(spec))) + instructionBytes;
 }
 
 function revisionOf(row: RevisionEntity, current: string): Revision {

@@ -1,3 +1,4 @@
+import { Random } from '@alto/testing';
 import fc from 'fast-check';
 import { type Counts, defaultChecks, failedInWords, isWorse, mostlyFailing, percentInWords, since } from './error-rate';
 
@@ -42,9 +43,9 @@ describe('a new revision against the old one', () => {
   });
 
   it('that fails alike is told apart by chance in hardly any of a thousand looks', () => {
-    const random = randomFrom(7);
+    const random = new Random(7);
     const sample = (requests: number, rate: number) =>
-      counts(Array.from({ length: requests }, random).filter((value) => value < rate).length, requests);
+      counts(Array.from({ length: requests }, () => random.chance(rate)).filter(Boolean).length, requests);
     for (const rate of [0.01, 0.1, 0.5]) {
       for (const requests of [20, 100]) {
         const looks = Array.from({ length: 1_000 }, () => {
@@ -77,14 +78,3 @@ it('counts are said as people read them', () => {
   ]);
   expect(since(counts(1, 5), counts(2, 9))).toEqual(counts(0, 0));
 });
-
-/** Uniform numbers of [0, 1), the same ones each time (mulberry32). */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -317,6 +317,19 @@ describe('a good version', () => {
     expect(fresh).toMatchObject({ plan: { revision: 1, newRevision: true } });
     await expect(scenario.get('other')).rejects.toMatchObject({ code: 'not_found' });
   });
+
+  it('is told beforehand which of its instances would find no place, and why', async () => {
+    await serving();
+    const large = { memoryBytes: 3 * 2 ** 30 };
+    const { plan } = await scenario.put('other', { replicas: 4, resources: large, dryRun: 'true' });
+    expect(plan!.steps.at(-1)).toMatch(
+      /^as things stand 2 of 4 new instances find no place and would wait: no node has 3 GiB of memory free: node-a has 1\.6 GiB$/,
+    );
+    const surge = await scenario.put('hello', { ...version('2'), resources: { cpuMillis: 9_000 }, dryRun: 'true' });
+    expect(surge.plan!.steps.at(-1)).toContain(
+      'its new instance finds no place and would wait: no node has 9 CPUs free',
+    );
+  });
 });
 
 describe('a node', () => {

@@ -13,7 +13,16 @@ import {
   secretEvents,
   type secretOperations,
 } from '@alto/contracts';
-import { Clock, Database, openSecret, Outbox, sealSecret, SealingError, type SecretPlace } from '@alto/platform';
+import {
+  checkPrecondition,
+  Clock,
+  Database,
+  openSecret,
+  Outbox,
+  sealSecret,
+  SealingError,
+  type SecretPlace,
+} from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import { AppsService } from '../apps/apps.service';
 import { decodeCursor, pageOfRows } from '../cursors';
@@ -50,6 +59,7 @@ export class SecretsService {
     const keys = this.keys.current();
     return this.database.transaction(async (transaction) => {
       const known = await this.lockOrBegin(transaction, project, name);
+      checkPrecondition(known.deleted ? null : known);
       if (await this.hasValue(transaction, known, value)) return secretOf(known);
       if (known.deleted) await this.requireRoom(transaction, project);
       const at = this.clock.now();
@@ -92,6 +102,7 @@ export class SecretsService {
     return this.database.transaction(async (transaction) => {
       const secret = await this.store.lock(transaction, project, name);
       if (secret === null || secret.deleted) throw unknown(name);
+      checkPrecondition(secret);
       const uses = await this.store.uses(transaction, project, name);
       const apps = [...new Set(uses.filter(({ inUse }) => inUse).map(({ app }) => app))];
       if (apps.length > 0) throw inUse(name, apps);

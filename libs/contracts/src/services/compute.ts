@@ -3,6 +3,7 @@ import { event } from '../event';
 import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
+import { usageOperation } from '../quotas';
 import {
   appSpecSchema,
   labelsSchema,
@@ -133,7 +134,7 @@ export const computeOperations = {
       callers: ['gateway'],
       input: z.strictObject({ ...appAddress, ...appSpecSchema.shape, dryRun: dryRunField }),
       output: appSchema.extend({ plan: appPlanSchema.optional() }),
-      errors: ['conflict', 'unprocessable'],
+      errors: ['conflict', 'unprocessable', 'quota_exceeded'],
       idempotent: true,
       precondition: 'optional',
     }),
@@ -191,7 +192,7 @@ export const computeOperations = {
       callers: ['gateway'],
       input: z.strictObject({ ...appAddress, replicas: replicasField }),
       output: appSchema,
-      errors: ['conflict'],
+      errors: ['conflict', 'quota_exceeded'],
       idempotent: true,
       precondition: 'optional',
     }),
@@ -221,11 +222,12 @@ export const computeOperations = {
       callers: ['gateway'],
       input: z.strictObject({ ...appAddress, to: z.number().int().min(1).optional().describe('Number of a revision') }),
       output: appSchema,
-      errors: ['conflict', 'unprocessable'],
+      errors: ['conflict', 'unprocessable', 'quota_exceeded'],
       idempotent: false,
       precondition: 'optional',
     }),
   },
+  usage: { get: usageOperation('compute') },
   rollouts: {
     list: operation({
       service: 'compute',
