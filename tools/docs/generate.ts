@@ -33,6 +33,13 @@ export function generatedFiles(goldenText: string | undefined): { files: Generat
   return { files, problems };
 }
 
+const requestTerms = `Answers that show one resource carry its version as \`ETag\`. With \`If-Match\` a change is made to that version alone,
+else it is refused with \`412\`; \`If-None-Match: *\` lets a \`PUT\` create and never replace. The comparison is made where
+the change is, in the same transaction. \`dryRun=true\` answers \`200\` as if the change were made, and makes none. A
+\`POST\` with an \`Idempotency-Key\` is done once: repetitions within 24 hours get the first answer, with
+\`Idempotency-Replayed: true\`; another request under the same key gets \`422\`, and one that comes while the first is still
+worked on waits, or gets \`409\` \`request_in_progress\`. An upload needs none: the same content gives the same resource.`;
+
 function apiReference({ operations, events }: ContractSnapshot): string {
   const all = Object.values(operations);
   const sections = serviceNames.map((service) => {
@@ -46,6 +53,7 @@ function apiReference({ operations, events }: ContractSnapshot): string {
   return [
     '# API reference',
     'Generated from `libs/contracts` by `npm run docs`. A running Alto serves the same as OpenAPI 3.1 at `/v1/openapi.json` and as a page at `/docs`.',
+    requestTerms,
     ...sections.filter((section) => section !== ''),
     '## Events',
     ['| Type | When |', '| --- | --- |', ...eventRows].join('\n'),
@@ -65,9 +73,27 @@ function operationSection(operation: OperationSnapshot): string {
   );
   return [
     `### ${http?.method} ${http?.path}`,
-    `${summary}. Permission: \`${permission}\`.${errors.length > 0 ? ` Errors of its own: ${errors.map((code) => `\`${code}\``).join(', ')}.` : ''}`,
+    [
+      `${summary}. Permission: \`${permission}\`.`,
+      ...(errors.length > 0 ? [`Errors of its own: ${errors.map((code) => `\`${code}\``).join(', ')}.`] : []),
+      ...takes(operation),
+    ].join(' '),
     ...(rows.length > 0 ? [['| Field | Type | Required | |', '| --- | --- | --- | --- |', ...rows].join('\n')] : []),
   ].join('\n\n');
+}
+
+/** What a request may say beside its input. */
+function takes({ http, precondition, dryRun }: OperationSnapshot): string[] {
+  const isNamed = http?.method === 'POST' && (http.kind ?? 'json') === 'json';
+  const names = [
+    ...(precondition === 'optional' ? ['`If-Match`'] : []),
+    ...(isNamed ? ['`Idempotency-Key`'] : []),
+    ...(dryRun ? ['`dryRun`'] : []),
+  ];
+  return [
+    ...(precondition === 'required' ? ['Requires `If-Match`, or `If-None-Match: *`.'] : []),
+    ...(names.length > 0 ? [`Takes ${names.join(', ')}.`] : []),
+  ];
 }
 
 function configurationReference(): string {

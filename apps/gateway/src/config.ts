@@ -36,6 +36,9 @@ export const gatewayConfig = defineConfig({
   ALTO_STREAM_IDLE_MS: milliseconds
     .default(60_000)
     .describe('An upload or download that moves no byte for this long is cut'),
+  ALTO_IDEMPOTENCY_WAIT_MS: milliseconds
+    .default(5_000)
+    .describe('How long a repetition waits for the answer of the first request before it gets request_in_progress'),
   ALTO_KEY_CACHE_MS: milliseconds
     .max(1_000)
     .default(800)

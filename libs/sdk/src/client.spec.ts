@@ -69,7 +69,7 @@ describe('AltoClient', () => {
     });
   });
 
-  it('tries idempotent calls again, and no others', async () => {
+  it('tries calls again that are done once however often they are sent', async () => {
     const first = clientOf(away(), refusedConnection(), json({ ok: 1 }));
     expect(await first.client.apps.get({ project: 'p', app: 'a' })).toEqual({ ok: 1 });
     expect(first.requests).toHaveLength(3);
@@ -79,10 +79,33 @@ describe('AltoClient', () => {
       message: expect.stringContaining('ECONNREFUSED'),
       nextStep: expect.stringContaining('alto status'),
     });
-    expect(second.requests).toHaveLength(1);
+    const names = second.requests.map(({ init }) => new Headers(init.headers).get('idempotency-key'));
+    expect(names).toHaveLength(4);
+    expect(new Set(names).size).toBe(1);
+    await expect(second.client.projects.create({ name: 'x' })).rejects.toBeInstanceOf(AltoError);
+    expect(new Headers(second.requests.at(-1)?.init.headers).get('idempotency-key')).not.toBe(names[0]);
     const third = clientOf(away());
     await expect(third.client.apps.get({ project: 'p', app: 'a' })).rejects.toBeInstanceOf(AltoError);
     expect(third.requests).toHaveLength(4);
+  });
+
+  it('says on which terms a change is wanted', async () => {
+    const { client, requests } = clientOf(json({}));
+    const app = { project: 'p', app: 'a' };
+    await client.apps.delete(app, { ifMatch: 3, dryRun: true });
+    await client.routes.put({ project: 'p', route: 'r', host: 'h' }, { ifNoneMatch: '*' });
+    await client.apps.scale({ ...app, replicas: 2 }, { idempotencyKey: 'mine' });
+    await client.apps.put({ ...app, dryRun: 'false' } as never, { dryRun: true });
+    const seen = requests.map(({ url, init }) => [
+      url.slice('http://alto.test/v1/projects/p'.length),
+      ...['if-match', 'if-none-match', 'idempotency-key'].map((name) => new Headers(init.headers).get(name)),
+    ]);
+    expect(seen).toEqual([
+      ['/apps/a?dryRun=true', '"3"', null, null],
+      ['/routes/r', null, '*', null],
+      ['/apps/a/scale', null, null, 'mine'],
+      ['/apps/a?dryRun=true', null, null, null],
+    ]);
   });
 
   it('waits as long as it is told to', async () => {

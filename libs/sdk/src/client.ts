@@ -22,8 +22,14 @@ export interface AltoClientOptions {
 export interface CallOptions {
   signal?: AbortSignal;
   timeoutMs?: number;
-  /** Sent as `Idempotency-Key`. */
+  /** Sent as `Idempotency-Key` with a POST; one is made for each call unless given, so that it can be tried again. */
   idempotencyKey?: string;
+  /** Changes the resource only while it has this version; fails with `precondition_failed` else. */
+  ifMatch?: number;
+  /** Creates the resource and never replaces it; for a PUT. */
+  ifNoneMatch?: '*';
+  /** Answers as if the change were made, and makes none. */
+  dryRun?: boolean;
 }
 
 export type UploadBody = Blob | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
@@ -53,12 +59,16 @@ class Client {
   /** @throws AltoError with the code, field and next step that the API gave; the signal's reason when it aborts. */
   async call<T extends Operation>(operation: T, input: RequestOf<T>, options: CallOptions = {}): Promise<OutputOf<T>> {
     expectKind(operation, 'json');
-    const shape = shapeRequest(operation, input);
-    const headers = { ...idempotencyHeader(options), ...(shape.body && { 'content-type': 'application/json' }) };
+    const shape = shapeRequest(operation, input, { dryRun: options.dryRun === true });
+    const headers: Record<string, string> = {
+      ...termHeaders(operation, options),
+      ...(shape.body && { 'content-type': 'application/json' }),
+    };
     const body = shape.body && JSON.stringify(shape.body);
     const timeout = AbortSignal.timeout(options.timeoutMs ?? this.options.timeoutMs ?? 30_000);
     const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
-    const policy = operation.idempotent ? this.policy : { ...this.policy, retriesMax: 0 };
+    const isRepeatable = operation.idempotent || headers['idempotency-key'] !== undefined;
+    const policy = isRepeatable ? this.policy : { ...this.policy, retriesMax: 0 };
     return retrying(policy, signal, async () => {
       const response = await this.send(shape, { headers, body, signal });
       return (await this.read(response, signal)) as OutputOf<T>;
@@ -77,10 +87,7 @@ class Client {
   ): Promise<OutputOf<T>> {
     expectKind(operation, 'upload');
     const shape = shapeRequest(operation, input);
-    const headers = {
-      ...idempotencyHeader(options),
-      'content-type': options.contentType ?? 'application/octet-stream',
-    };
+    const headers = { 'content-type': options.contentType ?? 'application/octet-stream' };
     const signal = signalOf(options);
     const repeatable = body instanceof Blob || body instanceof Uint8Array;
     const policy = operation.idempotent && repeatable ? this.policy : { ...this.policy, retriesMax: 0 };
@@ -198,8 +205,19 @@ function expectKind(operation: Operation, kind: 'json' | 'upload' | 'download'):
   throw new AltoError('invalid_request', `${operation.name} is called with client.${method}().`);
 }
 
-function idempotencyHeader(options: CallOptions): Record<string, string> {
-  return options.idempotencyKey === undefined ? {} : { 'idempotency-key': options.idempotencyKey };
+function termHeaders({ http }: Operation, options: CallOptions): Record<string, string> {
+  const { idempotencyKey, ifMatch, ifNoneMatch } = options;
+  return {
+    ...(['POST', 'PATCH'].includes(http?.method ?? '') && { 'idempotency-key': idempotencyKey ?? randomKey() }),
+    ...(ifMatch !== undefined && { 'if-match': `"${ifMatch}"` }),
+    ...(ifNoneMatch !== undefined && { 'if-none-match': ifNoneMatch }),
+  };
+}
+
+/** `crypto.randomUUID` is not there on pages that came over plain HTTP. */
+function randomKey(): string {
+  const bytes = globalThis.crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function signalOf(options: CallOptions): AbortSignal {

@@ -10,7 +10,11 @@ export interface RequestShape {
 }
 
 /** @throws AltoError invalid_request when a path parameter is missing, or the operation is not open to users. */
-export function shapeRequest(operation: Operation, input: Readonly<Record<string, unknown>>): RequestShape {
+export function shapeRequest(
+  operation: Operation,
+  input: Readonly<Record<string, unknown>>,
+  { dryRun = false }: { dryRun?: boolean } = {},
+): RequestShape {
   const { http } = operation;
   if (!http)
     throw new AltoError('invalid_request', `${operation.name} is for Alto's own services; users cannot call it.`);
@@ -19,7 +23,8 @@ export function shapeRequest(operation: Operation, input: Readonly<Record<string
   const rest = Object.entries(input).filter(([field, value]) => !inPath.has(field) && value !== undefined);
   const takesBody = (http.kind ?? 'json') === 'json' && http.method !== 'GET' && http.method !== 'DELETE';
   const inQuery = (field: string) => !takesBody || http.query?.includes(field) === true;
-  const query = queryText(rest.filter(([field]) => inQuery(field)));
+  const inputQuery = rest.filter(([field]) => inQuery(field) && !(dryRun && field === 'dryRun'));
+  const query = queryText(dryRun ? [...inputQuery, ['dryRun', true]] : inputQuery);
   return {
     method: http.method,
     target: query ? `${path}?${query}` : path,

@@ -1,4 +1,5 @@
 import type { Caller } from '@alto/contracts';
+import type { CallTerms } from '@alto/platform';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { LearnedOperation } from '../routing/learned-operation';
 
@@ -10,6 +11,9 @@ export interface Exchange {
   /** Path parameters, the project's name replaced by its id. */
   readonly path: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
+  readonly terms: CallTerms;
+  /** Of a POST that is to be done once. */
+  readonly idempotencyKey?: string;
   readonly caller: Caller;
   /** Signed: what the services believe. */
   readonly callerToken: string;

@@ -19,6 +19,18 @@ export function problemAnswer(error: AltoError, traceId: string): Answer {
   };
 }
 
+export function jsonAnswer(status: number, body: string, entityTag: string | undefined): Answer {
+  return {
+    status: body === '' ? 204 : status,
+    headers: {
+      'content-type': 'application/json',
+      ...securityHeaders,
+      ...(entityTag !== undefined && { etag: entityTag }),
+    },
+    body,
+  };
+}
+
 /** For answers of the API, which no page is meant to embed or run. */
 export const securityHeaders = {
   'cache-control': 'no-store',

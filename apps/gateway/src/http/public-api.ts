@@ -18,6 +18,7 @@ import type { GatewayConfig } from '../config';
 import { EventStreams } from '../events/event-streams';
 import { Access } from '../identity/access';
 import { Authenticator } from '../identity/authenticator';
+import { requestTerms } from '../preconditions/request-terms';
 import { kindOf } from '../routing/learned-operation';
 import { type OperationRoute, Routes } from '../routing/routes.service';
 import type { Exchange } from './exchange';
@@ -147,7 +148,8 @@ export class PublicApi implements OnModuleInit {
     const principal = await this.authenticator.authenticate(request.headers.authorization);
     const caller = await this.access.grant(principal, operation.permission, parameters['project']);
     const path = parameters['project'] === undefined ? parameters : { ...parameters, project: caller.project ?? '' };
-    return { request, reply, operation, path, query, caller, callerToken: this.signer.sign(caller), ...trace };
+    const asked = requestTerms(operation, request.headers, query);
+    return { request, reply, operation, path, caller, callerToken: this.signer.sign(caller), ...asked, ...trace };
   }
 
   private serve(exchange: Exchange): Promise<void> {

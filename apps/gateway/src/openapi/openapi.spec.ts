@@ -1,4 +1,4 @@
-import { gatewayOperations, type Operation, storageOperations } from '@alto/contracts';
+import { computeOperations, gatewayOperations, type Operation, storageOperations, takesDryRun } from '@alto/contracts';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { z } from 'zod';
 import { type LearnedOperation, learnedOperationSchema } from '../routing/learned-operation';
@@ -7,6 +7,7 @@ import { buildDocument } from './openapi';
 const learn = (operation: Operation): LearnedOperation =>
   learnedOperationSchema.parse({
     ...operation,
+    dryRun: takesDryRun(operation) || undefined,
     input: z.toJSONSchema(operation.input, { io: 'input', unrepresentable: 'any' }),
     output: z.toJSONSchema(operation.output, { io: 'output', unrepresentable: 'any' }),
   });
@@ -33,10 +34,15 @@ describe('buildDocument', () => {
           schema: expect.objectContaining({ type: 'string', maxLength: 40 }),
         },
         { name: 'key', in: 'path', required: true, schema: { type: 'string', maxLength: 60 } },
+        expect.objectContaining({ name: 'If-Match', in: 'header', required: false }),
+        expect.objectContaining({ name: 'dryRun', in: 'query', required: false }),
       ],
     });
     expect(describeOne(gatewayOperations.projects.create)).toMatchObject({
-      parameters: [],
+      parameters: [
+        { name: 'Idempotency-Key', in: 'header' },
+        { name: 'dryRun', in: 'query' },
+      ],
       requestBody: {
         required: true,
         content: {
@@ -60,6 +66,21 @@ describe('buildDocument', () => {
     const follow = describeOne(gatewayOperations.events.follow);
     expect(follow.parameters).toMatchObject([{ name: 'project' }, { name: 'Last-Event-ID', in: 'header' }]);
     expect((follow.responses as Record<string, object>)['200']).toMatchObject({ content: { 'text/event-stream': {} } });
+  });
+
+  it('says on which terms a change may be asked for', () => {
+    const put = describeOne({ ...computeOperations.apps.put, precondition: 'required' });
+    expect((put.parameters as { name: string }[]).map(({ name }) => name)).toEqual([
+      'project',
+      'app',
+      'dryRun',
+      'If-Match',
+      'If-None-Match',
+    ]);
+    expect(put).toMatchObject({
+      responses: { 200: { headers: { ETag: {} } }, 412: {}, 428: {} },
+    });
+    expect(describeOne(gatewayOperations.projects.list).responses).not.toHaveProperty('412');
   });
 
   it('lists the declared errors with the ambient ones, by status', () => {

@@ -1,6 +1,7 @@
 /** Builds the OpenAPI 3.1 document from learned operations: pure. */
 import { ambientErrorCodes, type ErrorCode, errorCatalogue, problemSchema } from '@alto/contracts';
 import { z } from 'zod';
+import { showsVersion } from '../preconditions/entity-tag';
 import {
   fieldSchemasOf,
   type JsonSchema,
@@ -55,7 +56,7 @@ function describe(operation: LearnedOperation, schemas: Record<string, unknown>)
     summary: operation.summary,
     'x-alto-permission': operation.permission,
     'x-alto-idempotent': operation.idempotent,
-    parameters: [...parameters(shape), ...headers(operation)],
+    parameters: [...parameters(shape), ...terms(operation)],
     ...(body && { requestBody: body }),
     responses: { ...success(operation, schemas), ...failures(operation) },
   };
@@ -73,10 +74,36 @@ function parameters(operation: LearnedOperation): Json[] {
   ];
 }
 
-function headers(operation: LearnedOperation): Json[] {
-  if (kindOf(operation) !== 'events') return [];
-  const description = 'Position of the last event seen: the stream resumes after it';
-  return [{ name: 'Last-Event-ID', in: 'header', required: false, description, schema: { type: 'string' } }];
+/** What a request may say beside the operation's own input. */
+function terms(operation: LearnedOperation): Json[] {
+  const { precondition, dryRun, http } = operation;
+  const isOwnField = Object.hasOwn(fieldSchemasOf(operation), 'dryRun');
+  return [
+    ...(kindOf(operation) === 'events'
+      ? [header('Last-Event-ID', 'Position of the last event seen: the stream resumes after it')]
+      : []),
+    ...(precondition === undefined ? [] : [header('If-Match', ifMatchText, precondition === 'required')]),
+    ...(precondition !== undefined && http.method === 'PUT'
+      ? [header('If-None-Match', '`*`: only if there is no such resource yet; else 412')]
+      : []),
+    ...(takesIdempotencyKey(operation) ? [header('Idempotency-Key', idempotencyText)] : []),
+    ...(dryRun === true && !isOwnField
+      ? [{ name: 'dryRun', in: 'query', required: false, description: dryRunText, schema: { type: 'boolean' } }]
+      : []),
+  ];
+}
+
+const ifMatchText = 'ETag of the version that is to be changed; 412 when the resource is of another one';
+const idempotencyText = 'Any text of your own, such as a UUID: a repetition within 24 hours gets the first answer';
+const dryRunText = 'true changes nothing and answers as if it were done';
+
+function header(name: string, description: string, required = false): Json {
+  return { name, in: 'header', required, description, schema: { type: 'string' } };
+}
+
+/** A POST may do another thing the second time; an upload gives the same resource for the same content. */
+function takesIdempotencyKey(operation: LearnedOperation): boolean {
+  return ['POST', 'PATCH'].includes(operation.http.method) && kindOf(operation) === 'json';
 }
 
 function requestBody(operation: LearnedOperation): Json | undefined {
@@ -105,11 +132,18 @@ function success(operation: LearnedOperation, schemas: Record<string, unknown>):
     return { [status]: { description: 'Server-sent events; the data of each is a CloudEvent in JSON', content } };
   }
   const schema = hoist(operation.output, `${operation.name}.output`, schemas);
-  return { [status]: { description: 'Done', content: { 'application/json': { schema } } } };
+  const etag = { description: 'Version of the resource, for If-Match', schema: { type: 'string' } };
+  const headers = showsVersion(operation) ? { headers: { ETag: etag } } : {};
+  return { [status]: { description: 'Done', ...headers, content: { 'application/json': { schema } } } };
 }
 
 function failures(operation: LearnedOperation): Json {
-  const codes = [...new Set([...ambientErrorCodes, ...operation.errors])].filter((code) =>
+  const ofTerms: ErrorCode[] = [
+    ...(operation.precondition === undefined ? [] : (['precondition_failed'] as const)),
+    ...(operation.precondition === 'required' ? (['precondition_required'] as const) : []),
+    ...(takesIdempotencyKey(operation) ? (['request_in_progress', 'idempotency_key_reused'] as const) : []),
+  ];
+  const codes = [...new Set([...ambientErrorCodes, ...ofTerms, ...operation.errors])].filter((code) =>
     Object.hasOwn(errorCatalogue, code),
   );
   const byStatus = Map.groupBy(codes as ErrorCode[], (code) => errorCatalogue[code].status);

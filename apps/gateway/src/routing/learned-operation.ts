@@ -33,6 +33,8 @@ export const learnedOperationSchema = z
     output: jsonSchema,
     errors: z.array(z.string()),
     idempotent: z.boolean(),
+    precondition: z.enum(['optional', 'required']).optional(),
+    dryRun: z.literal(true).optional(),
   })
   .refine(({ service, name }) => name.startsWith(`${service}.`), "is not in the service's own namespace")
   .refine(({ service, subject }) => subject.startsWith(`alto.rpc.${service}.`), "is not in the service's own namespace")

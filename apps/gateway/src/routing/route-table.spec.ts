@@ -39,6 +39,22 @@ describe('learn', () => {
     expect(table.get('compute')?.[1]?.summary).toBe('new');
   });
 
+  it('takes conditions and trials where every instance keeps them', () => {
+    const keeping = (contract: typeof next) => ({
+      ...contract,
+      operations: contract.operations.map((one) => ({ ...one, precondition: 'optional', dryRun: true }) as const),
+    });
+    const newer = learn(nothing, [keeping(next)]).get('compute');
+    expect(newer).toMatchObject([
+      { precondition: 'optional', dryRun: true },
+      { precondition: 'optional', dryRun: true },
+    ]);
+    const mixed = learn(nothing, [keeping(next), old]).get('compute');
+    expect(mixed?.[0]).toMatchObject({ dryRun: true });
+    expect(mixed?.[1]).not.toHaveProperty('precondition');
+    expect(mixed?.[1]).not.toHaveProperty('dryRun');
+  });
+
   it('forgets an operation when the last instance that had it has gone, while others live', () => {
     expect(verbs(learn(learn(nothing, [old, next]), [old]), 'compute')).toEqual(['list']);
   });

@@ -14,6 +14,7 @@ export type RouteTable = ReadonlyMap<ServiceName, readonly LearnedOperation[]>;
 /**
  * The routes of each service that has live instances are the union of what these offer, so that an operation new in
  * the next version is reachable as soon as one instance has it; of several definitions the newest version's counts.
+ * Conditions and trials are taken only where every instance keeps them: any of them may be the one that serves.
  * A service without live instances keeps its routes: requests for it get 503, not 404.
  */
 export function learn(known: RouteTable, live: readonly Contract[]): RouteTable {
@@ -24,7 +25,8 @@ export function learn(known: RouteTable, live: readonly Contract[]): RouteTable 
     const operations = new Map<string, LearnedOperation>();
     for (const operation of contracts.flatMap((contract) => contract.operations)) {
       const key = `${operation.name} v${operation.version}`;
-      if (!operations.has(key)) operations.set(key, operation);
+      const newer = operations.get(key);
+      operations.set(key, newer === undefined ? operation : withTermsOf(newer, operation));
     }
     table.set(
       service,
@@ -32,6 +34,15 @@ export function learn(known: RouteTable, live: readonly Contract[]): RouteTable 
     );
   }
   return table;
+}
+
+function withTermsOf(newer: LearnedOperation, older: LearnedOperation): LearnedOperation {
+  const { precondition, dryRun, ...rest } = newer;
+  return {
+    ...rest,
+    ...(precondition !== undefined && older.precondition !== undefined && { precondition }),
+    ...(dryRun === true && older.dryRun === true && { dryRun }),
+  };
 }
 
 export interface Claim {
