@@ -1,8 +1,26 @@
 import { z } from 'zod';
 import { type ConfigOf, defineConfig } from '@alto/platform';
+import { parseOrigins } from './http/cors';
+import { parseRanges } from './front/client-address';
 
 const milliseconds = z.coerce.number().int().min(0).max(3_600_000);
 const count = z.coerce.number().int().min(1).max(1_000_000);
+const perSecond = z.coerce.number().min(0.01).max(10_000);
+const addressRanges = z.string().superRefine((ranges, context) => {
+  try {
+    parseRanges(ranges);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
+
+const corsOrigins = z.string().superRefine((origins, context) => {
+  try {
+    parseOrigins(origins);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+});
 
 export const gatewayConfig = defineConfig({
   ALTO_CALLER_SIGNING_KEY_FILE: z
@@ -26,6 +44,17 @@ export const gatewayConfig = defineConfig({
     .default(900_000)
     .describe('Largest JSON body; it has to fit into one NATS message'),
   ALTO_JSON_DEPTH_MAX: z.coerce.number().int().min(2).max(200).default(32).describe('Deepest nesting of a JSON body'),
+  ALTO_JSON_ELEMENTS_MAX: count
+    .default(100_000)
+    .describe('Most values in the objects and lists of a JSON body together'),
+  ALTO_JSON_BODY_TIMEOUT_MS: milliseconds
+    .default(30_000)
+    .describe('A client that takes longer to send a JSON body, from its first to its last byte, is cut'),
+  ALTO_CORS_ORIGINS: corsOrigins
+    .default('')
+    .describe(
+      'Origins whose pages may use the API from a browser, separated by commas, e.g. https://console.example; * for any',
+    ),
   ALTO_URL_BYTES_MAX: z.coerce.number().int().min(256).max(32_768).default(8_192).describe('Longest URL'),
   ALTO_UPLOAD_BYTES_MAX: z.coerce
     .number()
@@ -49,6 +78,30 @@ export const gatewayConfig = defineConfig({
     .default(900_000)
     .describe('While PostgreSQL is away: how long keys and projects last seen go on working'),
   ALTO_REQUESTS_MAX: count.default(2_000).describe('Requests under way at this gateway at a time, streams included'),
+  ALTO_TRUSTED_PROXIES: addressRanges
+    .default('127.0.0.0/8,::1')
+    .describe(
+      'Addresses and CIDR ranges, separated by commas, of the load balancers whose X-Forwarded-For and X-Forwarded-Proto are believed',
+    ),
+  ALTO_RATE_LIMIT_WINDOW_SECONDS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(3_600)
+    .default(10)
+    .describe('What a caller has not used of its rate in this time it may use at once'),
+  ALTO_RATE_LIMIT_ADDRESS_PER_SECOND: perSecond
+    .default(2_000)
+    .describe('Requests a second, on average, from one address (IPv6: one /64), counted before their key is looked at'),
+  ALTO_RATE_LIMIT_KEY_PER_SECOND: perSecond
+    .default(500)
+    .describe('Requests a second, on average, with one API key of a project'),
+  ALTO_RATE_LIMIT_PROJECT_PER_SECOND: perSecond
+    .default(1_000)
+    .describe('Requests a second, on average, with all API keys of a project together'),
+  ALTO_RATE_LIMIT_OPERATOR_PER_SECOND: perSecond
+    .default(2_000)
+    .describe("Requests a second, on average, with one operator's API key"),
   ALTO_EVENT_STREAMS_MAX: count.default(500).describe('Event streams (SSE) open at this gateway at a time'),
   ALTO_EVENT_STREAMS_PER_KEY_MAX: count.default(20).describe('Event streams of one API key at this gateway at a time'),
   ALTO_EVENT_HEARTBEAT_MS: milliseconds

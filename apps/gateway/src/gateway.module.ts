@@ -3,6 +3,7 @@ import type { ServiceDefinition } from '@alto/platform';
 import { gatewayConfig } from './config';
 import { ServicesController } from './directory/services.controller';
 import { EventStreams } from './events/event-streams';
+import { FrontDoor } from './front/front-door';
 import { JsonCalls } from './http/json-calls';
 import { PublicApi } from './http/public-api';
 import { RequestLog } from './http/request-log';
@@ -20,9 +21,13 @@ import { KeyEntity } from './keys/key.entity';
 import { KeysController } from './keys/keys.controller';
 import { KeysService } from './keys/keys.service';
 import { KeysStore } from './keys/keys.store';
+import { BucketsReconciler } from './limits/buckets.reconciler';
+import { BucketsStore } from './limits/buckets.store';
+import { RateLimits } from './limits/rate-limits.service';
 import { Identity1763700000001 } from './migrations/1763700000001-identity';
 import { KeyLifetimes1763800000001 } from './migrations/1763800000001-key-lifetimes';
 import { IdempotentRequests1763900000001 } from './migrations/1763900000001-idempotent-requests';
+import { RateLimits1764000000001 } from './migrations/1764000000001-rate-limits';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
@@ -49,6 +54,10 @@ import { Routes } from './routing/routes.service';
     Authenticator,
     Access,
     FirstIdentity,
+    BucketsStore,
+    BucketsReconciler,
+    RateLimits,
+    FrontDoor,
     Routes,
     IdempotentRequestsStore,
     IdempotencyService,
@@ -68,7 +77,12 @@ export const gatewayService: ServiceDefinition = {
   config: gatewayConfig,
   database: {
     entities: [ProjectEntity, KeyEntity, IdempotentRequestEntity],
-    migrations: [Identity1763700000001, KeyLifetimes1763800000001, IdempotentRequests1763900000001],
+    migrations: [
+      Identity1763700000001,
+      KeyLifetimes1763800000001,
+      IdempotentRequests1763900000001,
+      RateLimits1764000000001,
+    ],
   },
   fronted: true,
 };

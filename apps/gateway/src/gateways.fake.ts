@@ -11,6 +11,7 @@ import {
   type TestDatabase,
   type TestService,
 } from '@alto/testing';
+import pg from 'pg';
 import { gatewayService } from './gateway.module';
 import { type FirstOperator, makeFirstOperator } from './identity/first-operator.fake';
 import { FakeService, type FakeServiceOptions } from './routing/service.fake';
@@ -105,6 +106,24 @@ export class Gateways {
   async createKey(project: string, role: string, more: object = {}): Promise<{ id: string; key: string }> {
     const body = { name: 'test', role, ...more };
     return (await this.call('POST', `/v1/projects/${project}/keys`, { body })).body as { id: string; key: string };
+  }
+
+  /** Takes the table of rate limits away from all gateways, and gives it back. */
+  async renameBuckets(how: 'away' | 'back'): Promise<void> {
+    const names = ['rate_limit_buckets', 'rate_limit_buckets_away'];
+    const [from, to] = how === 'away' ? names : names.reverse();
+    await this.query(`ALTER TABLE ${from} RENAME TO ${to}`);
+  }
+
+  /** One statement on the gateways' database. */
+  async query<Row extends pg.QueryResultRow>(sql: string, parameters: unknown[] = []): Promise<Row[]> {
+    const client = new pg.Client({ connectionString: this.database.url });
+    await client.connect();
+    try {
+      return (await client.query<Row>(sql, parameters)).rows;
+    } finally {
+      await client.end();
+    }
   }
 
   async stop(): Promise<void> {

@@ -2,21 +2,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AltoError, toProblem } from '@alto/contracts';
 
-const retryAfterSeconds = 1;
+/** Where the error does not say. */
+const retryAfterSecondsDefault = 1;
 
 export interface Answer {
   status: number;
   headers: Record<string, string>;
   body: string;
-}
-
-export function problemAnswer(error: AltoError, traceId: string): Answer {
-  const problem = toProblem(error, error.traceId ?? traceId);
-  return {
-    status: problem.status,
-    headers: { 'content-type': 'application/problem+json', ...securityHeaders, ...headersFor(error) },
-    body: JSON.stringify(problem),
-  };
 }
 
 export function jsonAnswer(status: number, body: string, entityTag: string | undefined): Answer {
@@ -28,6 +20,15 @@ export function jsonAnswer(status: number, body: string, entityTag: string | und
       ...(entityTag !== undefined && { etag: entityTag }),
     },
     body,
+  };
+}
+
+export function problemAnswer(error: AltoError, traceId: string): Answer {
+  const problem = toProblem(error, error.traceId ?? traceId);
+  return {
+    status: problem.status,
+    headers: { 'content-type': 'application/problem+json', ...securityHeaders, ...headersFor(error) },
+    body: JSON.stringify(problem),
   };
 }
 
@@ -59,5 +60,7 @@ export function hasUnreadBody(request: IncomingMessage): boolean {
 function headersFor(error: AltoError): Record<string, string> {
   if (error.status === 401) return { 'www-authenticate': 'Bearer realm="alto"' };
   if (error.status === 405) return { allow: String(error.details?.['allowed'] ?? '') };
-  return error.retryable ? { 'retry-after': String(retryAfterSeconds) } : {};
+  if (!error.retryable) return {};
+  const seconds = error.details?.['retryAfterSeconds'];
+  return { 'retry-after': String(typeof seconds === 'number' ? seconds : retryAfterSecondsDefault) };
 }

@@ -18,9 +18,11 @@ import type { GatewayConfig } from '../config';
 import { EventStreams } from '../events/event-streams';
 import { Access } from '../identity/access';
 import { Authenticator } from '../identity/authenticator';
+import { RateLimits } from '../limits/rate-limits.service';
 import { requestTerms } from '../preconditions/request-terms';
 import { kindOf } from '../routing/learned-operation';
 import { type OperationRoute, Routes } from '../routing/routes.service';
+import { corsHeaders, type CorsOrigins, isPreflight, parseOrigins, preflightHeaders, takesPages } from './cors';
 import type { Exchange } from './exchange';
 import { JsonCalls } from './json-calls';
 import { hasUnreadBody, problemAnswer, sendProblem } from './problem';
@@ -39,6 +41,7 @@ interface Trace {
 @Injectable()
 export class PublicApi implements OnModuleInit {
   private readonly signer: CallerTokenSigner;
+  private readonly corsOrigins: CorsOrigins;
   private readonly underWay = new Set<ServerResponse>();
 
   constructor(
@@ -46,6 +49,7 @@ export class PublicApi implements OnModuleInit {
     private readonly host: HttpAdapterHost,
     private readonly routes: Routes,
     private readonly authenticator: Authenticator,
+    private readonly limits: RateLimits,
     private readonly access: Access,
     private readonly calls: JsonCalls,
     private readonly streams: ServiceStreams,
@@ -55,6 +59,7 @@ export class PublicApi implements OnModuleInit {
     private readonly lifecycle: Lifecycle,
   ) {
     lifecycle.onDrain(() => this.announceClose());
+    this.corsOrigins = parseOrigins(config.ALTO_CORS_ORIGINS);
     this.signer = new CallerTokenSigner(readFileSync(config.ALTO_CALLER_SIGNING_KEY_FILE, 'utf8'));
   }
 
@@ -89,8 +94,11 @@ export class PublicApi implements OnModuleInit {
       this.underWay.delete(reply.raw);
       this.requests.answered(operation, reply.raw.statusCode, performance.now() - startedAt, { ...trace });
     });
+    for (const [name, value] of Object.entries(corsHeaders(this.corsOrigins, request.headers)))
+      reply.raw.setHeader(name, value);
     try {
       this.requireRoom();
+      if (takesPages(this.corsOrigins) && isPreflight(request.method, request.headers)) return this.answerPreflight(request, reply);
       const url = this.parseUrl(request);
       const { route, parameters } = this.route(request, url.pathname);
       operation = route.operation.name;
@@ -98,6 +106,11 @@ export class PublicApi implements OnModuleInit {
     } catch (error) {
       this.fail(request, reply, error, trace);
     }
+  }
+
+  /** Asked without a key, and tells nothing but what the API takes from other origins. */
+  private answerPreflight(request: FastifyRequest, reply: FastifyReply): void {
+    reply.raw.writeHead(204, preflightHeaders(this.corsOrigins, request.headers)).end();
   }
 
   private requireRoom(): void {
@@ -146,6 +159,7 @@ export class PublicApi implements OnModuleInit {
     trace: Trace,
   ): Promise<Exchange> {
     const principal = await this.authenticator.authenticate(request.headers.authorization);
+    await this.limits.admitPrincipal(principal, reply.raw);
     const caller = await this.access.grant(principal, operation.permission, parameters['project']);
     const path = parameters['project'] === undefined ? parameters : { ...parameters, project: caller.project ?? '' };
     const asked = requestTerms(operation, request.headers, query);
@@ -207,6 +221,6 @@ function answerBrokenRequests(fastify: FastifyInstance): void {
 function brokenRequest(code: string | undefined): AltoError {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new AltoError('headers_too_large', 'The request has too many or too long headers.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new AltoError('timeout', 'The request did not arrive in time.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new AltoError('request_timeout', 'The request did not arrive in time.');
   return new AltoError('invalid_request', 'This is not a valid HTTP request.');
 }

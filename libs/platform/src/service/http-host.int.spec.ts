@@ -103,6 +103,8 @@ describe('the HTTP host', () => {
       code: 'not_found',
     });
     expect((await fetchWith(undefined, `${service.url}/metrics`)).body).toContain('process_cpu_seconds_total');
+    const outside = await fetch(`${service.url}/metrics`, { headers: { 'x-forwarded-for': '192.0.2.7' } });
+    expect([outside.status, await outside.json()]).toEqual([404, expect.objectContaining({ code: 'not_found' })]);
   });
 });
 

@@ -6,7 +6,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import { rm } from 'node:fs/promises';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { toProblem } from '@alto/contracts';
+import { AltoError, toProblem } from '@alto/contracts';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import type { ServiceConfig } from './config';
@@ -17,13 +17,22 @@ import { toAltoError } from './problem.filter';
 
 /** Longer than the load balancer keeps an idle connection, so that it is never this side that closes one just as it is used. */
 const keepAliveMs = 75_000;
-const requestHeadMs = 15_000;
+/** How often slow clients are looked for; Node does every 30 s. */
+const slowClientsEveryMs = 1_000;
 const bodyBytesMax = 1_048_576;
 /** While it stops. */
 const sweepEveryMs = 100;
 const headBytesMax = 32_768;
 
-export function createHttpAdapter(): FastifyAdapter {
+/** For answers that no page is meant to embed, run or guess the type of. */
+export const safeHeaders = {
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const;
+
+export function createHttpAdapter({ ALTO_HTTP_HEAD_TIMEOUT_MS: headersTimeout }: ServiceConfig): FastifyAdapter {
   return new FastifyAdapter({
     bodyLimit: bodyBytesMax,
     keepAliveTimeout: keepAliveMs,
@@ -32,11 +41,12 @@ export function createHttpAdapter(): FastifyAdapter {
     forceCloseConnections: false,
     // How long a parameter may be is its operation's to say, which names it; the head as a whole has a bound.
     routerOptions: { maxParamLength: headBytesMax },
-    http: { headersTimeout: requestHeadMs, maxHeaderSize: headBytesMax },
+    http: { headersTimeout, maxHeaderSize: headBytesMax, connectionsCheckingInterval: slowClientsEveryMs },
     // Before any route is found, e.g. for a path that is no text.
     frameworkErrors: (error: Error, _request: unknown, { raw }: { raw: ServerResponse }) => {
       const problem = toProblem(toAltoError(error));
-      raw.writeHead(problem.status, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+      const headers = { ...safeHeaders, 'content-type': 'application/problem+json' };
+      raw.writeHead(problem.status, headers).end(JSON.stringify(problem));
     },
   });
 }
@@ -71,7 +81,9 @@ export class HttpHost {
       const report = this.health.report();
       return reply.status(report.ready ? 200 : 503).send(report);
     });
-    fastify.get('/metrics', async (_request, reply) => {
+    fastify.get('/metrics', async (request, reply) => {
+      // The load balancer sets this header on whatever comes from outside: metrics are for this side of it alone.
+      if (request.headers['x-forwarded-for'] !== undefined) throw noSuchPath();
       reply.header('content-type', this.metrics.registry.contentType);
       return this.metrics.registry.metrics();
     });
@@ -125,6 +137,10 @@ export class HttpHost {
       server.listen({ path, writableAll: false, readableAll: false }, resolve);
     });
   }
+}
+
+function noSuchPath(): AltoError {
+  return new AltoError('not_found', 'There is no such path.');
 }
 
 /** Accepts no more connections, and ends each as soon as nothing is under way on it. */

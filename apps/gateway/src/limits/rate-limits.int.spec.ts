@@ -1,0 +1,126 @@
+import { eventually, type TestService } from '@alto/testing';
+import { Gateways } from '../gateways.fake';
+
+/** Small enough for a slow machine to ask for more than there is. */
+const [perSecond, windowSeconds] = [40, 2];
+const quota = perSecond * windowSeconds;
+const settings = {
+  ALTO_RATE_LIMIT_WINDOW_SECONDS: String(windowSeconds),
+  ALTO_RATE_LIMIT_KEY_PER_SECOND: String(perSecond),
+  ALTO_RATE_LIMIT_PROJECT_PER_SECOND: '60',
+};
+let gateways: Gateways;
+
+beforeAll(async () => {
+  gateways = await Gateways.start(3, settings);
+});
+
+afterAll(async () => gateways?.stop());
+
+/** Asks one gateway with one key, one request after the other. @returns how many were let through */
+async function askUntil(gateway: TestService | undefined, key: string, endsAtMs: number): Promise<number> {
+  let admitted = 0;
+  while (performance.now() < endsAtMs) {
+    const { status } = await gateways.call('GET', '/v1/whoami', { key, ...(gateway && { gateway }) });
+    if (status === 200) admitted++;
+    else expect(status).toBe(429);
+  }
+  return admitted;
+}
+
+it('three gateways together let through what one key may send, within 5 %', async () => {
+  await gateways.createProject('measured');
+  const { key } = await gateways.createKey('measured', 'viewer');
+  const startedAtMs = performance.now();
+  const askers = gateways.all.flatMap((gateway) => [gateway, gateway]);
+  const counts = await Promise.all(askers.map((gateway) => askUntil(gateway, key, startedAtMs + 5_000)));
+  const elapsedSeconds = (performance.now() - startedAtMs) / 1_000;
+  const admitted = counts.reduce((sum, count) => sum + count, 0);
+  const allowed = quota + perSecond * elapsedSeconds;
+  expect(admitted / allowed).toBeGreaterThan(0.95);
+  expect(admitted / allowed).toBeLessThan(1.05);
+}, 30_000);
+
+it('says what is limited, what is left and when to come again', async () => {
+  await gateways.createProject('told');
+  const { key } = await gateways.createKey('told', 'viewer');
+  const first = await gateways.call('GET', '/v1/whoami', { key });
+  expect(first.headers.get('ratelimit-policy')).toBe('"address";q=4000;w=2, "key";q=80;w=2, "project";q=120;w=2');
+  expect(first.headers.get('ratelimit')).toMatch(/^"address";r=\d+;t=\d+, "key";r=7\d;t=1, "project";r=11\d;t=1$/);
+  const refused = await eventually(async () => {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => gateways.call('GET', '/v1/whoami', { key })));
+    const found = answers.find(({ status }) => status === 429);
+    expect(found).toBeDefined();
+    return found;
+  });
+  expect(refused?.headers.get('content-type')).toBe('application/problem+json');
+  expect(refused?.body).toMatchObject({ code: 'rate_limited', details: { limit: 'key', perSecond } });
+  expect(Number(refused?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+  expect(refused?.headers.get('ratelimit')).toContain('"key";r=0;t=2');
+});
+
+it('limits the keys of a project together, and operators not with them', async () => {
+  await gateways.createProject('crowded');
+  const [one, other] = [await gateways.createKey('crowded', 'viewer'), await gateways.createKey('crowded', 'viewer')];
+  const drained = await eventually(async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 80 }, (_, index) =>
+        gateways.call('GET', '/v1/whoami', { key: (index % 2 === 0 ? one : other).key }),
+      ),
+    );
+    const found = answers.find(({ body }) => body.details?.limit === 'project');
+    expect(found).toBeDefined();
+    return found;
+  });
+  expect(drained?.status).toBe(429);
+  const operator = await gateways.call('GET', '/v1/projects/crowded');
+  expect([operator.status, operator.headers.get('ratelimit-policy')]).toEqual([
+    200,
+    expect.not.stringContaining('project'),
+  ]);
+});
+
+it('goes on by itself, within its share, while PostgreSQL is away', async () => {
+  await gateways.createProject('alone');
+  const { key } = await gateways.createKey('alone', 'viewer');
+  const known = async () => (await gateways.call('GET', '/v1/whoami', { key })).status;
+  expect(await known()).toBe(200);
+  await gateways.renameBuckets('away');
+  try {
+    const startedAtMs = performance.now();
+    const admitted = await askUntil(gateways.all[0], key, startedAtMs + 2_000);
+    const elapsedSeconds = (performance.now() - startedAtMs) / 1_000;
+    expect(admitted).toBeGreaterThan(5);
+    expect(admitted).toBeLessThan((perSecond / 3) * elapsedSeconds + 10);
+  } finally {
+    await gateways.renameBuckets('back');
+  }
+});
+
+describe('before a key is looked at', () => {
+  const address = '198.51.100.7';
+  const ask = (gateway: TestService, forwardedFor: string, path = '/v1/whoami') =>
+    gateways.call('GET', path, { key: '', gateway, headers: { 'x-forwarded-for': forwardedFor } });
+
+  it('limits an address as the load balancer tells it, also for pages that need no key', async () => {
+    const gateway = await gateways.add({ ...settings, ALTO_RATE_LIMIT_ADDRESS_PER_SECOND: '5' });
+    const statuses = new Set<number>();
+    for (let index = 0; index < 30; index++) statuses.add((await ask(gateway, address)).status);
+    expect([...statuses]).toEqual([401, 429]);
+    const refused = await ask(gateway, address, '/v1/openapi.json');
+    expect(refused.body).toMatchObject({ status: 429, code: 'rate_limited', details: { limit: 'address' } });
+    expect((await ask(gateway, '198.51.100.8')).status).toBe(401);
+    for (const path of ['/healthz', '/readyz']) expect((await ask(gateway, address, path)).status).toBe(200);
+  });
+
+  it('believes nobody but the proxies that are trusted', async () => {
+    const gateway = await gateways.add({
+      ...settings,
+      ALTO_RATE_LIMIT_ADDRESS_PER_SECOND: '5',
+      ALTO_TRUSTED_PROXIES: '192.0.2.1',
+    });
+    const statuses: number[] = [];
+    for (let index = 0; index < 30; index++) statuses.push((await ask(gateway, `203.0.113.${index}`)).status);
+    expect(statuses).toContain(429);
+  });
+});
