@@ -56,6 +56,7 @@ const nextSteps: Record<ErrorCode, string> = {
   forbidden: 'Ask an admin of the project for a key with a larger role.',
   not_found: '`alto apps list`, `alto routes list` and `alto projects list` show what there is.',
   method_not_allowed: 'The Alto that answers is of another version: `alto services` shows which.',
+  request_timeout: 'Try again; the connection to Alto is slow.',
   conflict: 'Look at its present state with `alto apps list` and try again.',
   already_exists: 'Take another name, or change the one that is there.',
   stale_writer: 'Try again: another instance has taken over meanwhile.',

@@ -24,7 +24,12 @@ beforeAll(async () => {
   operator = makeFirstOperator();
   const { entities, migrations } = gatewayService.database ?? { entities: [], migrations: [] };
   database = await createDatabase({ name: 'gateway', entities, migrations });
-  const settings = operator.settings;
+  const settings = {
+    ...operator.settings,
+    ALTO_HTTP_HEAD_TIMEOUT_MS: '300',
+    ALTO_JSON_BODY_TIMEOUT_MS: '300',
+    ALTO_CORS_ORIGINS: 'https://console.example',
+  };
   gateway = await startTestService(gatewayService, { natsUrl: nats.url, databaseUrl: database.url, settings });
   await eventually(async () => expect((await fetch(`${gateway.url}/readyz`)).status).toBe(200));
 });
@@ -63,6 +68,27 @@ const anyRequest = fc.record({
   path: fc.array(text, { minLength: 2, maxLength: 2 }),
   query: fc.array(fc.tuple(fc.constantFrom(...fieldNames), text), { maxLength: 3 }),
   body: fc.option(fc.oneof(fc.dictionary(fc.constantFrom(...fieldNames), value), value), { nil: undefined }),
+});
+
+/** A body of so many bytes, of which these are sent. */
+const bodyOf =
+  (length: number, text: string): (() => string) =>
+  () =>
+    `POST /v1/projects HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${operator.key}\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${length}\r\n\r\n${text}`;
+
+it('lets pages of the named origins in, and tells them what they may send', async () => {
+  const origin = 'https://console.example';
+  const asked = { origin, 'access-control-request-method': 'DELETE' };
+  const preflight = await fetch(`${gateway.url}/v1/projects/default/keys/a`, { method: 'OPTIONS', headers: asked });
+  expect(preflight.status).toBe(204);
+  expect(preflight.headers.get('access-control-allow-origin')).toBe(origin);
+  expect(preflight.headers.get('access-control-allow-methods')).toContain('DELETE');
+  const refused = await fetch(`${gateway.url}/v1/whoami`, { headers: { origin } });
+  expect(refused.status).toBe(401);
+  expect(refused.headers.get('access-control-allow-origin')).toBe(origin);
+  const foreign = await fetch(`${gateway.url}/v1/whoami`, { headers: { origin: 'https://other.example' } });
+  expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
 });
 
 it('refuses bad input without failing', async () => {
@@ -114,6 +140,27 @@ describe('raw HTTP', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     expect(answer).toContain('application/problem+json');
     expect(answer.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  it.each([
+    ['an endless head', 431, () => `GET / HTTP/1.1\r\nHost: a\r\nX-A: ${'a'.repeat(33_000)}`],
+    ['a head that does not end', 408, () => 'GET / HTTP/1.1\r\nHost: a\r\nX-A: '],
+    ['a body that does not end', 408, bodyOf(100, '{')],
+  ])('cuts %s', async (_name, status, bytes) => {
+    const answer = await exchange(bytes());
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(answer).toContain('application/problem+json');
+    expect(answer).toMatch(/connection: close/i);
+  });
+
+  it.each([
+    ['many values', 413, `[${'0,'.repeat(124_999)}0]`],
+    ['many levels', 400, '['.repeat(100)],
+  ])('refuses a body of %s', async (_name, status, body) => {
+    const headers = { authorization: `Bearer ${operator.key}`, 'content-type': 'application/json' };
+    const response = await fetch(`${gateway.url}/v1/projects`, { method: 'POST', headers, body });
+    expect(response.status).toBe(status);
+    await response.text();
   });
 
   it('answers chunks that are broken, and does not take the rest for another request', async () => {

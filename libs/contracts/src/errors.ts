@@ -14,6 +14,7 @@ export const errorCatalogue = {
   forbidden: { status: 403, title: 'The key may not do this', retryable: false },
   not_found: { status: 404, title: 'There is no such resource', retryable: false },
   method_not_allowed: { status: 405, title: 'The resource does not know this method', retryable: false },
+  request_timeout: { status: 408, title: 'The request took too long to arrive', retryable: true },
   conflict: { status: 409, title: 'The change conflicts with the present state', retryable: false },
   already_exists: { status: 409, title: 'The name is taken', retryable: false },
   stale_writer: { status: 409, title: 'A newer writer has taken over', retryable: false },

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { parseJson, readJsonBody } from './json-body';
 
-const limits = { bytesMax: 100, depthMax: 4, timeoutMs: 50 };
+const limits = { bytesMax: 100, depthMax: 4, elementsMax: 1_000_000, timeoutMs: 50 };
 const json = { 'content-type': 'application/json; charset=utf-8' };
 const read = (text: string | Buffer, headers = json as Record<string, string>) =>
   readJsonBody(Readable.from([Buffer.from(text)]), headers, limits);
@@ -35,14 +35,21 @@ describe('readJsonBody', () => {
   it('cuts a client that does not finish', async () => {
     const endless = new Readable({ read: () => undefined });
     endless.push('{');
-    await expect(readJsonBody(endless, json, limits)).rejects.toMatchObject({ code: 'timeout' });
+    await expect(readJsonBody(endless, json, limits)).rejects.toMatchObject({ code: 'request_timeout' });
   });
 });
 
 describe('parseJson', () => {
   it('limits depth without being misled by text', () => {
-    expect(parseJson(Buffer.from('[[[["[[[[[[\\"]]"]]]]'), 4)).toBeDefined();
-    expect(() => parseJson(Buffer.from('[[[[[]]]]]'), 4)).toThrow('deeper than 4');
-    expect(() => parseJson(Buffer.from('[{'.repeat(400_000)), 32)).toThrow('deeper than 32');
+    expect(parseJson(Buffer.from('[[[["[[[[[[\\"]]"]]]]'), limits)).toBeDefined();
+    expect(() => parseJson(Buffer.from('[[[[[]]]]]'), limits)).toThrow('deeper than 4');
+    expect(() => parseJson(Buffer.from('[{'.repeat(400_000)), { ...limits, depthMax: 32 })).toThrow('deeper than 32');
+  });
+
+  it('limits how many values there are, also where they cost few bytes', () => {
+    const few = { ...limits, elementsMax: 4 };
+    expect(parseJson(Buffer.from('{"a":[1,2],"b,,,,":"[,]"}'), few)).toBeDefined();
+    for (const many of ['[1,2,3,4,5]', '[[],[],[]]', '{"a":{},"b":{},"c":1}'])
+      expect(() => parseJson(Buffer.from(many), few)).toThrow('more than 4 values');
   });
 });

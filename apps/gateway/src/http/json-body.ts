@@ -5,6 +5,8 @@ import { AltoError } from '@alto/contracts';
 export interface BodyLimits {
   bytesMax: number;
   depthMax: number;
+  /** Values of all objects and lists together: what they cost in memory has nothing to do with bytes. */
+  elementsMax: number;
   /** From the first to the last byte: a client slower than that is cut. */
   timeoutMs: number;
 }
@@ -15,7 +17,7 @@ export interface BodyHeaders {
   'content-encoding'?: string;
 }
 
-/** Undefined when there is no body. @throws AltoError too_large, unsupported_media_type, invalid_request, timeout. */
+/** Undefined when there is no body. @throws AltoError too_large, unsupported_media_type, invalid_request, request_timeout. */
 export async function readJsonBody(stream: Readable, headers: BodyHeaders, limits: BodyLimits): Promise<unknown> {
   if (Number(headers['content-length'] ?? 0) > limits.bytesMax) throw tooLarge(limits);
   const bytes = await collect(stream, limits);
@@ -33,16 +35,21 @@ export async function readJsonBody(stream: Readable, headers: BodyHeaders, limit
       field: 'Content-Encoding',
     });
   }
-  return parseJson(bytes, limits.depthMax);
+  return parseJson(bytes, limits);
 }
 
 /**
- * The depth is checked on the text, before parsing: `JSON.parse` takes any depth, and everything that walks its
- * result recursively (stringify, validation) would then overflow the stack.
+ * Depth and number of elements are checked on the text, before parsing: `JSON.parse` takes any depth, and everything
+ * that walks its result recursively (stringify, validation) would then overflow the stack.
  */
-export function parseJson(bytes: Uint8Array, depthMax: number): unknown {
-  if (depthOf(bytes) > depthMax) {
-    throw new AltoError('invalid_request', `The body is nested deeper than ${depthMax} levels.`);
+export function parseJson(
+  bytes: Uint8Array,
+  { depthMax, elementsMax }: Omit<BodyLimits, 'bytesMax' | 'timeoutMs'>,
+): unknown {
+  const { depth, elements } = measure(bytes);
+  if (depth > depthMax) throw new AltoError('invalid_request', `The body is nested deeper than ${depthMax} levels.`);
+  if (elements > elementsMax) {
+    throw new AltoError('too_large', `The body has more than ${elementsMax} values in its objects and lists.`);
   }
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -69,17 +76,19 @@ function collect(stream: Readable, limits: BodyLimits): Promise<Buffer> {
       chunks.push(chunk);
       if (size > limits.bytesMax) fail(tooLarge(limits));
     };
-    const late = () => fail(new AltoError('timeout', `The body did not arrive within ${limits.timeoutMs} ms.`));
+    const late = () => fail(new AltoError('request_timeout', `The body did not arrive within ${limits.timeoutMs} ms.`));
     const timer = setTimeout(late, limits.timeoutMs);
     stream.on('data', take).once('end', end).once('error', fail).once('close', cut);
   });
 }
 
-const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = Buffer.from('"\\[]{}');
+const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COMMA] = Buffer.from('"\\[]{},');
 
-function depthOf(bytes: Uint8Array): number {
+/** Elements: one for each comma and each bracket that opens, so an empty object counts as one. */
+function measure(bytes: Uint8Array): { depth: number; elements: number } {
   let depth = 0;
   let deepest = 0;
+  let elements = 0;
   let inText = false;
   for (let index = 0; index < bytes.length; index++) {
     const byte = bytes[index];
@@ -87,10 +96,13 @@ function depthOf(bytes: Uint8Array): number {
       if (byte === BACKSLASH) index++;
       else if (byte === QUOTE) inText = false;
     } else if (byte === QUOTE) inText = true;
-    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
-    else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
+    else if (byte === COMMA) elements++;
+    else if (byte === OPEN_LIST || byte === OPEN_OBJECT) {
+      elements++;
+      deepest = Math.max(deepest, ++depth);
+    } else if (byte === CLOSE_LIST || byte === CLOSE_OBJECT) depth--;
   }
-  return deepest;
+  return { depth: deepest, elements };
 }
 
 function tooLarge({ bytesMax }: BodyLimits): AltoError {

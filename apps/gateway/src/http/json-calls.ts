@@ -20,7 +20,6 @@ import { buildInput } from './input';
 import { readJsonBody } from './json-body';
 import { type Answer, jsonAnswer, problemAnswer } from './problem';
 
-const bodyTimeoutMs = 30_000;
 /**
  * What certainly reached nobody is tried again for this long, and so is an idempotent operation whose connection was
  * lost: long enough for the moment in which one instance hands over to the next, too short to feel like a timeout.
@@ -66,8 +65,13 @@ export class JsonCalls {
   }
 
   private readBody({ request }: Exchange): Promise<unknown> {
-    const { ALTO_JSON_BODY_BYTES_MAX: bytesMax, ALTO_JSON_DEPTH_MAX: depthMax } = this.config;
-    return readJsonBody(request.raw, request.headers, { bytesMax, depthMax, timeoutMs: bodyTimeoutMs });
+    const { config } = this;
+    return readJsonBody(request.raw, request.headers, {
+      bytesMax: config.ALTO_JSON_BODY_BYTES_MAX,
+      depthMax: config.ALTO_JSON_DEPTH_MAX,
+      elementsMax: config.ALTO_JSON_ELEMENTS_MAX,
+      timeoutMs: config.ALTO_JSON_BODY_TIMEOUT_MS,
+    });
   }
 
   /** Where traces are recorded, this is the span that all others of the request lie under. */

@@ -98,7 +98,8 @@ export class PublicApi implements OnModuleInit {
       reply.raw.setHeader(name, value);
     try {
       this.requireRoom();
-      if (takesPages(this.corsOrigins) && isPreflight(request.method, request.headers)) return this.answerPreflight(request, reply);
+      if (takesPages(this.corsOrigins) && isPreflight(request.method, request.headers))
+        return this.answerPreflight(request, reply);
       const url = this.parseUrl(request);
       const { route, parameters } = this.route(request, url.pathname);
       operation = route.operation.name;
@@ -221,6 +222,7 @@ function answerBrokenRequests(fastify: FastifyInstance): void {
 function brokenRequest(code: string | undefined): AltoError {
   if (code === 'HPE_HEADER_OVERFLOW')
     return new AltoError('headers_too_large', 'The request has too many or too long headers.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return new AltoError('request_timeout', 'The request did not arrive in time.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new AltoError('request_timeout', 'The request did not arrive in time.');
   return new AltoError('invalid_request', 'This is not a valid HTTP request.');
 }

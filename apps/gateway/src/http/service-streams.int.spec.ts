@@ -217,7 +217,7 @@ it('refuses a body beyond the limit, announced or not, and one that stands still
       else request.end(body);
     });
   expect(await post('x', { 'content-length': String(bytesMax + 1) })).toEqual({ status: 413, code: 'too_large' });
-  expect(await post(undefined, {})).toEqual({ status: 504, code: 'timeout' });
+  expect(await post(undefined, {})).toEqual({ status: 408, code: 'request_timeout' });
 });
 
 it('passes on an answer that comes before the body has been sent', async () => {

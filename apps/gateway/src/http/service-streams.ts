@@ -154,7 +154,7 @@ class UploadBody {
     this.isTaken = true;
     let size = 0;
     const timer = setTimeout(() => {
-      this.fail(new AltoError('timeout', `No byte of the body came for ${this.idleMs} ms.`));
+      this.fail(new AltoError('request_timeout', `No byte of the body came for ${this.idleMs} ms.`));
     }, this.idleMs);
     try {
       for await (const chunk of this.source.iterator({ destroyOnReturn: false })) {

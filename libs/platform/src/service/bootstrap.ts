@@ -80,7 +80,7 @@ export async function startService(
   const stopTracing = await startTracing(definition.name, config);
   const app = await NestFactory.create<NestFastifyApplication>(
     PlatformModule.of(definition, config, log),
-    createHttpAdapter(),
+    createHttpAdapter(config),
     { logger: new NestLog(log), abortOnError: false },
   );
   app.useGlobalFilters(new ProblemFilter(log, traceIdOfCall));

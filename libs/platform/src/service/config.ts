@@ -21,6 +21,10 @@ export const serviceSettings = {
   ALTO_HTTP_HOST: z.string().default('127.0.0.1').describe('Address to listen on for health, metrics and streams'),
   ALTO_HTTP_PORT: port.default(0).describe('Port to listen on; 0 takes a free one'),
   ALTO_HTTP_SOCKET: z.string().optional().describe('Path of a unix socket to listen on as well'),
+  ALTO_HTTP_HEAD_TIMEOUT_MS: milliseconds
+    .min(100)
+    .default(15_000)
+    .describe('A client that takes longer to send the head of a request is cut'),
   ALTO_ADVERTISED_URL: z
     .url()
     .optional()

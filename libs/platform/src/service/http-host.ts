@@ -127,7 +127,13 @@ export class HttpHost {
     const { fastify } = this;
     await rm(path, { force: true });
     const server = createServer(
-      { keepAliveTimeout: keepAliveMs, headersTimeout: requestHeadMs, requestTimeout: 0 },
+      {
+        keepAliveTimeout: keepAliveMs,
+        headersTimeout: this.config.ALTO_HTTP_HEAD_TIMEOUT_MS,
+        requestTimeout: 0,
+        maxHeaderSize: headBytesMax,
+        connectionsCheckingInterval: slowClientsEveryMs,
+      },
       (request, response) => fastify.routing(request, response),
     );
     this.socketServer = server;
