@@ -13,6 +13,7 @@ import { loginCommand } from './commands/login';
 import { logsCommand } from './commands/logs';
 import { nodeCommands } from './commands/nodes';
 import { projectCommands } from './commands/projects';
+import { quotaCommands } from './commands/quotas';
 import { restartCommand } from './commands/restart';
 import { rollbackCommand } from './commands/rollback';
 import { rolloutsCommand } from './commands/rollouts';
@@ -66,6 +67,7 @@ export function makeProgram(session: Session, output: Output): Command {
     doctorCommand,
     loginCommand,
     projectCommands,
+    quotaCommands,
     keyCommands,
     deployCommand,
     appCommands,

@@ -28,12 +28,17 @@ import { Identity1763700000001 } from './migrations/1763700000001-identity';
 import { KeyLifetimes1763800000001 } from './migrations/1763800000001-key-lifetimes';
 import { IdempotentRequests1763900000001 } from './migrations/1763900000001-idempotent-requests';
 import { RateLimits1764000000001 } from './migrations/1764000000001-rate-limits';
+import { Quotas1764000000002 } from './migrations/1764000000002-quotas';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
 import { ProjectsController } from './projects/projects.controller';
 import { ProjectsService } from './projects/projects.service';
 import { ProjectsStore } from './projects/projects.store';
+import { QuotaEntity } from './quotas/quota.entity';
+import { QuotasController } from './quotas/quotas.controller';
+import { QuotasService } from './quotas/quotas.service';
+import { QuotasStore } from './quotas/quotas.store';
 import { Routes } from './routing/routes.service';
 
 @Module({
@@ -41,6 +46,7 @@ import { Routes } from './routing/routes.service';
     IdentityController,
     ProjectsController,
     KeysController,
+    QuotasController,
     ServicesController,
     OpenApiController,
     ReferenceController,
@@ -50,6 +56,8 @@ import { Routes } from './routing/routes.service';
     ProjectsService,
     KeysStore,
     KeysService,
+    QuotasStore,
+    QuotasService,
     KeyUses,
     Authenticator,
     Access,
@@ -76,12 +84,13 @@ export const gatewayService: ServiceDefinition = {
   module: GatewayModule,
   config: gatewayConfig,
   database: {
-    entities: [ProjectEntity, KeyEntity, IdempotentRequestEntity],
+    entities: [ProjectEntity, KeyEntity, IdempotentRequestEntity, QuotaEntity],
     migrations: [
       Identity1763700000001,
       KeyLifetimes1763800000001,
       IdempotentRequests1763900000001,
       RateLimits1764000000001,
+      Quotas1764000000002,
     ],
   },
   fronted: true,

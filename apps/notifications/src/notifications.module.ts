@@ -6,14 +6,16 @@ import { MessagesController } from './messages/messages.controller';
 import { MessagesService } from './messages/messages.service';
 import { MessagesStore } from './messages/messages.store';
 import { notificationsMigrations } from './migrations';
+import { QuotasStore } from './quotas/quotas.store';
+import { UsageController } from './quotas/usage.controller';
 import { TopicEntity } from './topics/topic.entity';
 import { TopicsController } from './topics/topics.controller';
 import { TopicsService } from './topics/topics.service';
 import { TopicsStore } from './topics/topics.store';
 
 @Module({
-  controllers: [TopicsController, MessagesController],
-  providers: [TopicsService, TopicsStore, MessagesService, MessagesStore],
+  controllers: [TopicsController, MessagesController, UsageController],
+  providers: [TopicsService, TopicsStore, MessagesService, MessagesStore, QuotasStore],
 })
 export class NotificationsModule {}
 

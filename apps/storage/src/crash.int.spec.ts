@@ -16,7 +16,7 @@ import { BlobsReconciler } from './blobs/blobs.reconciler';
 import { archiveOfSize } from './bundles/archive.fake';
 import { BundleEntity } from './bundles/bundle.entity';
 import type { CrashingUpload } from './crashing-upload.fake';
-import { connectDatabase, inChunks, openStorage, type StorageParts } from './storage.fake';
+import { connectDatabase, inChunks, openStorage, type StorageParts, unlimited } from './storage.fake';
 import { storageService } from './storage.module';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
@@ -138,6 +138,6 @@ it('leaves a whole upload as it is', async () => {
   const archive = await archiveOfSize(1_300_000);
   const { bundles } = await openStorage({ database, stateDirectory });
   const project = newId('project');
-  const bundle = await bundles.upload(project, undefined, { chunks: inChunks(archive), expectedBytes: 0 });
+  const bundle = await bundles.upload(project, undefined, { chunks: inChunks(archive), expectedBytes: 0 }, unlimited);
   await checkSound(stateDirectory, project, [bundle]);
 });

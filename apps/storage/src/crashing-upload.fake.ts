@@ -7,7 +7,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import type { Database } from '@alto/platform';
 import { NodeFileSystem } from './blobs/filesystem';
 import { ObservedFileSystem } from './blobs/observed-filesystem.fake';
-import { connectDatabase, inChunks, openStorage } from './storage.fake';
+import { connectDatabase, inChunks, openStorage, unlimited } from './storage.fake';
 
 export interface CrashingUpload {
   readonly databaseUrl: string;
@@ -49,10 +49,8 @@ const { bundles } = await openStorage({
 });
 for (const path of job.archives) {
   const archive = readFileSync(path);
-  const bundle = await bundles.upload(job.project, undefined, {
-    chunks: inChunks(archive),
-    expectedBytes: archive.length,
-  });
+  const body = { chunks: inChunks(archive), expectedBytes: archive.length };
+  const bundle = await bundles.upload(job.project, undefined, body, unlimited);
   writeSync(1, `${JSON.stringify(bundle)}\n`);
 }
 await database.stop();

@@ -1,6 +1,15 @@
 /** The parts of the service wired by hand, so that a test can crash, fail or watch any of them. */
 import { join } from 'node:path';
-import { Clock, createLog, Database, loadConfig, Outbox, SystemClock, connectionDefaults } from '@alto/platform';
+import {
+  type CallIdentity,
+  Clock,
+  createLog,
+  Database,
+  loadConfig,
+  Outbox,
+  SystemClock,
+  connectionDefaults,
+} from '@alto/platform';
 import { BlobsService } from './blobs/blobs.service';
 import { BlobsStore } from './blobs/blobs.store';
 import { type FileSystem, NodeFileSystem } from './blobs/filesystem';
@@ -8,6 +17,8 @@ import { BundlesService } from './bundles/bundles.service';
 import { BundlesStore } from './bundles/bundles.store';
 import { storageConfig, type StorageConfig } from './config';
 import { storageService } from './storage.module';
+import { QuotasStore } from './quotas/quotas.store';
+import { StorageQuota } from './quotas/storage-quota';
 import { Volume } from './volumes/volume';
 
 export interface StorageParts {
@@ -44,9 +55,19 @@ export async function openStorage(options: StorageOptions): Promise<StorageParts
   const store = new BlobsStore(database);
   const blobs = new BlobsService(config, volume, store, clock, silent);
   const outbox = new Outbox(database, clock);
-  const bundles = new BundlesService(config, blobs, new BundlesStore(database), database, outbox, clock, silent);
+  const quota = new StorageQuota(new QuotasStore(database));
+  const bundles = new BundlesService(config, blobs, new BundlesStore(database), quota, database, outbox, clock, silent);
   return { config, volume, store, blobs, bundles };
 }
+
+/** Somebody whose project has no limits. */
+export const unlimited: CallIdentity = {
+  kind: 'service',
+  id: 'test',
+  role: undefined,
+  project: null,
+  projectName: null,
+};
 
 /** A body that comes in chunks of this size. */
 export async function* inChunks(content: Buffer, chunkBytes = 300_000): AsyncGenerator<Buffer> {

@@ -18,13 +18,16 @@ import { SigningKeysStore } from './bundles/signing-keys.store';
 import { UploadStream } from './bundles/upload-stream';
 import { storageConfig, type StorageConfig } from './config';
 import { storageMigrations } from './migrations';
+import { QuotasStore } from './quotas/quotas.store';
+import { StorageQuota } from './quotas/storage-quota';
+import { UsageController } from './quotas/usage.controller';
 import { Volume } from './volumes/volume';
 import { VolumeEntity, VolumeServerEntity } from './volumes/volume.entity';
 import { VolumesService } from './volumes/volumes.service';
 import { VolumesStore } from './volumes/volumes.store';
 
 @Module({
-  controllers: [BundlesController, BundleTransfersController],
+  controllers: [BundlesController, BundleTransfersController, UsageController],
   providers: [
     { provide: FileSystem, useClass: NodeFileSystem },
     {
@@ -41,6 +44,8 @@ import { VolumesStore } from './volumes/volumes.store';
     BundlesService,
     BundlesStore,
     BundleContentService,
+    QuotasStore,
+    StorageQuota,
     SigningKeysService,
     SigningKeysStore,
     UploadStream,

@@ -38,6 +38,6 @@ export class Access {
     if (principal.project) return ownProject(principal, nameOrId);
     const found = await this.projects.get(nameOrId);
     if (!found) throw unknownProject();
-    return { id: found.id, name: found.name };
+    return { id: found.id, name: found.name, quotas: found.quotas };
   }
 }

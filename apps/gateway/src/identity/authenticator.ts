@@ -51,9 +51,9 @@ export class Authenticator {
     const found = id === undefined ? undefined : await this.known.get(id);
     const verdict = found ? judgeKey(found.key, hashOf(text), this.clock.now()) : 'unknown';
     if (!found || verdict !== 'valid') throw refusal(verdict);
-    const { key, projectName } = found;
+    const { key, projectName, quotas } = found;
     this.uses.note(key.id);
-    const project = key.projectId === null ? null : { id: key.projectId, name: projectName ?? '' };
+    const project = key.projectId === null ? null : { id: key.projectId, name: projectName ?? '', quotas };
     return { keyId: key.id, keyName: key.name, role: key.role, scopes: key.scopes ?? undefined, project };
   }
 

@@ -57,3 +57,9 @@ it('tells services of the project that was entered, not of the key', () => {
     projectName: 'one',
   });
 });
+
+it('tells services what the project may have', () => {
+  const quotas = { apps: 3 };
+  expect(callerOf(principal('admin'), { id: 'prj_1', name: 'one', quotas }).quotas).toEqual(quotas);
+  expect(callerOf(principal('admin'), { id: 'prj_1', name: 'one' })).not.toHaveProperty('quotas');
+});

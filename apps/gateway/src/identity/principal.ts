@@ -1,10 +1,19 @@
 /** Who an API key belongs to, and what that lets it do: pure. */
-import { type Caller, type RequiredPermission, type Role, AltoError, callerMay } from '@alto/contracts';
+import {
+  type Caller,
+  type ProjectLimits,
+  type RequiredPermission,
+  type Role,
+  AltoError,
+  callerMay,
+} from '@alto/contracts';
 import { notPermitted } from '@alto/platform';
 
 export interface ProjectName {
   id: string;
   name: string;
+  /** What it may have at most; undefined where nothing is limited. */
+  quotas?: ProjectLimits | undefined;
 }
 
 export interface Principal {
@@ -50,6 +59,7 @@ export function callerOf(principal: Principal, project: ProjectName | null): Cal
     role: principal.role,
     project: project?.id ?? null,
     projectName: project?.name ?? null,
+    ...(project?.quotas !== undefined && { quotas: project.quotas }),
     ...(principal.scopes !== undefined && { scopes: [...principal.scopes] }),
   };
 }

@@ -1,13 +1,16 @@
 import { Injectable } from '@nestjs/common';
+import type { ProjectLimits } from '@alto/contracts';
 import { Database } from '@alto/platform';
 import { type EntityManager, IsNull, MoreThan } from 'typeorm';
 import { ProjectEntity } from '../projects/project.entity';
+import { limitsOf, QuotaEntity } from '../quotas/quota.entity';
 import { KeyEntity } from './key.entity';
 
-/** A key with the name of its project, which callers' tokens carry. */
+/** A key with the name of its project and what that may have, which callers' tokens carry. */
 export interface KeyWithProject {
   key: KeyEntity;
   projectName: string | null;
+  quotas: ProjectLimits | undefined;
 }
 
 export interface KeyUse {
@@ -27,11 +30,14 @@ export class KeysStore {
     const row = await this.database.manager
       .createQueryBuilder(KeyEntity, 'key')
       .leftJoin(ProjectEntity, 'project', 'project.id = key.project_id')
+      .leftJoin(QuotaEntity, 'quota', 'quota.project_id = key.project_id')
       .addSelect('project.name', 'project_name')
+      .addSelect('quota.limits', 'limits')
       .where('key.id = :id', { id })
-      .getRawAndEntities<{ project_name: string | null }>();
+      .getRawAndEntities<{ project_name: string | null; limits: ProjectLimits | null }>();
     const [key] = row.entities;
-    return key && { key, projectName: row.raw[0]?.project_name ?? null };
+    const [raw] = row.raw;
+    return key && { key, projectName: raw?.project_name ?? null, quotas: limitsOf(raw?.limits) };
   }
 
   /** Locked until the transaction ends, so that changes of one key follow one another, and their events with them. */

@@ -52,9 +52,10 @@ export class ProjectsService {
     }
   }
 
-  /** @returns id and name, undefined for an unknown one */
-  find(nameOrId: string): Promise<ProjectName | undefined> {
-    return this.store.find(nameOrId);
+  /** @returns id, name and what it may have; undefined for an unknown one */
+  async find(nameOrId: string): Promise<ProjectName | undefined> {
+    const project = await this.store.find(nameOrId);
+    return project && { id: project.id, name: project.name, quotas: await this.store.limits(project.id) };
   }
 
   async get(nameOrId: string): Promise<Project> {

@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
-import { AltoError } from '@alto/contracts';
+import { AltoError, type ProjectLimits } from '@alto/contracts';
 import { Database, isUniqueViolation } from '@alto/platform';
 import { type EntityManager, MoreThan } from 'typeorm';
+import { limitsOf, QuotaEntity } from '../quotas/quota.entity';
 import { ProjectEntity } from './project.entity';
 
 @Injectable()
@@ -26,6 +27,12 @@ export class ProjectsStore {
     if (!/^[a-z0-9_-]{1,40}$/.test(nameOrId)) return undefined;
     const where = [{ id: nameOrId }, { name: nameOrId }];
     return (await this.database.manager.findOne(ProjectEntity, { where })) ?? undefined;
+  }
+
+  /** What the project may have; undefined where nothing is limited. */
+  async limits(projectId: string): Promise<ProjectLimits | undefined> {
+    const quota = await this.database.manager.findOneBy(QuotaEntity, { projectId });
+    return limitsOf(quota?.limits);
   }
 
   any(): Promise<boolean> {

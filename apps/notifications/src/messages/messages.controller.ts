@@ -1,6 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { type InputOf, notificationsOperations, type OutputOf } from '@alto/contracts';
-import { Handles } from '@alto/platform';
+import { type CallContext, Handles } from '@alto/platform';
 import { MessagesService } from './messages.service';
 
 const { list, publish } = notificationsOperations.messages;
@@ -10,8 +10,8 @@ export class MessagesController {
   constructor(private readonly messages: MessagesService) {}
 
   @Handles(publish)
-  publish(input: InputOf<typeof publish>): Promise<OutputOf<typeof publish>> {
-    return this.messages.publish(input);
+  publish(input: InputOf<typeof publish>, { caller }: CallContext): Promise<OutputOf<typeof publish>> {
+    return this.messages.publish(input, caller);
   }
 
   @Handles(list)

@@ -133,3 +133,35 @@ describe('topics', () => {
     expect([first, second].map(({ items }) => items.map(({ name }) => name))).toEqual([['a', 'b', 'b-2'], ['c']]);
   });
 });
+
+describe('the quota of messages', () => {
+  const publisher = (messages: number) => {
+    const project = newTestProject();
+    const caller = { ...callerOf(project), quotas: { messages } };
+    const publishAs = (who: typeof caller) => (topic: string, dedupeKey?: string) =>
+      notifications.call(publish, { project: project.id, topic, body: 1, dedupeKey }, who);
+    const use = async () =>
+      (await notifications.call(notificationsOperations.usage.get, { project: project.id }, caller)).use;
+    return { publish: publishAs(caller), publishWith: publishAs, caller, use };
+  };
+
+  it('is never overshot by requests at the same time, over all topics together', async () => {
+    const { publish, use } = publisher(7);
+    const attempts = Array.from({ length: 30 }, (_, index) => publish(`topic-${index % 3}`));
+    const outcomes = await Promise.allSettled(attempts);
+    const refused = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+    expect(outcomes.length - refused.length).toBe(7);
+    for (const { reason } of refused)
+      expect(reason).toMatchObject({ code: 'quota_exceeded', details: { quota: 'messages', limit: 7 } });
+    expect(await use()).toEqual({ messages: 7 });
+  });
+
+  it('counts a message once, and lets a raised limit be used', async () => {
+    const { publish, publishWith, caller, use } = publisher(1);
+    const first = await publish('orders', 'once');
+    expect(await publish('orders', 'once')).toEqual(first);
+    await expect(publish('orders')).rejects.toMatchObject({ code: 'quota_exceeded' });
+    await publishWith({ ...caller, quotas: { messages: 2 } })('orders');
+    expect(await use()).toEqual({ messages: 2 });
+  });
+});

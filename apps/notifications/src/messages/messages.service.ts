@@ -8,8 +8,9 @@ import {
   notificationsEvents,
   notificationsOperations,
 } from '@alto/contracts';
-import { Clock, CONFIG, Database, Outbox } from '@alto/platform';
+import { type CallIdentity, Clock, CONFIG, Database, hasQuota, Outbox, requireQuota } from '@alto/platform';
 import type { NotificationsConfig } from '../config';
+import { QuotasStore } from '../quotas/quotas.store';
 import type { TopicEntity } from '../topics/topic.entity';
 import { TopicsService } from '../topics/topics.service';
 import type { MessageEntity } from './message.entity';
@@ -24,6 +25,7 @@ export class MessagesService {
     @Inject(CONFIG) private readonly config: NotificationsConfig,
     private readonly topics: TopicsService,
     private readonly store: MessagesStore,
+    private readonly quotas: QuotasStore,
     private readonly db: Database,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
@@ -32,13 +34,20 @@ export class MessagesService {
   /**
    * Appends a message to the topic's log. The topic's row stays locked until the commit, so sequences follow the
    * order of commits, without gaps, and of two messages with the same `dedupeKey` the second one sees the first.
+   * In a project whose messages are limited all that publish wait for each other.
    */
-  async publish({ project, topic: name, body, dedupeKey }: Publication): Promise<Message> {
+  async publish({ project, topic: name, body, dedupeKey }: Publication, caller: CallIdentity): Promise<Message> {
     const json = this.encode(body);
+    const isLimited = hasQuota(caller, ['messages']);
     return this.db.transaction(async (tx) => {
+      if (isLimited) await this.quotas.lock(tx, project);
       const topic = await this.topics.lock(tx, project, name);
       const first = dedupeKey === undefined ? null : await this.store.findByDedupeKey(tx, topic.id, dedupeKey);
       if (first !== null) return view(first, name);
+      if (isLimited) {
+        const before = await this.quotas.countMessages(project, tx);
+        requireQuota(caller, { messages: { before, after: before + 1 } });
+      }
       return view(await this.append(tx, topic, json, dedupeKey ?? null), name);
     });
   }

@@ -8,7 +8,7 @@ import { createDatabase, eventually, failing, type TestDatabase } from '@alto/te
 import { BlobEntity } from '../blobs/blob.entity';
 import { NodeFileSystem } from '../blobs/filesystem';
 import { type FileCall, ObservedFileSystem } from '../blobs/observed-filesystem.fake';
-import { connectDatabase, inChunks, openStorage, type StorageParts } from '../storage.fake';
+import { connectDatabase, inChunks, openStorage, type StorageParts, unlimited } from '../storage.fake';
 import { storageService } from '../storage.module';
 import { archiveOfSize } from './archive.fake';
 
@@ -37,7 +37,7 @@ afterAll(async () => {
 });
 
 function upload({ bundles }: StorageParts) {
-  return bundles.upload(project, undefined, { chunks: inChunks(archive), expectedBytes: 0 });
+  return bundles.upload(project, undefined, { chunks: inChunks(archive), expectedBytes: 0 }, unlimited);
 }
 
 function filesLeft(): string[] {
@@ -177,7 +177,7 @@ describe('an upload that stalls', () => {
       await more.promise;
       yield archive.subarray(700_000);
     }
-    const uploading = parts.bundles.upload(project, undefined, { chunks: body(), expectedBytes: 0 });
+    const uploading = parts.bundles.upload(project, undefined, { chunks: body(), expectedBytes: 0 }, unlimited);
     uploading.catch(() => {});
     const [begun] = await eventually(async () => {
       const found = await intents();

@@ -43,7 +43,7 @@ export class BundleTransfersController implements OnModuleInit {
     if (!(request.body instanceof IncomingMessage)) throw noArchive();
     const body = request.body;
     try {
-      return await this.bundles.upload(project, sha256, this.uploads.of(body));
+      return await this.bundles.upload(project, sha256, this.uploads.of(body), request.call.caller);
     } finally {
       // What a refused client still sends is thrown away, so that it gets to read the answer.
       body.resume();

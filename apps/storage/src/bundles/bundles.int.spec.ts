@@ -253,3 +253,42 @@ describe('bundles', () => {
     expect((await fetch(located.url.replace(/&signature=.*/, ''))).status).toBe(400);
   });
 });
+
+describe('the quota of bytes', () => {
+  const limited = (storageBytes: number) => ({ ...callerOf(newTestProject()), quotas: { storageBytes } });
+  const use = async (caller: Caller) =>
+    (await storage.call(storageOperations.usage.get, { project: caller.project ?? '' }, caller)).use;
+
+  it('is never overshot by uploads at the same time', async () => {
+    const archives = await Promise.all(Array.from({ length: 8 }, () => archiveOfSize(50_000)));
+    const size = Math.max(...archives.map(({ length }) => length));
+    const caller = limited(3 * size);
+    const statuses = await Promise.all(archives.map(async (archive) => (await upload(archive, { caller })).status));
+    expect(statuses.filter((status) => status === 201)).toHaveLength(3);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(5);
+    const { items } = await storage.call(list, { project: caller.project ?? '' }, caller);
+    const bytes = items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    expect([items.length, await use(caller)]).toEqual([3, { storageBytes: bytes }]);
+  });
+
+  it('counts content once, however often and by however many at once it is sent', async () => {
+    const archive = await archiveOfSize(50_000);
+    const caller = limited(archive.length);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => upload(archive, { caller })));
+    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(201));
+    expect(await use(caller)).toEqual({ storageBytes: archive.length });
+    const sha256 = createHash('sha256').update(archive).digest('hex');
+    expect((await upload(archive, { caller, query: `?sha256=${sha256}` })).status).toBe(201);
+  });
+
+  it('refuses an upload that says its size and hash before it is sent', async () => {
+    const archive = await archiveOfSize(5_000_000);
+    const sha256 = createHash('sha256').update(archive).digest('hex');
+    const caller = limited(1_000);
+    const response = await upload(archive, { caller, query: `?sha256=${sha256}` });
+    expect([response.status, await response.json()]).toEqual([
+      429,
+      expect.objectContaining({ code: 'quota_exceeded', details: expect.objectContaining({ quota: 'storageBytes' }) }),
+    ]);
+  });
+});

@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AltoError, type Bundle, newId, storageEvents } from '@alto/contracts';
-import { Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
+import { type CallIdentity, Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
 import type { BlobDraft } from '../blobs/blob-draft';
 import type { WrittenContent } from '../blobs/blob-files';
 import { BlobsService } from '../blobs/blobs.service';
 import type { StorageConfig } from '../config';
+import { StorageQuota } from '../quotas/storage-quota';
 import { ArchiveInspection } from './archive-inspection';
 import type { BundleEntity } from './bundle.entity';
 import { BundlesStore } from './bundles.store';
@@ -22,6 +23,7 @@ export class BundlesService {
     @Inject(CONFIG) private readonly config: StorageConfig,
     private readonly blobs: BlobsService,
     private readonly store: BundlesStore,
+    private readonly quota: StorageQuota,
     private readonly db: Database,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
@@ -32,14 +34,17 @@ export class BundlesService {
    * Stores a tar.gz. When it answers, no crash can lose it. The same content in the same project is the same bundle.
    * @param sha256 what the content must hash to, where the client knows
    */
-  async upload(project: string, sha256: string | undefined, body: UploadBody): Promise<Bundle> {
+  async upload(project: string, sha256: string | undefined, body: UploadBody, caller: CallIdentity): Promise<Bundle> {
     if (body.expectedBytes > this.config.ALTO_STORAGE_BUNDLE_BYTES_MAX) throw this.tooLarge();
+    const isKnown = sha256 !== undefined && (await this.store.findByContent(project, sha256)) !== null;
+    // Of content that nobody has named before it comes, only its end tells whether it adds anything.
+    if (sha256 !== undefined && !isKnown) await this.quota.foresee(caller, project, body.expectedBytes);
     const draft = await this.blobs.begin(project, body.expectedBytes);
     let content: WrittenContent | undefined;
     try {
       content = await this.receive(draft, body);
       checkContent(content, sha256);
-      return view(await this.keep(draft, project, content));
+      return view(await this.keep(draft, project, content, caller));
     } catch (error) {
       const isLive = await draft.giveUp();
       const kept = isLive && content !== undefined ? await this.store.findByContent(project, content.sha256) : null;
@@ -84,7 +89,12 @@ export class BundlesService {
   }
 
   /** Makes the draft a bundle, or gives it up for the one there is. */
-  private async keep(draft: BlobDraft, project: string, content: WrittenContent): Promise<BundleEntity> {
+  private async keep(
+    draft: BlobDraft,
+    project: string,
+    content: WrittenContent,
+    caller: CallIdentity,
+  ): Promise<BundleEntity> {
     const present = await this.store.findByContent(project, content.sha256);
     const broken = present !== null && !(await this.blobs.isWhole(present.blob)) ? present : undefined;
     if (present !== null && broken === undefined) {
@@ -93,7 +103,7 @@ export class BundlesService {
     }
     await draft.publish();
     const bundle = await this.db.transaction((tx) =>
-      broken === undefined ? this.create(tx, draft, project, content) : this.mend(tx, draft, broken),
+      broken === undefined ? this.create(tx, draft, project, content, caller) : this.mend(tx, draft, broken),
     );
     if (bundle.blob === draft.id) draft.end();
     else await draft.giveUp();
@@ -105,12 +115,14 @@ export class BundlesService {
     draft: BlobDraft,
     project: string,
     content: WrittenContent,
+    caller: CallIdentity,
   ): Promise<BundleEntity> {
     const createdAt = this.clock.now();
     const { sha256, contentBytes: sizeBytes } = content;
     const id = newId('bundle', createdAt.getTime());
     const bundle: BundleEntity = { id, project, sha256, blob: draft.id, sizeBytes, version: 1, createdAt };
     if (!(await this.store.insert(tx, bundle))) return this.store.lockByContent(tx, project, sha256);
+    await this.quota.require(tx, caller, project, sizeBytes);
     await draft.commit(tx);
     const data = view(bundle);
     await this.outbox.append(tx, storageEvents.bundleCreated, { project, resource: id, resourceVersion: 1, data });

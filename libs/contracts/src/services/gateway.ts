@@ -4,6 +4,7 @@ import { emptyOutput, nameField, pageOf, pageRequest, projectField, timeField } 
 import { idOf } from '../ids';
 import { operation, serviceNames } from '../operation';
 import { projectRoles, roles, scopes } from '../permissions';
+import { projectLimitsSchema, projectUseSchema } from '../quotas';
 
 export const projectSchema = z.object({
   id: idOf('project'),
@@ -33,6 +34,15 @@ export const apiKeySchema = z.object({
     .describe('After a rotation: until when the secret before still works; null when it does not'),
 });
 export type ApiKey = z.infer<typeof apiKeySchema>;
+
+export const projectQuotasSchema = z.object({
+  project: idOf('project'),
+  limits: projectLimitsSchema,
+  /** 0 until limits were set for the first time. */
+  version: z.number().int(),
+  updatedAt: timeField.nullable(),
+});
+export type ProjectQuotas = z.infer<typeof projectQuotasSchema>;
 
 export const serviceStatusSchema = z.object({
   service: z.enum(serviceNames),
@@ -246,6 +256,40 @@ export const gatewayOperations = {
       idempotent: true,
     }),
   },
+  quotas: {
+    get: operation({
+      service: 'gateway',
+      noun: 'quotas',
+      verb: 'get',
+      version: 1,
+      summary: 'Show how much a project may have, and how much of it there is',
+      http: { method: 'GET', path: '/v1/projects/{project}/quotas' },
+      permission: 'projects.read',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField }),
+      output: projectQuotasSchema.extend({
+        use: projectUseSchema,
+        unavailable: z.array(z.string()).describe('Services that do not say now how much there is'),
+      }),
+      errors: [],
+      idempotent: true,
+    }),
+    put: operation({
+      service: 'gateway',
+      noun: 'quotas',
+      verb: 'put',
+      version: 1,
+      summary: 'Set how much a project may have; what is left out is not limited',
+      http: { method: 'PUT', path: '/v1/projects/{project}/quotas' },
+      permission: 'cluster.write',
+      precondition: 'optional',
+      callers: ['gateway'],
+      input: z.strictObject({ project: projectField, limits: projectLimitsSchema }),
+      output: projectQuotasSchema,
+      errors: [],
+      idempotent: true,
+    }),
+  },
   services: {
     list: operation({
       service: 'gateway',
@@ -302,6 +346,14 @@ export const gatewayEvents = {
     version: 1,
     summary: 'A project was created',
     data: projectSchema,
+  }),
+  quotasUpdated: event({
+    service: 'gateway',
+    noun: 'quotas',
+    verb: 'updated',
+    version: 1,
+    summary: 'How much a project may have was set',
+    data: projectQuotasSchema,
   }),
   keyCreated: event({
     service: 'gateway',

@@ -3,6 +3,7 @@ import { event } from '../event';
 import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
+import { usageOperation } from '../quotas';
 
 export const topicSchema = z.object({
   id: idOf('topic'),
@@ -27,6 +28,7 @@ export type Message = z.infer<typeof messageSchema>;
 const topicAddress = { project: projectField, topic: nameField };
 
 export const notificationsOperations = {
+  usage: { get: usageOperation('notifications') },
   messages: {
     publish: operation({
       service: 'notifications',
@@ -48,7 +50,7 @@ export const notificationsOperations = {
           .describe('A second message with the same key is the first one again and is not published'),
       }),
       output: messageSchema,
-      errors: [],
+      errors: ['quota_exceeded'],
       idempotent: false,
     }),
     list: operation({

@@ -3,6 +3,7 @@ import { event } from '../event';
 import { pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
+import { usageOperation } from '../quotas';
 
 export const bundleSchema = z.object({
   id: idOf('bundle'),
@@ -18,6 +19,7 @@ export type Bundle = z.infer<typeof bundleSchema>;
 const bundleAddress = { project: projectField, bundle: idOf('bundle') };
 
 export const storageOperations = {
+  usage: { get: usageOperation('storage') },
   bundles: {
     upload: operation({
       service: 'storage',
@@ -37,7 +39,13 @@ export const storageOperations = {
           .describe('What the content must hash to'),
       }),
       output: bundleSchema,
-      errors: ['checksum_mismatch', 'unprocessable', 'insufficient_storage', 'unsupported_media_type'],
+      errors: [
+        'checksum_mismatch',
+        'unprocessable',
+        'quota_exceeded',
+        'insufficient_storage',
+        'unsupported_media_type',
+      ],
       idempotent: true,
     }),
     get: operation({
