@@ -193,7 +193,7 @@ export class Agent implements Control {
   }
 
   private get nodeId(): string {
-    return this.manifestNodeId ?? this.state.current.nodeId;
+    return this.manifestNodeId ?? this.options.config.ALTO_NODE_ID ?? this.state.current.nodeId;
   }
 
   /** First start failing must not leave what already runs without care: then its last manifest holds. */

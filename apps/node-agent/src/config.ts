@@ -25,6 +25,11 @@ export const nodeAgentConfig = defineConfig({
     .string()
     .optional()
     .describe("File with the keys that open apps' secrets; unless given keys/master.key of the data folder"),
+  ALTO_NODE_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,60}$/)
+    .optional()
+    .describe('Id of this machine in the cluster, for which its NATS credentials are; unless given one of its own'),
   ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
   ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
   ALTO_NODE_BIN_DIR: z

@@ -4,7 +4,7 @@
  */
 import { allOperations } from './catalogue';
 import { eventsStream } from './event';
-import type { Operation, ServiceName } from './operation';
+import { isAddressed, type Operation, type ServiceName } from './operation';
 
 /** In the form of a NATS user JWT. */
 export interface NatsPermissions {
@@ -38,35 +38,45 @@ export function contractSubject(service: string, instance: string): string {
   return `alto.contract.${service}.${instance}`;
 }
 
-/** All inboxes of a service's connections lie under it, and no other service may listen there. */
-export function inboxPrefix(service: string): string {
-  return `_INBOX_${service}`;
+/** All inboxes of a service's connections lie under it, and no other service, nor another node, may listen there. */
+export function inboxPrefix(service: string, node?: string): string {
+  return node === undefined ? `_INBOX_${service}` : `_INBOX_${service}.${node}`;
 }
 
 /** Longer than any handler is given. */
 const answerWithinNs = 10 * 60 * 1_000_000_000;
 
-export function natsPermissions(
-  service: ServiceName,
-  operations: readonly Operation[] = allOperations,
-): NatsPermissions {
+/** Services that look for others: for routes, and for who writes to the same disk. */
+const directoryReaders: readonly ServiceName[] = ['gateway', 'storage'];
+
+export interface PermissionOptions {
+  /** All unless given. */
+  readonly operations?: readonly Operation[];
+  /** Id of the machine that an agent's credentials are for: they are good for nothing that belongs to another one. */
+  readonly node?: string;
+}
+
+export function natsPermissions(service: ServiceName, options: PermissionOptions = {}): NatsPermissions {
+  const { operations = allOperations, node } = options;
+  if ((service === 'node-agent') !== (node !== undefined))
+    throw new Error(`${service}: a node has agents, and only they`);
   const publish = [
-    ...calledSubjects(service, operations),
+    ...calledSubjects(service, operations, node),
     announceSubject(service),
-    rollCallSubject,
-    'alto.contract.>',
-    ...nudgeSubjects(service, 'from'),
-    ...(service === 'node-agent' ? [] : [`alto.events.*.${service}.>`, ...streamSubjects()]),
+    ...nudgeSubjects(service, 'from', node),
+    ...(directoryReaders.includes(service) ? [rollCallSubject, contractSubject('*', '*')] : []),
+    ...(service === 'node-agent' ? [] : [`alto.events.*.${service}.>`, ...relaySubjects]),
     ...(service === 'gateway' ? ['$SRV.>'] : []),
+    ...(service === eventsStreamMaker ? eventReaderSubjects : []),
   ];
   const subscribe = [
-    `${inboxPrefix(service)}.>`,
-    `alto.rpc.${service}.>`,
-    announceSubject('*'),
+    `${inboxPrefix(service, node)}.>`,
+    ...servedSubjects(service, operations, node),
+    ...(directoryReaders.includes(service) ? [announceSubject('*')] : []),
     rollCallSubject,
-    contractSubject(service, '*'),
-    ...nudgeSubjects(service, 'to'),
-    ...serviceProtocolSubjects(service),
+    contractSubject(service, node ?? '*'),
+    ...nudgeSubjects(service, 'to', node),
+    ...serviceProtocolSubjects(service, node),
   ];
   return {
     pub: { allow: publish.sort(), deny: deniedSubjects(service, operations) },
@@ -79,53 +89,62 @@ export function natsPermissions(
  * The gateway learns operations at run time, also ones that this version of the contracts does not know: it may call
  * all of them but those that are between services.
  */
-function calledSubjects(service: ServiceName, operations: readonly Operation[]): string[] {
+function calledSubjects(service: ServiceName, operations: readonly Operation[], node: string | undefined): string[] {
   if (service === 'gateway') return ['alto.rpc.>'];
-  return operations.filter((operation) => operation.callers.includes(service)).map(subjectPattern);
+  return operations
+    .filter((operation) => operation.callers.includes(service))
+    .map((operation) => subjectPattern(operation, operation.callerField === undefined ? undefined : node));
 }
 
 function deniedSubjects(service: ServiceName, operations: readonly Operation[]): string[] {
   if (service !== 'gateway') return [];
   return operations
     .filter((operation) => !operation.callers.includes('gateway'))
-    .map(subjectPattern)
+    .map((operation) => subjectPattern(operation))
     .sort();
 }
 
-function subjectPattern(operation: Operation): string {
-  return operation.perInstance === true ? `${operation.subject}.*` : operation.subject;
+/** A newer version of a service may serve what this one does not know; an agent serves what is addressed to its node. */
+function servedSubjects(service: ServiceName, operations: readonly Operation[], node: string | undefined): string[] {
+  if (node === undefined) return [`alto.rpc.${service}.>`];
+  return operations
+    .filter((operation) => operation.service === service)
+    .map((operation) => subjectPattern(operation, node));
 }
 
-function nudgeSubjects(service: ServiceName, side: 'from' | 'to'): string[] {
+function subjectPattern(operation: Operation, addressee = '*'): string {
+  return isAddressed(operation) ? `${operation.subject}.${addressee}` : operation.subject;
+}
+
+function nudgeSubjects(service: ServiceName, side: 'from' | 'to', node: string | undefined): string[] {
   const declared: NudgeDeclaration[] = Object.values(nudges);
   const between = declared.filter((nudge) => nudge[side].includes(service)).map((nudge) => nudge.subject);
+  if (node !== undefined) return between.map((subject) => subject.replace('*', node));
   return [...between, `alto.nudge.${service}.>`];
 }
 
-function serviceProtocolSubjects(service: ServiceName): string[] {
+function serviceProtocolSubjects(service: ServiceName, node: string | undefined): string[] {
   return ['PING', 'INFO', 'STATS'].flatMap((verb) => [
     `$SRV.${verb}`,
     `$SRV.${verb}.${service}`,
-    `$SRV.${verb}.${service}.*`,
+    `$SRV.${verb}.${service}.${node ?? '*'}`,
   ]);
 }
 
-/** JetStream's API for one stream: the relay keeps it and publishes to it, consumers read it. */
-function streamSubjects(): string[] {
-  const api = '$JS.API';
-  return [
-    `${api}.INFO`,
-    `${api}.STREAM.NAMES`,
-    ...['CREATE', 'UPDATE', 'INFO', 'MSG.GET'].map((verb) => `${api}.STREAM.${verb}.${eventsStream}`),
-    `${api}.DIRECT.GET.${eventsStream}`,
-    `${api}.DIRECT.GET.${eventsStream}.>`,
-    ...['CREATE', 'DURABLE.CREATE', 'INFO', 'MSG.NEXT', 'DELETE'].map(
-      (verb) => `${api}.CONSUMER.${verb}.${eventsStream}.>`,
-    ),
-    `${api}.CONSUMER.CREATE.${eventsStream}`,
-    `${api}.CONSUMER.NAMES.${eventsStream}`,
-    `${api}.CONSUMER.LIST.${eventsStream}`,
-    `$JS.ACK.${eventsStream}.>`,
-    `$JS.FC.${eventsStream}.>`,
-  ];
-}
+const streamApi = (verb: string) => `$JS.API.${verb}.${eventsStream}`;
+
+/** What a relay asks the stream that it publishes to: which one it is, and whether it still holds what it acknowledged. */
+const relaySubjects = [streamApi('STREAM.INFO'), streamApi('STREAM.MSG.GET')];
+
+/**
+ * The gateway reads the stream for event streams over HTTP, and makes it where there is none. Nobody may change it:
+ * who can could have it take in any subject, and so read what is not its own.
+ */
+const eventReaderSubjects = [
+  streamApi('STREAM.CREATE'),
+  streamApi('CONSUMER.CREATE'),
+  ...['CREATE', 'INFO', 'MSG.NEXT', 'DELETE'].map((verb) => `${streamApi(`CONSUMER.${verb}`)}.>`),
+];
+
+/** Who makes the stream of events where there is none; the others wait for it. */
+export const eventsStreamMaker: ServiceName = 'gateway';

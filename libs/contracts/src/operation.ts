@@ -65,6 +65,11 @@ export interface OperationDeclaration<I extends z.ZodObject, O extends z.ZodType
   readonly dryRun?: false;
   /** The operation is addressed to one instance: its id is the last token of the subject. */
   readonly perInstance?: boolean;
+  /**
+   * Input field in which a caller says who it is. Its value is the last token of the subject, where NATS lets each caller
+   * publish as itself alone.
+   */
+  readonly callerField?: string;
 }
 
 export interface Operation<
@@ -86,7 +91,7 @@ export type OutputOf<T extends Operation> = z.output<T['output']>;
 export function operation<I extends z.ZodObject, O extends z.ZodType>(
   declaration: OperationDeclaration<I, O>,
 ): Operation<I, O> {
-  const { service, noun, verb, version, http, callers, permission, input, precondition } = declaration;
+  const { service, noun, verb, version, http, callers, permission, input, precondition, callerField } = declaration;
   const name = `${service}.${noun}.${verb}`;
   if (callers.length === 0) throw new Error(`${name}: name at least one caller`);
   if (callers.includes('gateway') !== (http !== undefined)) {
@@ -98,7 +103,8 @@ export function operation<I extends z.ZodObject, O extends z.ZodType>(
   if (precondition !== undefined && !isChange(declaration)) {
     throw new Error(`${name}: a precondition is for an operation that changes something over HTTP`);
   }
-  for (const field of [...pathParameters(http?.path ?? ''), ...(http?.query ?? [])]) {
+  const named = [...pathParameters(http?.path ?? ''), ...(http?.query ?? []), ...(callerField ? [callerField] : [])];
+  for (const field of named) {
     if (!Object.hasOwn(input.shape, field)) throw new Error(`${name}: input has no field '${field}'`);
   }
   return Object.freeze({ ...declaration, name, subject: `alto.rpc.${service}.v${version}.${noun}.${verb}` });
@@ -124,9 +130,18 @@ export function takesDryRun(operation: Pick<Operation, 'http' | 'dryRun'>): bool
   return isChange(operation) && operation.dryRun !== false && (operation.http?.kind ?? 'json') === 'json';
 }
 
-/** Subject of one operation, for one instance where it is addressed to one. */
-export function subjectOf(operation: Operation, instance?: string): string {
-  if (operation.perInstance !== true) return operation.subject;
-  if (instance === undefined) throw new Error(`${operation.name}: say which instance`);
-  return `${operation.subject}.${instance}`;
+/**
+ * Subject of one request.
+ * @param addressee instance that it is for, or who the caller is, where the operation is told apart by one of them
+ */
+export function subjectOf(operation: Operation, addressee?: string): string {
+  if (!isAddressed(operation)) return operation.subject;
+  if (addressee === undefined)
+    throw new Error(`${operation.name}: say ${operation.perInstance ? 'which instance' : 'who calls'}`);
+  return `${operation.subject}.${addressee}`;
+}
+
+/** Its requests have one more token in their subject. */
+export function isAddressed({ perInstance, callerField }: Pick<Operation, 'perInstance' | 'callerField'>): boolean {
+  return perInstance === true || callerField !== undefined;
 }

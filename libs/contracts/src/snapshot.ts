@@ -19,6 +19,7 @@ export interface OperationSnapshot {
   readonly errors: readonly ErrorCode[];
   readonly idempotent: boolean;
   readonly precondition?: 'optional' | 'required';
+  readonly callerField?: string;
   /** The operation takes `dryRun=true`. */
   readonly dryRun?: true;
   readonly input: JsonSchema;
@@ -52,6 +53,7 @@ export function snapshotOperation(operation: Operation): OperationSnapshot {
     errors,
     idempotent,
     ...(precondition !== undefined && { precondition }),
+    ...(operation.callerField !== undefined && { callerField: operation.callerField }),
     ...(takesDryRun(operation) && { dryRun: true as const }),
     input: jsonSchema(operation.input, 'input'),
     output: jsonSchema(operation.output, 'output'),

@@ -89,15 +89,22 @@ export async function startClient(
   url: string,
   service: string = 'gateway',
   credsFile?: string,
+  node?: string,
 ): Promise<RunningClient> {
-  const bus = startBus(url, service, credsFile, silentLog());
+  const bus = startBus(url, service, credsFile, silentLog(), node);
   const client = new AltoClient(bus, silentLog());
   await bus.connected(10_000);
   return { bus, client, stop: () => bus.close() };
 }
 
-export function startBus(url: string, service: string, credsFile: string | undefined, log: Log = silentLog()): NatsBus {
-  const bus = new NatsBus({ url, credsFile, name: service, inboxPrefix: inboxPrefix(service) }, log);
+export function startBus(
+  url: string,
+  service: string,
+  credsFile: string | undefined,
+  log: Log = silentLog(),
+  node?: string,
+): NatsBus {
+  const bus = new NatsBus({ url, credsFile, name: service, inboxPrefix: inboxPrefix(service, node) }, log);
   bus.start();
   return bus;
 }

@@ -29,6 +29,10 @@ describe('bootstrap of containers', () => {
       /^postgresql:\/\/load_balancer:[0-9a-f]{48}@postgres:5432\/load_balancer$/,
     );
     expect(environmentOf('node-agent').ALTO_DATABASE_URL).toBeUndefined();
+    const { ALTO_NODE_ID: node } = environmentOf('node-agent');
+    expect(node).toMatch(/^node_/);
+    const [jwt = ''] = /^ey\S+$/m.exec(readFileSync(join(folder, 'handed/node-agent/nats.creds'), 'utf8')) ?? [];
+    expect(Buffer.from(jwt.split('.')[1] ?? '', 'base64url').toString()).toContain(`_INBOX_node-agent.${node}.`);
     const credentials = serviceNames.map((name) => readFileSync(join(folder, 'handed', name, 'nats.creds'), 'utf8'));
     expect(new Set(credentials).size).toBe(serviceNames.length);
   });

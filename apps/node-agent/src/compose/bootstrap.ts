@@ -5,12 +5,12 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { natsPermissions, type ServiceName, serviceNames } from '@alto/contracts';
+import { newId, type ServiceName, serviceNames } from '@alto/contracts';
 import { databaseName, type DatabaseGrant, ensureExternalDatabases, serviceUrl } from '../first-start/databases';
-import { writeIfChanged } from '../first-start/files';
+import { keptText, writeIfChanged } from '../first-start/files';
 import { ensurePasswords, type Passwords } from '../first-start/first-start';
 import { managedServices } from '../first-start/manifest';
-import { ensureNatsIdentity, type NatsIdentity, natsConfiguration } from '../first-start/nats-identity';
+import { ensureNatsIdentity, type NatsIdentity, natsConfiguration, natsUsers } from '../first-start/nats-identity';
 import { ensureSecrets, type Secrets } from '../first-start/secrets';
 
 const usage = `Usage: bootstrap keys|databases --keys FOLDER --handed FOLDER --postgres HOST:PORT
@@ -60,10 +60,10 @@ export async function makeKeys(plan: BootstrapPlan): Promise<void> {
   await mkdir(join(plan.keys, 'nats'), { recursive: true, mode: 0o700 });
   const secrets = await ensureSecrets(plan.keys);
   const passwords = await ensurePasswords(join(plan.keys, 'databases.json'));
-  const permissions = new Map(serviceNames.map((name) => [name as string, natsPermissions(name)]));
-  const identity = await ensureNatsIdentity(join(plan.keys, 'nats'), permissions);
+  const node = (await keptText(join(plan.keys, 'node.id'), () => `${newId('node')}\n`)).trim();
+  const identity = await ensureNatsIdentity(join(plan.keys, 'nats'), natsUsers(node));
 
-  for (const service of serviceNames) await handToService(plan, service, { secrets, passwords, identity });
+  for (const service of serviceNames) await handToService(plan, service, { secrets, passwords, identity, node });
   await hand(plan, 'postgres', 'password', passwords.superuser);
   const listen = { host: '0.0.0.0', port: natsPort, storeDirectory: natsStore };
   await hand(plan, 'nats', 'nats.conf', natsConfiguration({ ...listen, identity }));
@@ -79,16 +79,19 @@ interface Made {
   secrets: Secrets;
   passwords: Passwords;
   identity: NatsIdentity;
+  /** Id of the one node that the containers are. */
+  node: string;
 }
 
 async function handToService(plan: BootstrapPlan, service: ServiceName, made: Made): Promise<void> {
-  const { secrets, passwords, identity } = made;
+  const { secrets, passwords, identity, node } = made;
   const environment: Record<string, string> = {
     ALTO_NATS_CREDS_FILE: join(handedFolder, 'nats.creds'),
     ALTO_CALLER_PUBLIC_KEYS: secrets.callerPublicKey,
   };
   await handCopy(plan, service, 'nats.creds', identity.credentialsFiles.get(service) ?? '');
-  if (service !== 'node-agent') {
+  if (service === 'node-agent') environment.ALTO_NODE_ID = node;
+  else {
     environment.ALTO_DATABASE_URL = serviceUrl(adminUrl(plan, passwords), grantOf(service, passwords));
   }
   // The one seals apps' secrets, the other opens them for a process.

@@ -5,7 +5,7 @@
  */
 import { lstatSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { natsPermissions, newId, serviceNames, type ServiceName } from '@alto/contracts';
+import { newId, type ServiceName } from '@alto/contracts';
 import type { DataDirectory } from '../data-directory';
 import type { StaticManifest } from '../workloads/workload';
 import {
@@ -18,7 +18,7 @@ import {
 } from './databases';
 import { keptText, writeIfChanged, writeWhole } from './files';
 import { managedServices, type ManifestPlan, privatePortCount, staticManifest } from './manifest';
-import { ensureNatsIdentity, natsConfiguration, type NatsIdentity } from './nats-identity';
+import { ensureNatsIdentity, natsConfiguration, type NatsIdentity, natsUsers } from './nats-identity';
 import { freePortBlock, takenPorts } from './ports';
 import { ensureCluster, postgresCommand, type PostgresPlan, withServer } from './postgres';
 import { forgetUninstalled, type ReleaseChoice, Releases } from './releases';
@@ -45,7 +45,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
     await requirePorts(directory, settings);
     report('keys', 'making or reading keys and credentials');
     const secrets = await ensureSecrets(directory.keys);
-    const identity = await ensureIdentity(directory);
+    const identity = await ensureIdentity(directory, installation);
     report('runtime', 'installing Node, PostgreSQL, NATS and HAProxy');
     const programs = await installPrograms(directory, settings);
     report('releases', 'installing the services');
@@ -116,10 +116,10 @@ async function requirePorts(directory: DataDirectory, settings: FirstStartSettin
   if (problems.length > 0) throw new Error(problems.join('\n'));
 }
 
-async function ensureIdentity(directory: DataDirectory): Promise<NatsIdentity> {
+async function ensureIdentity(directory: DataDirectory, { nodeId }: Installation): Promise<NatsIdentity> {
   const folder = join(directory.keys, 'nats');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  return await ensureNatsIdentity(folder, new Map(serviceNames.map((name) => [name, natsPermissions(name)])));
+  return await ensureNatsIdentity(folder, natsUsers(nodeId));
 }
 
 async function installPrograms(directory: DataDirectory, settings: FirstStartSettings): Promise<RuntimePrograms> {

@@ -22,8 +22,13 @@ import {
   parseCreds,
   type User,
 } from '@nats-io/jwt';
-import type { NatsPermissions } from '@alto/contracts';
+import { type NatsPermissions, natsPermissions, serviceNames } from '@alto/contracts';
 import { keptText, writeWhole } from './files';
+
+/** Who connects: every service, and the agent of one node as that node's. */
+export function natsUsers(node: string): ReadonlyMap<string, NatsPermissions> {
+  return new Map(serviceNames.map((name) => [name, natsPermissions(name, name === 'node-agent' ? { node } : {})]));
+}
 
 export interface NatsIdentity {
   operatorJwt: string;

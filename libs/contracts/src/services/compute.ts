@@ -333,7 +333,10 @@ export const computeOperations = {
       permission: 'internal',
       callers: ['node-agent'],
       input: z.object({
-        node: z.string().min(1).max(60),
+        node: z
+          .string()
+          .max(60)
+          .regex(/^[A-Za-z0-9_-]+$/, 'must be letters, digits, - and _'),
         name: z.string().min(1).max(200),
         agentVersion: z.string().max(60),
         capacity: resourcesSchema,
@@ -355,6 +358,7 @@ export const computeOperations = {
       }),
       errors: ['stale_writer'],
       idempotent: true,
+      callerField: 'node',
     }),
   },
   proxies: {

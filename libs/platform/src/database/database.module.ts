@@ -5,7 +5,7 @@ import {
   type OnApplicationShutdown,
   type Provider,
 } from '@nestjs/common';
-import { inboxPrefix, type ServiceName } from '@alto/contracts';
+import { eventsStreamMaker, inboxPrefix, type ServiceName } from '@alto/contracts';
 import { connect } from '@nats-io/transport-node';
 import { credentialsAuthenticator } from '../messaging/nats-credentials';
 import { AltoNatsServer } from '../messaging/server';
@@ -18,7 +18,7 @@ import { termsKeeper } from './call-terms-keeper';
 import { Clock, SystemClock } from './clock';
 import { connectionDefaults, type EntityClass } from './connection';
 import { Database } from './database';
-import { type EventsConnector, openEventsStream, streamDefaults } from './events-stream';
+import { type EventsConnector, openEventsStream, streamDefaults, type StreamLimits } from './events-stream';
 import { Leases } from './leases';
 import { registerDatabaseMetrics } from './metrics';
 import type { MigrationClass } from './migrations';
@@ -77,7 +77,7 @@ export function databaseProviders(service: ServiceName, definition: DatabaseDefi
       ) => {
         // Leases of its own: the relay goes on while the service's own work is already ended.
         const relayLeases = new Leases(database, holderName(service, config), log);
-        const open = () => openEventsStream(eventsConnector(service, config), streamDefaults);
+        const open = () => openEventsStream(eventsConnector(service, config), limitsOfStream(service, config));
         const relay = new Relay({ database, outbox, leases: relayLeases, clock, log, open });
         health.register('database', () => database.notReady());
         registerDatabaseMetrics(metrics.registry, database, [leases, relayLeases], relay);
@@ -138,6 +138,11 @@ function createDatabase(
 
 function holderName(service: ServiceName, config: ServiceConfig): string {
   return `${service}/${config.ALTO_SERVICE_INSTANCE}`;
+}
+
+/** Where NATS is used without credentials nobody is kept from making the stream, and a service may run alone. */
+function limitsOfStream(service: ServiceName, config: ServiceConfig): StreamLimits | undefined {
+  return service === eventsStreamMaker || config.ALTO_NATS_CREDS_FILE === undefined ? streamDefaults : undefined;
 }
 
 function eventsConnector(service: ServiceName, config: ServiceConfig): EventsConnector {

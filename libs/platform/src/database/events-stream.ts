@@ -1,5 +1,5 @@
 /** The JetStream stream of events, over a connection that ends with the first disconnect. */
-import { eventsStream } from '@alto/contracts';
+import { eventsStream, eventsStreamMaker } from '@alto/contracts';
 import {
   DiscardPolicy,
   jetstream,
@@ -49,8 +49,11 @@ export interface EventsStream {
   close(): Promise<void>;
 }
 
-/** Connects, makes the stream where there is none, and looks which one it is. */
-export async function openEventsStream(connect: EventsConnector, limits: StreamLimits): Promise<EventsStream> {
+/**
+ * Connects and looks which stream it is.
+ * @param limits of the stream that is made where there is none; left out, somebody else makes it
+ */
+export async function openEventsStream(connect: EventsConnector, limits?: StreamLimits): Promise<EventsStream> {
   const connection = await connect();
   try {
     const manager = await jetstreamManager(connection, { checkAPI: false, timeout: publishTimeoutMs });
@@ -105,11 +108,12 @@ class NatsEventsStream implements EventsStream {
   }
 }
 
-async function ensureStream(manager: JetStreamManager, limits: StreamLimits): Promise<void> {
+async function ensureStream(manager: JetStreamManager, limits: StreamLimits | undefined): Promise<void> {
   try {
     await manager.streams.info(eventsStream);
   } catch (error) {
     if (!isApiError(error, streamNotFound)) throw error;
+    if (limits === undefined) throw new Error(`There is no stream of events yet; ${eventsStreamMaker} makes it.`);
     await createStream(manager, limits);
   }
 }

@@ -66,3 +66,19 @@ function isAboutProject(operation: Operation): boolean {
   aboutProject.set(operation, found);
   return found;
 }
+
+/**
+ * Where a caller says who it is, NATS has let it publish as that one alone: what it sends must say the same.
+ * @throws AltoError `forbidden`
+ */
+export function checkCallerField(operation: Operation, subject: string, input: unknown): void {
+  const { callerField } = operation;
+  if (callerField === undefined) return;
+  const caller = subject.slice(operation.subject.length + 1);
+  const named = (input as Record<string, unknown>)[callerField];
+  if (caller === named) return;
+  throw new AltoError('forbidden', {
+    message: `${callerField}: ${caller} cannot speak for ${String(named)}.`,
+    field: callerField,
+  });
+}

@@ -112,7 +112,7 @@ export class AltoClient {
     serving: ServedCall | undefined,
     traceparent: string,
   ): Promise<OutputOf<O>> {
-    const subject = subjectOf(operation, options.instance);
+    const subject = subjectOf(operation, options.instance ?? callerIn(operation, input));
     const payload = JSON.stringify(input);
     const requestId = serving?.requestId ?? nuid.next();
     const callerToken = options.callerToken ?? serving?.callerToken;
@@ -164,6 +164,11 @@ export class AltoClient {
       this.log.error('A message could not be handled', { subject: message.subject, error });
     }
   }
+}
+
+/** Who the caller says it is, for operations that are told apart by that. */
+function callerIn({ callerField }: Operation, input: object): string | undefined {
+  return callerField === undefined ? undefined : String((input as Record<string, unknown>)[callerField]);
 }
 
 /** Runs the body as a call that begins here, e.g. for a user's HTTP request: what it calls inherits from it. */

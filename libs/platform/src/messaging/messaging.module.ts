@@ -111,7 +111,8 @@ function createBus(service: ServiceName, config: ServiceConfig, log: Log, health
       url: config.ALTO_NATS_URL,
       credsFile: config.ALTO_NATS_CREDS_FILE,
       name: `${service}/${config.ALTO_SERVICE_INSTANCE}`,
-      inboxPrefix: inboxPrefix(service),
+      // An agent's instance is its node.
+      inboxPrefix: inboxPrefix(service, service === 'node-agent' ? config.ALTO_SERVICE_INSTANCE : undefined),
     },
     log,
   );

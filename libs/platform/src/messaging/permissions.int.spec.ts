@@ -79,11 +79,15 @@ it('nudges reach those they are meant for', async () => {
   await Promise.all([sender.stop(), loadBalancer.stop()]);
 });
 
-it('a service keeps the stream of events and publishes its own, and the gateway follows them', async () => {
+it('a service publishes its own events to the stream that the gateway has made, and the gateway follows them', async () => {
   const [relay, gateway] = [await connectAs('compute'), await connectAs('gateway')];
+  await (
+    await jetstreamManager(gateway, { checkAPI: false })
+  ).streams.add({
+    name: eventsStream,
+    subjects: ['alto.events.>'],
+  });
   const manager = await jetstreamManager(relay, { checkAPI: false });
-  await manager.streams.add({ name: eventsStream, subjects: ['alto.events.>'] });
-  await manager.streams.update(eventsStream, { max_age: 3_600 * 1e9 });
   const own = eventSubject('compute.apps.created', 'prj_1');
   const ack = await jetstream(relay).publish(own, '{}', { msgID: 'evt_1' });
   expect((await manager.streams.getMessage(eventsStream, { seq: ack.seq }))?.subject).toBe(own);

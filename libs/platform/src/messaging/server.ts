@@ -11,6 +11,7 @@ import {
   ambientErrorCodes,
   type ErrorCode,
   invalidRequest,
+  isAddressed,
   type Operation,
   operationsOf,
   type ServiceName,
@@ -20,7 +21,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { nuid } from '@nats-io/transport-node';
 import { firstValueFrom, isObservable } from 'rxjs';
 import type { Log } from '../service/log';
-import { checkProject, identify } from './authorization';
+import { checkCallerField, checkProject, identify } from './authorization';
 import type { NatsBus } from './bus';
 import { callerGaveUp, runInCall, ServedCall } from './call-context';
 import { readRequestHeaders, type ReceivedHeaders } from './call-headers';
@@ -164,7 +165,8 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     if (operation.service !== this.options.service) {
       throw new Error(`${operation.name} belongs to ${operation.service}: ${this.options.service} cannot serve it`);
     }
-    const own = operation.perInstance === true ? `${subject}.${this.options.instance}` : subject;
+    const addressee = operation.perInstance === true ? this.options.instance : '*';
+    const own = isAddressed(operation) ? `${subject}.${addressee}` : subject;
     return { operation, subject: own, handler, stats: newOperationStats() };
   }
 
@@ -248,6 +250,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     const parsed = operation.input.safeParse(readBody(message));
     if (!parsed.success) throw invalidRequest(parsed.error);
     checkProject(operation, caller, parsed.data);
+    checkCallerField(operation, message.subject, parsed.data);
     const facts = {
       operation: operation.name,
       caller,
