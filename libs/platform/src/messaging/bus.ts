@@ -11,12 +11,13 @@ import {
 } from '@nats-io/transport-node';
 import type { Log } from '../service/log';
 import { credentialsAuthenticator } from './nats-credentials';
+import { Pulse } from './pulse';
 import { SendQueue } from './send-queue';
 
 const connectTimeoutMs = 5_000;
 const retryWaitMs = 200;
 const retryJitterMs = 400;
-/** A frozen server is noticed after three of these. */
+/** A server that stays silent is given up after three of these; that it is silent is noticed before, see pulse.ts. */
 const pingIntervalMs = 5_000;
 
 export interface BusOptions {
@@ -149,12 +150,26 @@ export class NatsBus {
     this.setState('connected');
     this.log.info('Connected to NATS', { server: connection.getServer() });
     for (const listener of this.connectionListeners) listener(connection);
+    const pulse = this.feelPulse(connection);
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') this.lost();
       if (status.type === 'reconnect') this.setState('connected');
       if (status.type === 'error') this.refused(status.error);
     }
+    pulse.stop();
     this.lost();
+  }
+
+  /** A server that stays silent carries no messages: whoever waits for one hears of it now, not when its time is over. */
+  private feelPulse(connection: NatsConnection): Pulse {
+    return new Pulse(
+      () => connection.flush(),
+      (isSilent) => {
+        if (connection !== this.current || connection.isClosed()) return;
+        if (isSilent) this.lost('NATS does not answer; waiting for it');
+        else this.setState('connected');
+      },
+    );
   }
 
   private refused(error: Error): void {
@@ -163,9 +178,9 @@ export class NatsBus {
     for (const listener of this.refusalListeners) listener(error.subject);
   }
 
-  private lost(): void {
+  private lost(why = 'The connection to NATS was lost; reconnecting'): void {
     if (this.currentState !== 'connected' || this.stopping.signal.aborted) return;
-    this.log.warn('The connection to NATS was lost; reconnecting');
+    this.log.warn(why);
     this.setState('disconnected');
   }
 
