@@ -11,6 +11,7 @@ import { eventsCommand } from './commands/events';
 import { keyCommands } from './commands/keys';
 import { loginCommand } from './commands/login';
 import { logsCommand } from './commands/logs';
+import { masterKeyCommands } from './commands/master-keys';
 import { nodeCommands } from './commands/nodes';
 import { projectCommands } from './commands/projects';
 import { quotaCommands } from './commands/quotas';
@@ -79,6 +80,7 @@ export function makeProgram(session: Session, output: Output): Command {
     logsCommand,
     routeCommands,
     secretCommands,
+    masterKeyCommands,
     nodeCommands,
     serviceCommands,
     eventsCommand,

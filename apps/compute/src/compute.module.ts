@@ -30,6 +30,8 @@ import { RolloutsService } from './rollouts/rollouts.service';
 import { RolloutsStore } from './rollouts/rollouts.store';
 import { TrafficService } from './rollouts/traffic.service';
 import { TrafficStore } from './rollouts/traffic.store';
+import { MasterKeysController } from './secrets/master-keys.controller';
+import { MasterKeysService } from './secrets/master-keys.service';
 import { SecretKeys } from './secrets/secret-keys';
 import { SecretValues } from './secrets/secret-values';
 import { SecretsController } from './secrets/secrets.controller';
@@ -41,6 +43,7 @@ import { SecretsStore } from './secrets/secrets.store';
     AppsController,
     InstancesController,
     LogsController,
+    MasterKeysController,
     NodesController,
     ProxiesController,
     RevisionsController,
@@ -56,6 +59,7 @@ import { SecretsStore } from './secrets/secrets.store';
     InstancesService,
     InstancesStore,
     LogsService,
+    MasterKeysService,
     NodesService,
     NodesStore,
     Nudges,

@@ -9,6 +9,9 @@ export const computeConfig = defineConfig({
     .optional()
     .describe('File of mode 0600 with the keys that seal secrets: 32 bytes in base64, one a line; the last one seals'),
   ALTO_MASTER_KEY: z.string().optional().describe('The same keys in place of a file, separated by commas'),
+  ALTO_RESEAL_EVERY_MS: milliseconds
+    .default(10_000)
+    .describe('How often secrets are looked for that an older master key has sealed, to be sealed with the newest'),
   ALTO_NODE_SUSPECT_AFTER_MS: milliseconds
     .default(10_000)
     .describe('Silence of an agent after which nothing new is placed on its node'),

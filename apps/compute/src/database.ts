@@ -8,6 +8,7 @@ import { Compute0001 } from './migrations/0001-compute';
 import { Rollouts0002 } from './migrations/0002-rollouts';
 import { Secrets0003 } from './migrations/0003-secrets';
 import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
+import { MachineKeys0006 } from './migrations/0006-machine-keys';
 import { ProjectLocks0005 } from './migrations/0005-project-locks';
 import { NodeEntity } from './nodes/node.entity';
 import { ProjectLockEntity } from './quotas/project-lock.entity';
@@ -32,5 +33,5 @@ export const computeDatabase = {
     SecretValueEntity,
     TrafficEntity,
   ],
-  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004, ProjectLocks0005],
+  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004, ProjectLocks0005, MachineKeys0006],
 };

@@ -20,6 +20,7 @@ import { type FirstStart, type ReleaseChoice, Releases } from './first-start';
 import { ComputeSync } from './instances/compute-sync';
 import { InstancesService } from './instances/instances.service';
 import { InstanceLogs } from './logs/instance-logs';
+import { MachineKeys } from './master-keys/machine-keys';
 import { NodeAgentModule } from './node-agent.module';
 import { ProcessRuntime } from './runtime/process/process-runtime';
 import { AgentStateStore } from './state/agent-state';
@@ -55,6 +56,7 @@ export class Agent implements Control {
   private readonly supervisor: Supervisor;
   private readonly statics: StaticWorkloads;
   readonly services: ServiceUpdates;
+  readonly masterKeys: MachineKeys;
   private readonly instances: InstancesService;
   private readonly server: ControlServer;
   private readonly keeper: AgentKeeper;
@@ -87,6 +89,7 @@ export class Agent implements Control {
       keepManifest: (manifest) => writeWhole(this.manifestPath, JSON.stringify(manifest)),
       log,
     });
+    this.masterKeys = this.machineKeys();
     const limits = { bytesMax: config.ALTO_BUNDLE_BYTES_MAX, entriesMax: config.ALTO_BUNDLE_ENTRIES_MAX };
     this.instances = new InstancesService({
       supervisor: this.supervisor,
@@ -100,7 +103,7 @@ export class Agent implements Control {
         cpuBurstMillis: config.ALTO_INSTANCE_CPU_BURST_MILLIS,
         processesMax: config.ALTO_INSTANCE_PROCESSES_MAX,
       },
-      masterKeyFile: config.ALTO_MASTER_KEY_FILE ?? directory.masterKeyFile,
+      masterKeyFile: this.masterKeys.file,
       endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,
       clock,
       log,
@@ -190,6 +193,14 @@ export class Agent implements Control {
 
   exit(): void {
     this.options.onDown();
+  }
+
+  private machineKeys(): MachineKeys {
+    return new MachineKeys({
+      file: this.options.config.ALTO_MASTER_KEY_FILE ?? this.directory.masterKeyFile,
+      compute: () => this.client,
+      instances: () => this.state.current.instances,
+    });
   }
 
   private get nodeId(): string {
@@ -306,6 +317,7 @@ export class Agent implements Control {
       incarnation: Date.parse(this.startedAt),
       sequence: (this.reports += 1),
       seenGeneration: this.state.current.generation,
+      ...this.masterKeys.describe(),
     };
   }
 

@@ -7,13 +7,13 @@ import { loadBalancerEvents, loadBalancerOperations } from './services/load-bala
 import { nodeAgentOperations } from './services/node-agent';
 import { notificationsEvents, notificationsOperations } from './services/notifications';
 import { searchEvents, searchOperations } from './services/search';
-import { secretEvents, secretOperations } from './services/secrets';
+import { masterKeyOperations, secretEvents, secretOperations } from './services/secrets';
 import { storageEvents, storageOperations } from './services/storage';
 
 /** Operations by service, noun and verb, as the sdk offers them. */
 export const operations = {
   gateway: gatewayOperations,
-  compute: { ...computeOperations, secrets: secretOperations },
+  compute: { ...computeOperations, secrets: secretOperations, masterkeys: masterKeyOperations },
   nodeAgent: nodeAgentOperations,
   storage: storageOperations,
   loadBalancer: loadBalancerOperations,

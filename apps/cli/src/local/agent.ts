@@ -53,6 +53,8 @@ export function isWell({ want, phase }: WorkloadStatus): boolean {
 const logsSchema = z.object({ lines: z.array(z.looseObject({ text: z.string() })), cursor: z.string() });
 export type WorkloadLogs = z.output<typeof logsSchema>;
 
+const masterKeySchema = z.object({ id: z.string() });
+
 const versionsSchema = z.looseObject({
   current: z.string().nullable(),
   previous: z.string().nullable(),
@@ -134,6 +136,16 @@ export class LocalAgent {
   async versions(service: string): Promise<ServiceVersions> {
     const response = await this.require('GET', `/v1/services/${encodeURIComponent(service)}/versions`);
     return versionsSchema.parse(await response.json());
+  }
+
+  /** Adds a key that seals secrets from now on. @returns its id */
+  async rotateMasterKey(): Promise<string> {
+    return masterKeySchema.parse(await (await this.require('POST', '/v1/master-keys')).json()).id;
+  }
+
+  /** Takes a key away; refused while anything needs it. */
+  async retireMasterKey(id: string): Promise<void> {
+    await this.require('DELETE', `/v1/master-keys/${encodeURIComponent(id)}`);
   }
 
   async logs(workload: string, lines: number): Promise<WorkloadLogs> {

@@ -9,7 +9,7 @@ import {
   type OutputOf,
   type RequestOf,
 } from '@alto/contracts';
-import type { AltoClient, MessageSubscription } from '@alto/platform';
+import { type AltoClient, keyIdOf, type MessageSubscription } from '@alto/platform';
 
 export type Behaviour = Partial<Pick<ObservedInstance, 'state' | 'reason' | 'exitCode' | 'restarts'>>;
 
@@ -32,6 +32,8 @@ export class ScriptedAgent {
   readonly started = new Set<string>();
   instructions: Instructions = { generation: 0, fencingToken: 0, instances: [] };
   behave: (instance: DesiredInstance) => Behaviour;
+  /** Ids of the master keys on its disk; it does not speak of them while undefined. */
+  masterKeys: string[] | undefined;
   private incarnation = 1;
   private sequence = 0;
   private timer: NodeJS.Timeout | undefined;
@@ -83,6 +85,7 @@ export class ScriptedAgent {
       sequence: this.sequence,
       seenGeneration: this.instructions.generation,
       instances: [...this.running.values()],
+      ...(this.masterKeys !== undefined && { masterKeys: this.masterKeys, sealedWith: this.sealedWith() }),
     };
   }
 
@@ -100,6 +103,11 @@ export class ScriptedAgent {
     const instance = this.running.get(id);
     if (instance !== undefined) this.running.set(id, { ...instance, ...observation });
     this.soon();
+  }
+
+  private sealedWith(): string[] {
+    const sealed = this.instructions.instances.flatMap(({ secretEnv = [] }) => secretEnv);
+    return [...new Set(sealed.flatMap((secret) => (secret.sealed === null ? [] : keyIdOf(secret.sealed))))];
   }
 
   private soon(): void {

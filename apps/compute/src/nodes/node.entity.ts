@@ -48,6 +48,14 @@ export class NodeEntity {
   @Column('bigint', { transformer: bigintAsNumber })
   fencing!: number;
 
+  /** Ids of the master keys that it has, oldest first; null when it does not say. */
+  @Column('jsonb', { nullable: true })
+  masterKeys!: string[] | null;
+
+  /** Ids of those without which what lies on its disk could not be started. */
+  @Column('jsonb')
+  sealedWith!: string[];
+
   @Column('integer')
   version!: number;
 

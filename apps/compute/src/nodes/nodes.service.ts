@@ -25,6 +25,7 @@ import type { NodeEntity } from './node.entity';
 import { NodesStore } from './nodes.store';
 import { isNews } from './report-order';
 
+export type KeyHolder = Pick<NodeEntity, 'name' | 'masterKeys' | 'sealedWith'>;
 type Report = InputOf<typeof computeOperations.nodes.sync>;
 type Instructions = OutputOf<typeof computeOperations.nodes.sync>;
 
@@ -116,6 +117,13 @@ export class NodesService {
     };
   }
 
+  /** What machines say of master keys; those that are lost aside. */
+  async keyHolders(manager: EntityManager): Promise<KeyHolder[]> {
+    const rows = await this.store.all(manager);
+    const heard = rows.filter(({ state }) => state !== 'lost');
+    return heard.map(({ name, masterKeys, sealedWith }) => ({ name, masterKeys, sealedWith }));
+  }
+
   /** State that a node of that silence should be in; a lost one is back only when it reports. */
   judge(view: Pick<NodeView, 'state'>, silentMs: number): NodeView['state'] {
     if (view.state === 'lost' || silentMs >= this.config.ALTO_NODE_LOST_AFTER_MS) return 'lost';
@@ -174,6 +182,8 @@ export class NodesService {
       heartbeats: 0,
       generation: 0,
       fencing: 0,
+      masterKeys: null,
+      sealedWith: [],
       version: 0,
       lastSeenAt: at,
       createdAt: at,
@@ -203,6 +213,8 @@ export class NodesService {
       incarnation: report.incarnation,
       sequence: report.sequence,
       heartbeats: node.heartbeats + 1,
+      masterKeys: report.masterKeys ?? null,
+      sealedWith: report.sealedWith ?? [],
       // After the database was set back the agent knows a newer set than we do; ours counts on from there.
       generation: report.seenGeneration > node.generation ? report.seenGeneration + 1 : node.generation,
       version: changes ? node.version + 1 : node.version,

@@ -2,12 +2,16 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
 import { CONFIG, Log, MasterKeys, MasterKeysError } from '@alto/platform';
+import type { EntityManager } from 'typeorm';
 import type { ComputeConfig } from '../config';
+import { NodesService } from '../nodes/nodes.service';
+import { sealingKeyOf } from './rotation';
 
 @Injectable()
 export class SecretKeys implements OnModuleInit {
   constructor(
     @Inject(CONFIG) private readonly config: ComputeConfig,
+    private readonly nodes: NodesService,
     private readonly log: Log,
   ) {}
 
@@ -21,6 +25,15 @@ export class SecretKeys implements OnModuleInit {
     }
   }
 
+  /**
+   * The keys, of which that one seals which every machine has.
+   * @throws AltoError service_unavailable
+   */
+  async sealing(manager: EntityManager): Promise<MasterKeys> {
+    const keys = this.current();
+    return keys.sealingWith(sealingKeyOf(keys.ids, await this.nodes.keyHolders(manager)));
+  }
+
   /** Read each time, so that a key that was added counts at once. @throws AltoError service_unavailable */
   current(): MasterKeys {
     try {
@@ -32,6 +45,16 @@ export class SecretKeys implements OnModuleInit {
         nextStep: 'Give compute its master key: ALTO_MASTER_KEY_FILE, or ALTO_MASTER_KEY.',
         details: { service: 'compute' },
       });
+    }
+  }
+
+  /** Whether there are any; who needs one is told why not by {@link current}. */
+  get present(): boolean {
+    try {
+      return this.read().ids.length > 0;
+    } catch (error) {
+      if (error instanceof MasterKeysError) return false;
+      throw error;
     }
   }
 

@@ -56,8 +56,8 @@ export class SecretsService {
    * PostgreSQL undoes one of them and it runs again.
    */
   put({ project, secret: name, value }: InputOf<typeof secretOperations.put>): Promise<Secret> {
-    const keys = this.keys.current();
     return this.database.transaction(async (transaction) => {
+      const keys = await this.keys.sealing(transaction);
       const known = await this.lockOrBegin(transaction, project, name);
       checkPrecondition(known.deleted ? null : known);
       if (await this.hasValue(transaction, known, value)) return secretOf(known);

@@ -10,6 +10,16 @@ export interface Pin {
   readonly version: number;
 }
 
+export interface ValueAddress {
+  /** Id of the secret. */
+  readonly secret: string;
+  readonly version: number;
+}
+
+export interface SealedValue extends ValueAddress, Pin {
+  readonly sealed: string;
+}
+
 /** Which version an app's revision was made with. */
 export interface Use {
   readonly app: string;
@@ -75,6 +85,36 @@ export class SecretsStore {
 
   async removeValues(transaction: EntityManager, secret: string): Promise<void> {
     await transaction.delete(SecretValueEntity, { secret });
+  }
+
+  /** Number of values by the key that opens them. */
+  async valuesByKey(manager: EntityManager): Promise<Map<string, number>> {
+    const rows = await manager.query<{ key: string; count: number }[]>(
+      `SELECT split_part(sealed, '.', 2) AS key, count(*)::integer AS count FROM secret_value GROUP BY 1`,
+    );
+    return new Map(rows.map(({ key, count }) => [key, count]));
+  }
+
+  /** Values that these keys open, after that one in order, locked until the transaction ends, with where they belong. */
+  lockSealedBy(
+    transaction: EntityManager,
+    keys: readonly string[],
+    after: ValueAddress,
+    take: number,
+  ): Promise<SealedValue[]> {
+    return transaction.query(
+      `SELECT secret_value.secret, secret_value.version, secret_value.sealed, secret.project, secret.name
+         FROM secret_value JOIN secret ON secret.id = secret_value.secret
+        WHERE split_part(secret_value.sealed, '.', 2) = ANY($1::text[])
+          AND (secret_value.secret, secret_value.version) > ($2, $3)
+        ORDER BY secret_value.secret, secret_value.version
+        LIMIT $4 FOR UPDATE OF secret_value`,
+      [keys, after.secret, after.version, take],
+    );
+  }
+
+  async reseal(transaction: EntityManager, { secret, version }: ValueAddress, sealed: string): Promise<void> {
+    await transaction.update(SecretValueEntity, { secret, version }, { sealed });
   }
 
   /** The sealed values of these versions, those that exist. */

@@ -35,12 +35,21 @@ export interface ServiceControl {
   versions(service: string): Promise<ServiceVersions>;
 }
 
+/** The keys that seal secrets, in their file on this machine. */
+export interface MasterKeyControl {
+  /** Adds one, which seals from now on. */
+  rotate(): Promise<{ id: string }>;
+  /** Takes one away that opens nothing any more. @throws AltoError conflict while it does */
+  retire(id: string): Promise<{ id: string }>;
+}
+
 /** What the socket lets a caller do. */
 export interface Control {
   status(): AgentStatus;
   /** Ends all, reporting as it goes. The agent exits once the answer is sent. */
   down(report: Report): Promise<void>;
   readonly services: ServiceControl;
+  readonly masterKeys: MasterKeyControl;
   logs(workload: string, options: { lines: number; cursor?: string }): Promise<LogChunk>;
   /** Called after the last line of `down` has been sent. */
   exit(): void;
@@ -110,6 +119,10 @@ export class ControlServer {
         return stream(response, (report) => this.control.services.rollback(name ?? '', report));
       case 'GET /v1/services/*/versions':
         return send(response, 200, await this.control.services.versions(name ?? ''));
+      case 'POST /v1/master-keys':
+        return send(response, 200, await this.control.masterKeys.rotate());
+      case 'DELETE /v1/master-keys/*':
+        return send(response, 200, await this.control.masterKeys.retire(name ?? ''));
       case 'GET /v1/workloads/*/logs':
         return send(response, 200, await this.control.logs(name ?? '', logOptions(url.searchParams)));
       default:

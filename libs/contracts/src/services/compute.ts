@@ -348,6 +348,10 @@ export const computeOperations = {
         /** Highest generation that the agent has on its disk. */
         seenGeneration: z.number().int(),
         instances: z.array(observedInstanceSchema).max(2_000),
+        /** Ids of the keys that open secrets there, oldest first; left out where none can be read. */
+        masterKeys: z.array(z.string().max(64)).max(16).optional(),
+        /** Ids of those without which what lies on its disk could not be started. */
+        sealedWith: z.array(z.string().max(64)).max(100).optional(),
       }),
       output: z.object({
         /** Of this node's set; an agent refuses one lower than it has seen. */

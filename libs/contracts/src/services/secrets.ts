@@ -103,6 +103,40 @@ export const secretOperations = {
   }),
 };
 
+export const masterKeyStates = ['sealing', 'spreading', 'opening', 'missing'] as const;
+
+/** A key that seals secrets, by what tells it from others and nothing about it. */
+export const masterKeySchema = z.object({
+  id: z.string(),
+  /** `spreading` will seal once every machine has it; `missing` has sealed values and is not there to open them. */
+  state: z.enum(masterKeyStates),
+  /** Values in the database that only this key opens. */
+  values: z.number().int(),
+  /** Machines that could not start all of their instances without it. */
+  machines: z.number().int(),
+  /** Without it something could not be sealed or opened: it must not be taken away. */
+  inUse: z.boolean(),
+  reason: z.string(),
+});
+export type MasterKey = z.infer<typeof masterKeySchema>;
+
+export const masterKeyOperations = {
+  list: operation({
+    service: 'compute',
+    noun: 'masterkeys',
+    verb: 'list',
+    version: 1,
+    summary: 'List the keys that seal secrets, oldest first, and how far their rotation is; never the keys themselves',
+    http: { method: 'GET', path: '/v1/master-keys' },
+    permission: 'cluster.read',
+    callers: ['gateway', 'node-agent'],
+    input: z.strictObject({ ...pageRequest }),
+    output: pageOf(masterKeySchema),
+    errors: [],
+    idempotent: true,
+  }),
+};
+
 const secretEventData = z.object({ secret: secretSchema });
 
 export const secretEvents = {

@@ -27,6 +27,18 @@ export class MasterKeys {
     this.newest = [...keys.keys()].at(-1) ?? '';
   }
 
+  /** Ids of all of them, oldest first. */
+  get ids(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  /** The same keys, of which that one seals. @throws MasterKeysError when it is not among them */
+  sealingWith(id: string): MasterKeys {
+    if (!this.#keys.has(id)) throw new MasterKeysError(`There is no master key ${id}.`);
+    const others = [...this.#keys].filter(([other]) => other !== id);
+    return new MasterKeys(new Map([...others, [id, this.#keys.get(id)!]]));
+  }
+
   /** @throws MasterKeysError for a file that is missing, open to others, or holds no keys */
   static fromFile(path: string): MasterKeys {
     return MasterKeys.parse(readPrivately(path), path);
