@@ -37,6 +37,14 @@ describe('explain', () => {
     );
   });
 
+  it('names a command where the API names a request', () => {
+    const error = new AltoError('not_found', {
+      message: 'There is no such project.',
+      nextStep: 'GET /v1/projects lists the projects that this key can see.',
+    });
+    expect(explained(error).text).toBe('There is no such project.\n`alto projects list` shows those there are.\n');
+  });
+
   it('says what to do after a fault of its own', () => {
     expect(explained(new TypeError('x is undefined')).text).toContain('`alto doctor`');
   });

@@ -4,6 +4,7 @@ import type { Output } from './output';
 
 export const exitCodes = {
   failed: 1,
+  /** The command line, or alto.yaml. */
   usage: 2,
   refused: 3,
   notFound: 4,
@@ -80,14 +81,19 @@ const nextSteps: Record<ErrorCode, string> = {
 };
 
 /** What the message misses → the command that lists those there are. */
-const listed = ['app', 'route', 'project', 'key', 'node', 'service', 'secret'].map(
-  (noun) => [new RegExp(`\\bno ${noun}\\b`), `\`alto ${noun}s list\` shows those there are.`] as const,
-);
+const listed = [
+  ...['app', 'route', 'project', 'key', 'node', 'service', 'secret'].map((noun) => [noun, `${noun}s list`] as const),
+  ['revision', 'apps revisions <app>'] as const,
+  ['rollout', 'rollouts <app>'] as const,
+].map(([noun, words]) => [new RegExp(`\\bno (such )?${noun}\\b`), `\`alto ${words}\` shows those there are.`] as const);
+
+/** A request of the API: nothing that one types here. */
+const isForPrograms = (nextStep: string) =>
+  /\b(GET|PUT|POST|DELETE) (…|\/)/.test(nextStep) && !nextStep.includes('`alto ');
 
 function nextStepOf({ code, message, nextStep }: AltoError): string {
-  if (nextStep !== undefined) return nextStep;
-  const list = code === 'not_found' ? listed.find(([missing]) => missing.test(message)) : undefined;
-  return list?.[1] ?? nextSteps[code];
+  if (nextStep !== undefined && !isForPrograms(nextStep)) return nextStep;
+  return listed.find(([missing]) => missing.test(message))?.[1] ?? nextSteps[code];
 }
 
 function exitCodeOf({ code }: AltoError): number {

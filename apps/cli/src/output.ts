@@ -37,6 +37,11 @@ export class Output {
     this.print(this.json ? JSON.stringify(value) : text());
   }
 
+  /** A table, or where it has no rows a sentence that says so. */
+  list(header: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): string {
+    return rows.length === 0 ? asCalled(nothing) : this.table(header, rows);
+  }
+
   table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
     const width = this.out.isTTY === true ? (this.out.columns ?? 100) : Infinity;
     return formatTable(header, rows, width, (text) => this.paint('bold', text));

@@ -31,6 +31,15 @@ describe('the alto command', () => {
     expect(names).toEqual(expect.arrayContaining(documented));
   });
 
+  it('takes a mistyped subcommand for what it is', async () => {
+    const { program } = makeTestProgram();
+    let said = '';
+    const apps = program.commands.find((command) => command.name() === 'apps')!;
+    apps.configureOutput({ writeErr: (text) => (said += text) });
+    await expect(program.parseAsync(['apps', 'lst'], { from: 'user' })).rejects.toThrow(/unknown command 'lst'/);
+    expect(said).toContain('There are list, show, revisions');
+  });
+
   it.each(names)('shows examples and --json in the help of %s', (name) => {
     const command = makeTestProgram().program.commands.find((candidate) => candidate.name() === name);
     const help = helpOf(command as Command);

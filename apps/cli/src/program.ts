@@ -98,6 +98,16 @@ function inherit(command: Command): Command {
     .configureHelp(help)
     .exitOverride()
     .showHelpAfterError('Run the command with --help for its options and examples.');
-  for (const child of command.commands) inherit(child);
+  for (const child of command.commands) refuseOtherWords(command, inherit(child));
   return command;
+}
+
+/** `alto apps lst` is a mistaken command, and not `alto apps list` with a word too many. */
+function refuseOtherWords(command: Command, child: Command): void {
+  if (child.name() !== 'list' || child.registeredArguments.length > 0) return;
+  child.allowExcessArguments().hook('preAction', (_, { args }) => {
+    if (args.length === 0) return;
+    const others = command.commands.map((each) => each.name()).join(', ');
+    command.error(`error: unknown command '${args[0]}'\n(There are ${others}.)`, { code: 'commander.unknownCommand' });
+  });
 }

@@ -57,8 +57,9 @@ export class Session {
     });
   }
 
+  /** Also where there is no key yet. */
   async url(): Promise<string> {
-    return (await this.destination()).url;
+    return this.chosenUrl() ?? (await this.localUrl());
   }
 
   /** The proxy in front of the apps, where the Alto that is talked to is the one of this machine. */
@@ -70,12 +71,16 @@ export class Session {
 
   private async destination(): Promise<{ url: string; key: string; local: boolean }> {
     const { url: savedUrl, key: savedKey } = this.configuration();
-    const url = this.options.url ?? this.environment.ALTO_URL ?? savedUrl;
+    const url = this.chosenUrl();
     const key = this.environment.ALTO_API_KEY ?? (url === undefined || url === savedUrl ? savedKey : undefined);
     if (url !== undefined && key !== undefined) return { url, key, local: false };
     const local = this.localKey();
     if (key === undefined && local === undefined) throw new CommandError(...noKey(this.dataDirectory));
     return { url: url ?? (await this.localUrl()), key: key ?? local ?? '', local: url === undefined };
+  }
+
+  private chosenUrl(): string | undefined {
+    return this.options.url ?? this.environment.ALTO_URL ?? this.configuration().url;
   }
 
   private async localUrl(): Promise<string> {

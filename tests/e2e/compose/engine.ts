@@ -2,39 +2,25 @@
  * A Docker engine of its own for one test: in its own network, process and mount namespaces, so that whatever it makes
  * (bridges, firewall rules, mounts, containers) is gone with it. The test's side reaches its ports through `forward`.
  */
-import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { basename, delimiter, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { eventually } from '@alto/testing';
+import { findProgram, installPrograms, systemEnvironment } from '../debian';
 import { type Image, importImage } from './images';
 
 const execute = promisify(execFile);
 const packages = ['docker.io', 'docker-compose', 'iptables', 'iproute2'];
 const programs = ['dockerd', 'containerd', 'iptables', 'ip', 'unshare', 'nsenter'];
-const system = {
-  ...process.env,
-  PATH: `/usr/bin:/usr/sbin:/sbin:${process.env.PATH ?? ''}`,
-  DEBIAN_FRONTEND: 'noninteractive',
-};
-
 /** @returns why no engine can be had here, in words, or the engine. */
 export async function startEngine(): Promise<DockerEngine | string> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     return 'a Docker engine of our own needs Linux and root';
-  const missing = installMissing();
+  const composes = ['docker-compose', 'docker'].some((name) => findProgram(name) !== undefined);
+  const missing = installPrograms(composes ? programs : [...programs, 'docker-compose'], packages);
   if (missing !== undefined) return missing;
   const engine = new DockerEngine();
   try {
@@ -51,7 +37,7 @@ export class DockerEngine {
   readonly folder = mkdtempSync(join(tmpdir(), 'alto-docker-'));
   private readonly name = basename(this.folder);
   private readonly environment = {
-    ...system,
+    ...systemEnvironment,
     HOME: this.folder,
     DOCKER_HOST: `unix://${this.folder}/docker.sock`,
     DOCKER_BUILDKIT: '1',
@@ -75,7 +61,7 @@ export class DockerEngine {
         ...['--host', `unix://${path('docker.sock')}`, '--data-root', path('data'), '--exec-root', path('exec')],
         ...['--pidfile', path('docker.pid'), '--cgroup-parent', `/${this.name}`],
       ],
-      { stdio: ['ignore', log, log], env: system },
+      { stdio: ['ignore', log, log], env: systemEnvironment },
     );
     this.children.push(engine);
     process.once('exit', this.killNow);
@@ -122,7 +108,7 @@ export class DockerEngine {
         this.folder,
         ...ports.map(String),
       ],
-      { stdio: 'inherit', env: system },
+      { stdio: 'inherit', env: systemEnvironment },
     );
     this.children.push(forwarder);
     const forwarded = new Map<number, number>();
@@ -164,44 +150,6 @@ export class DockerEngine {
       throw new Error(`${program} ${args.join(' ')} failed:\n${(stderr + stdout).slice(-4_000)}`, { cause: error });
     }
   }
-}
-
-/** Debian's packages, without starting the daemons that they bring. */
-function installMissing(): string | undefined {
-  if (isComplete()) return undefined;
-  if (findProgram('apt-get') === undefined) return `${programs.join(', ')} are needed, and this is no Debian`;
-  const policy = '/usr/sbin/policy-rc.d';
-  const ours = !existsSync(policy);
-  if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  const install = () =>
-    execFileSync('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], {
-      env: system,
-      stdio: 'pipe',
-    });
-  try {
-    try {
-      install();
-    } catch {
-      execFileSync('apt-get', ['update', '-q'], { env: system, stdio: 'pipe' });
-      install();
-    }
-  } catch (error) {
-    return `Debian's ${packages.join(', ')} are not to be had: ${String((error as Error).message).slice(-300)}`;
-  } finally {
-    if (ours) rmSync(policy);
-  }
-  return isComplete() ? undefined : 'Docker was installed and is not complete';
-}
-
-function isComplete(): boolean {
-  const compose = ['docker-compose', 'docker'].some((name) => findProgram(name) !== undefined);
-  return compose && programs.every((name) => findProgram(name) !== undefined);
-}
-
-function findProgram(name: string): string | undefined {
-  return system.PATH.split(delimiter)
-    .map((folder) => join(folder, name))
-    .find((file) => existsSync(file));
 }
 
 async function ended(child: ChildProcess): Promise<void> {

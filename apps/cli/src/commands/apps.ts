@@ -1,6 +1,7 @@
 import type { App, Instance } from '@alto/contracts';
 import { computeOperations } from '@alto/contracts';
 import { Command } from 'commander';
+import { asCalled } from '../called-as';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -24,7 +25,8 @@ export function appCommands(session: Session, output: Output): Command {
     .action(async () => {
       const client = await session.client();
       const items = await collect(client.listAll(computeOperations.apps.list, { project: session.project }));
-      output.result({ items }, () => appTable(output, items));
+      const nothing = `Project ${session.project} has no apps yet. \`alto deploy <folder>\` runs one.`;
+      output.result({ items }, () => (items.length === 0 ? asCalled(nothing) : appTable(output, items)));
     });
 
   command

@@ -1,7 +1,6 @@
 import { computeOperations, gatewayOperations, loadBalancerOperations, secretOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { Argument, Command } from 'commander';
-import { calledAs } from '../called-as';
 import { completionScript, listedArguments } from '../completion/script';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -25,7 +24,7 @@ export function completionCommand(session: Session, output: Output): Command {
       .addHelpText('after', examples([[`alto completion ${shell}`, 'source what it prints']]))
       .action(() => {
         const program = command.parent ?? command;
-        const script = completionScript(program, shell, calledAs);
+        const script = completionScript(program, shell);
         output.result({ shell, script }, () => script);
       });
   }

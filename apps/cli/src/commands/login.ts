@@ -18,7 +18,7 @@ export function loginCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (options: { key?: string }) => {
-      const url = await session.url().catch(() => 'http://127.0.0.1:4000');
+      const url = await session.url();
       const key = options.key ?? (await readKey());
       const identity = await new AltoClient({ baseUrl: url, apiKey: key }).identity.get({});
       const project = identity.project?.name;

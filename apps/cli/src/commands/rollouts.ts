@@ -28,7 +28,8 @@ export function rolloutsCommand(session: Session, output: Output): Command {
         return;
       }
       const items = await collect(client.listAll(computeOperations.rollouts.list, address));
-      output.result({ items }, () => rolloutTable(output, items));
+      const nothing = `${name} has had no rollouts yet: it runs as it was deployed first.`;
+      output.result({ items }, () => (items.length === 0 ? nothing : rolloutTable(output, items)));
     });
 }
 

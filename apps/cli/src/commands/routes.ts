@@ -31,7 +31,10 @@ export function routeCommands(session: Session, output: Output): Command {
           route.status.state,
           route.status.reason,
         ]);
-        return output.table(['ROUTE', 'HOST', 'LEADS TO', 'STATE', 'REASON'], rows);
+        const nothing =
+          `Project ${session.project} has no routes: its apps answer at <app>.${session.project}.<domain> alone. ` +
+          '`alto routes put --help` shows how to make one.';
+        return output.list(['ROUTE', 'HOST', 'LEADS TO', 'STATE', 'REASON'], rows, nothing);
       });
     });
 
@@ -49,7 +52,10 @@ export function routeCommands(session: Session, output: Output): Command {
           state,
           reason,
         ]);
-        return `${placeOf(route)} → ${destinationOf(route)}: ${route.status.reason}\n\n${output.table(['INSTANCE', 'ADDRESS', 'STATE', 'REASON'], rows)}`;
+        const summary = `${placeOf(route)} → ${destinationOf(route)}: ${route.status.reason}`;
+        return rows.length === 0
+          ? summary
+          : `${summary}\n\n${output.table(['INSTANCE', 'ADDRESS', 'STATE', 'REASON'], rows)}`;
       });
     });
 

@@ -44,7 +44,7 @@ export function secretCommands(session: Session, output: Output): Command {
       const client = await session.client();
       const items = await collect(client.listAll(secretOperations.list, { project: session.project }));
       output.result({ items }, () =>
-        output.table(
+        output.list(
           ['SECRET', 'VERSION', 'SET', 'AGE'],
           items.map(({ name, version, updatedAt, createdAt }) => [
             name,
@@ -52,6 +52,7 @@ export function secretCommands(session: Session, output: Output): Command {
             `${age(updatedAt)} ago`,
             age(createdAt),
           ]),
+          `Project ${session.project} has no secrets. \`alto secrets set <name>\` sets one.`,
         ),
       );
     });

@@ -6,14 +6,14 @@ import { completionScript } from './script';
 
 function makeScript(shell: 'bash' | 'zsh'): string {
   const stream = { write: () => true };
-  return completionScript(makeProgram(new Session({}), new Output(stream, stream, false)), shell, 'alto');
+  return completionScript(makeProgram(new Session({}), new Output(stream, stream, false)), shell);
 }
 
 /** What bash offers after these words; the last is the one being typed. */
 function offered(...words: string[]): string[] {
   const question = [
     makeScript('bash'),
-    "alto() { printf 'shop\\nblog\\n'; }",
+    `alto() { case "$*" in '--project other'*) echo other-app ;; *) printf 'shop\\nblog\\n' ;; esac; }`,
     `COMP_WORDS=(alto ${words.map((word) => `'${word}'`).join(' ')})`,
     `COMP_CWORD=${words.length}`,
     '_alto',
@@ -33,6 +33,10 @@ describe('the completion script', () => {
   it('offers the names that the API lists', () => {
     expect(offered('apps', 'show', '')).toEqual(['shop', 'blog']);
     expect(offered('--json', 'apps', 'show', 's')).toEqual(['shop']);
+  });
+
+  it('asks for the names in the project that the line says', () => {
+    expect(offered('--project', 'other', 'apps', 'show', '')).toEqual(['other-app']);
   });
 
   it('runs in zsh by its emulation of bash', () => {

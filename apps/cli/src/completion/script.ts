@@ -1,6 +1,7 @@
 /**
  * A completion script for bash, made of the commands as they are declared. zsh runs the same by its emulation. What can
- * be known beforehand is in the script and costs nothing; names of apps, routes and nodes are asked for.
+ * be known beforehand is in the script and costs nothing; names of apps, routes and nodes are asked for, from the very
+ * command that is being typed: `alto` or the `./alto` of a clone.
  */
 import type { Command } from 'commander';
 
@@ -13,6 +14,9 @@ export const listedArguments = {
   service: 'services',
 } as const;
 
+/** Options that decide what there is. */
+const chosen = ['--project', '--url', '--data-dir'];
+
 interface Entry {
   /** Words that lead to the command, e.g. `/apps/show`. */
   readonly path: string;
@@ -22,25 +26,31 @@ interface Entry {
   readonly lists: string | undefined;
 }
 
-export function completionScript(program: Command, shell: 'bash' | 'zsh', name: string): string {
+export function completionScript(program: Command, shell: 'bash' | 'zsh'): string {
   const entries = entriesOf(program, '', optionsOf(program));
   const known = entries.map(({ path }) => path).filter((path) => path !== '');
   const cases = entries.map(({ path, commands, options, lists }) => {
-    const names = lists === undefined ? '' : ` $(${name} completion names ${lists} 2>/dev/null)`;
+    const names = lists === undefined ? '' : ` $("$program" "\${given[@]}" completion names ${lists} 2>/dev/null)`;
     return `    '${path}') words="${commands.join(' ')}${names}" options='${options.join(' ')}' ;;`;
   });
   const emulation = shell === 'zsh' ? ['autoload -U +X compinit bashcompinit && compinit && bashcompinit'] : [];
   return [
-    `# Completion of ${name} for ${shell}, made by \`${name} completion ${shell}\`.`,
+    `# Completion of alto for ${shell}, made by \`alto completion ${shell}\`.`,
     ...emulation,
+    // zsh's own name for the folders of programs is `path`: it must stay as it is.
     '_alto() {',
-    '  local current=${COMP_WORDS[COMP_CWORD]} path= words= options= index',
+    '  local program=${COMP_WORDS[0]/#\\~/$HOME} current=${COMP_WORDS[COMP_CWORD]} place= words= options= index',
+    '  local given=()',
     '  for ((index = 1; index < COMP_CWORD; index++)); do',
-    '    case "$path/${COMP_WORDS[index]}" in',
-    `      ${known.join('|')}) path="$path/\${COMP_WORDS[index]}" ;;`,
+    // Names are those of the project, and of the Alto, that the line says.
+    '    case "${COMP_WORDS[index]}" in',
+    `      ${chosen.join('|')}) given+=("\${COMP_WORDS[index]}" "\${COMP_WORDS[index + 1]}"); index=$((index + 1)); continue ;;`,
+    '    esac',
+    '    case "$place/${COMP_WORDS[index]}" in',
+    `      ${known.join('|')}) place="$place/\${COMP_WORDS[index]}" ;;`,
     '    esac',
     '  done',
-    '  case "$path" in',
+    '  case "$place" in',
     ...cases,
     '  esac',
     '  case "$current" in',
@@ -48,7 +58,7 @@ export function completionScript(program: Command, shell: 'bash' | 'zsh', name: 
     '  esac',
     '  COMPREPLY=($(compgen -W "$words" -- "$current"))',
     '}',
-    `complete -o default -F _alto ${name}`,
+    'complete -o default -F _alto alto',
   ].join('\n');
 }
 

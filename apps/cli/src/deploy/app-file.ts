@@ -4,7 +4,8 @@ import { basename, join, resolve } from 'node:path';
 import { appSpecSchema, nameField } from '@alto/contracts';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { CommandError } from '../failure';
+import { CommandError, exitCodes } from '../failure';
+import { faultsOf } from './faults';
 
 export const appFileSchema = appSpecSchema.omit({ bundle: true }).extend({
   name: nameField.optional().describe("Name of the app; the folder's name unless given"),
@@ -16,17 +17,23 @@ const readTheReference =
 
 export type AppFile = z.output<typeof appFileSchema> & { name: string };
 
+/** @throws CommandError that names every field at fault */
 export function readAppFile(directory: string): AppFile {
   const file = join(directory, 'alto.yaml');
+  if (!existsSync(directory))
+    throw new CommandError(`There is no folder ${directory}.`, 'Name the folder of the app.', exitCodes.usage);
   if (!existsSync(file)) {
     throw new CommandError(
       `There is no ${file}.`,
       'Write one: `command: [node, server.mjs]` and `replicas: 3` are enough.',
+      exitCodes.usage,
     );
   }
-  const parsed = appFileSchema.safeParse(parseYaml(file));
-  if (!parsed.success)
-    throw new CommandError(`${file} is not valid:\n${z.prettifyError(parsed.error)}`, readTheReference);
+  const parsed = appFileSchema.safeParse(parseYaml(file) ?? {});
+  if (!parsed.success) {
+    const faults = faultsOf(appFileSchema, parsed.error).map((fault) => `  ${fault}`);
+    throw new CommandError(`${file} is not valid:\n${faults.join('\n')}`, readTheReference, exitCodes.usage);
+  }
   return { ...parsed.data, name: parsed.data.name ?? basename(resolve(directory)) };
 }
 
@@ -34,6 +41,6 @@ function parseYaml(file: string): unknown {
   try {
     return parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new CommandError(`${file} is not YAML: ${(error as Error).message}`, readTheReference);
+    throw new CommandError(`${file} is not YAML: ${(error as Error).message}`, readTheReference, exitCodes.usage);
   }
 }

@@ -80,7 +80,9 @@ function reachability({ proxy, project }: DeployRequest, app: string, hosts: rea
 async function uploadFolder(client: AltoClient, { directory, project, progress }: DeployRequest): Promise<string> {
   const archive = await packFolder(directory);
   try {
-    progress(`packed ${archive.files} files, ${Math.ceil(archive.sizeBytes / 1024)} KiB`);
+    progress(
+      `packed ${archive.files} ${archive.files === 1 ? 'file' : 'files'}, ${Math.ceil(archive.sizeBytes / 1024)} KiB`,
+    );
     const body = await openAsBlob(archive.path);
     const input = { project, sha256: archive.sha256 };
     const bundle = await client.upload(storageOperations.bundles.upload, input, body, {

@@ -70,6 +70,19 @@ describe('following a change', () => {
     ]);
   });
 
+  it('says what an instance that was silent waited for', async () => {
+    const { outcome } = await followed([
+      [makeApp({}), [makeInstance('new001', 'starting', 'Not ready: nothing listens on 127.0.0.1:20000 yet')]],
+      [
+        makeApp({
+          rollout: { ...running, phase: 'failed', reason: 'it was not ready', failingInstance: 'ins_new001' },
+        }),
+        [],
+      ],
+    ]);
+    expect(String(outcome)).toMatch(/it was not ready\nInstance ins_new001 was seen last .*nothing listens.*\$PORT/);
+  });
+
   it('says that a bad version was taken back, why, and what it said last', async () => {
     const { outcome } = await followed([
       [makeApp({}), []],

@@ -42,7 +42,8 @@ export async function followChange(client: AltoClient, request: FollowRequest): 
     if (next !== line) progress(next);
     line = next;
     if (rollout !== null && rollout.number > (before?.number ?? 0)) own ??= rollout.number;
-    if (rollout !== null && own !== undefined) refuseFailure(app, rollout, own);
+    if (rollout !== null && own !== undefined)
+      refuseFailure(app, rollout, own, instances.lastOf(rollout.failingInstance));
     if (isDone(app, own) || (request.untilReady === true && isServing(app))) {
       await untilReachable(request, Math.min(deadline, Date.now() + reachableWithinMs));
       return app;
@@ -79,7 +80,8 @@ function statusLine({ status: { ready, desired, reason, rollout } }: App): strin
   return `${ready} of ${desired} ready${share}${reason === '' ? '' : `: ${reason}`}`;
 }
 
-function refuseFailure({ name }: App, rollout: RolloutStatus, own: number): void {
+/** @param last what the failing instance was doing when it was seen last */
+function refuseFailure({ name }: App, rollout: RolloutStatus, own: number, last: string | undefined): void {
   const { phase, reason, failingInstance, lastLogLines } = rollout;
   if (rollout.number > own || phase === 'superseded')
     throw new CommandError(
@@ -90,7 +92,7 @@ function refuseFailure({ name }: App, rollout: RolloutStatus, own: number): void
   const isBack = phase === 'rolled_back';
   const outcome = isBack ? `${name} is back at what ran before` : `${name} has not moved to revision ${rollout.to}`;
   throw new CommandError(
-    `${outcome}: ${reason}${wordsOf(failingInstance, lastLogLines)}`,
+    `${outcome}: ${reason}${last === undefined ? '' : `\n${last}`}${wordsOf(failingInstance, lastLogLines)}`,
     `\`alto logs ${name}\` shows more of what it says, \`alto rollouts ${name}\` how its changes went.`,
     isBack ? exitCodes.rolledBack : exitCodes.failed,
   );
@@ -115,18 +117,30 @@ async function untilReachable({ accepted, isReachable, progress }: FollowRequest
 /** Tells each step of each instance once. Those that were there before are told of only when they move. */
 class InstanceProgress {
   private told: Map<string, string> | undefined;
+  private readonly lastWaits = new Map<string, string>();
 
   constructor(
     private readonly client: AltoClient,
     private readonly request: FollowRequest,
   ) {}
 
+  /** In words; undefined for one that was never seen waiting. */
+  lastOf(id: string | null): string | undefined {
+    const last = id === null ? undefined : this.lastWaits.get(id);
+    if (last === undefined) return undefined;
+    const advice = last.includes('nothing listens')
+      ? '. An app has to listen on $PORT of $HOST, its own variables'
+      : '';
+    return `Instance ${id} was seen last as ${last}${advice}.`;
+  }
+
   async show(): Promise<void> {
     const instances = await instancesOf(this.client, this.request);
     const now = new Map(instances.map((instance) => [instance.id, stepOf(instance)]));
     const isFirst = this.told === undefined;
-    for (const { id, state, revision } of instances) {
+    for (const { id, state, revision, reason } of instances) {
       const step = now.get(id) ?? '';
+      if (state === 'starting' && reason !== '') this.lastWaits.set(id, step);
       const isOld = isFirst && state === 'ready';
       if (!isOld && this.told?.get(id) !== step) this.tell(id, `revision ${revision}: ${step}`);
     }

@@ -51,7 +51,7 @@ function checkHttp(
     resolve(status >= 200 && status < 400 ? null : `${target.path} answered ${status}`);
   });
   call.setTimeout(timeoutMs, () => call.destroy(new Error(`${target.path} did not answer within ${timeoutMs} ms`)));
-  call.on('error', (error) => resolve(`Not ready: ${error.message}`));
+  call.on('error', (error) => resolve(inWords(error)));
   call.end();
   return promise;
 }
@@ -67,8 +67,13 @@ function checkConnection(
     resolve(null);
     socket.destroy();
   });
-  socket.on('error', (error) => resolve(`Not ready: ${error.message}`));
+  socket.on('error', (error) => resolve(inWords(error)));
   return promise;
+}
+
+function inWords(error: NodeJS.ErrnoException & { address?: string; port?: number }): string {
+  if (error.code !== 'ECONNREFUSED' || error.port === undefined) return `Not ready: ${error.message}`;
+  return `Not ready: nothing listens on ${error.address}:${error.port} yet`;
 }
 
 function checkExec(
