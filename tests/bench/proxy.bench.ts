@@ -55,9 +55,10 @@ function tell(name: string, costs: readonly Cost[]): number {
   return of('cpuUs');
 }
 
-function bareConfiguration(port: number, appPorts: readonly number[]): string {
+/** Both use connections again as HAProxy does unless told otherwise (`http-reuse safe`), over the same instances. */
+function bareConfiguration(port: number, appPorts: readonly number[], threads: number | undefined): string {
   const servers = appPorts.map((appPort, index) => `  server s${index} 127.0.0.1:${appPort} check\n`);
-  return `defaults
+  return `${threads === undefined ? '' : `global\n  nbthread ${threads}\n`}defaults
   mode http
   timeout connect 1s
   timeout client 60s
@@ -75,27 +76,58 @@ async function compare(alto: Alto): Promise<void> {
   const appPorts = workloads
     .filter(({ kind, phase }) => kind === 'instance' && phase === 'ready')
     .flatMap(({ ports }) => Object.values(ports).slice(0, 1));
-  const folder = mkdtempSync(join(tmpdir(), 'alto-bare-'));
-  const [port = 0] = await freePorts(1);
-  writeFileSync(join(folder, 'haproxy.cfg'), bareConfiguration(port, appPorts));
-  const bare = await startHaproxy({ folder });
   const altos = childrenOf(await alto.pid('haproxy'));
-  const costs = { direct: [] as Cost[], bare: [] as Cost[], alto: [] as Cost[] };
+  const threads = threadsOf(altos[0]!);
+  const bare = await startBare(appPorts, undefined);
+  const sameThreads = await startBare(appPorts, threads);
+  const costs = { direct: [] as Cost[], bare: [] as Cost[], sameThreads: [] as Cost[], alto: [] as Cost[] };
+  const idleShare = await idle(altos);
   try {
     for (let round = 0; round < rounds; round++) {
       costs.direct.push(await measure(`http://127.0.0.1:${appPorts[0]}/`, []));
-      costs.bare.push(await measure(`http://127.0.0.1:${port}/`, bare.workers));
+      costs.bare.push(await measure(bare.url, bare.server.workers));
       costs.alto.push(await measure(`${alto.appsUrl}/`, altos));
+      costs.sameThreads.push(await measure(sameThreads.url, sameThreads.server.workers));
     }
   } finally {
     await bare.stop();
-    rmSync(folder, { recursive: true, force: true });
+    await sameThreads.stop();
   }
   tell('the app itself', costs.direct);
   const bareUs = tell('through a bare HAProxy', costs.bare);
-  const share = bareUs / tell("through Alto's HAProxy", costs.alto);
-  console.log(`CPU against the bare one: ${share.toFixed(2)}; goal ${goal}: ${share >= goal ? 'met' : 'MISSED'}`);
+  const sameUs = tell(`through a bare one, threads: ${threads}`, costs.sameThreads);
+  const altoUs = tell("through Alto's HAProxy", costs.alto);
+  const share = bareUs / altoUs;
+  console.log(
+    `CPU against the bare one: ${share.toFixed(2)}; goal ${goal}: ${share >= goal ? 'met' : 'MISSED'}; ` +
+      `against the bare one with as many threads: ${(sameUs / altoUs).toFixed(2)}`,
+  );
+  console.log(`CPU of Alto's HAProxy without requests: ${(idleShare * 100).toFixed(1)} % of a processor`);
   if (share < goal) process.exitCode = 1;
+}
+
+async function startBare(appPorts: readonly number[], threads: number | undefined) {
+  const folder = mkdtempSync(join(tmpdir(), 'alto-bare-'));
+  const [port = 0] = await freePorts(1);
+  writeFileSync(join(folder, 'haproxy.cfg'), bareConfiguration(port, appPorts, threads));
+  const server = await startHaproxy({ folder });
+  const stop = async () => {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { url: `http://127.0.0.1:${port}/`, server, stop };
+}
+
+function threadsOf(pid: number): number {
+  return Number(/^Threads:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+/** @returns share of a processor that these processes use while nobody asks for anything */
+async function idle(pids: readonly number[]): Promise<number> {
+  const spentMs = () => pids.reduce((sum, pid) => sum + cpuMs(pid), 0);
+  const before = spentMs();
+  await pause(roundMs);
+  return (spentMs() - before) / roundMs;
 }
 
 /** From the request that changes a route to the first answer by the new one. */

@@ -46,6 +46,16 @@ export const loadBalancerConfig = defineConfig({
     .max(1_000_000)
     .default(4_000)
     .describe('Connections from clients at most; each needs two file descriptors'),
+  ALTO_PROXY_THREADS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe(
+      "Threads of HAProxy; 0 for half of the machine's processors, since apps need the others: a request costs less CPU " +
+        'the fewer there are, and one thread does tens of thousands of requests a second',
+    ),
   ALTO_PUBLIC_HOST: z
     .string()
     .default('127.0.0.1')

@@ -12,6 +12,7 @@ import {
   removesHeader,
   splitParts,
 } from './maps';
+import { notFoundRules, pageErrors, problemErrors, quoted, wantsHtml } from './pages';
 import { backendName, slotName } from './place-names';
 
 export interface Front {
@@ -32,6 +33,7 @@ export interface HaproxySettings {
   readonly adminSocket: string;
   readonly frontStateFile: string;
   readonly connectionsMax: number;
+  readonly threads: number;
   readonly serverTimeoutMs: number;
   readonly streamTimeoutMs: number;
   /** An instance that comes gets its share of requests step by step over this time; 0 for all at once. */
@@ -100,6 +102,9 @@ global
   server-state-file ${quoted(settings.frontStateFile)}
   hard-stop-after ${settings.streamTimeoutMs}ms
   mworker-max-reloads 20
+  nbthread ${settings.threads}
+  # Remembering what did not match costs more than the few short patterns here.
+  tune.pattern.cache-size 0
   log stdout len 4096 format raw daemon
   # Checks of many slots are spread over their interval.
   spread-checks 20
@@ -128,7 +133,7 @@ function renderDefaults(settings: HaproxySettings): string {
   # closing just then, and a first request is not sent again. (\`never\` would keep using connections of a slot whose
   # address has changed.)
   http-reuse safe
-${problems.map(renderHttpError).join('\n')}
+${problemErrors().join('\n')}
 `;
 }
 
@@ -138,108 +143,19 @@ const logFormat =
   '"method":"%HM","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
   '"totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
 
-interface Problem {
-  readonly status: number;
-  readonly code: string;
-  readonly title: string;
-  readonly detail: string;
-}
-
-const notUnderstood: Problem = {
-  status: 400,
-  code: 'invalid_request',
-  title: 'The request is not valid',
-  detail: 'The request is not well-formed HTTP.',
-};
-
-const unknownHost: Problem = {
-  status: 404,
-  code: 'not_found',
-  title: 'There is no such resource',
-  detail: 'No route leads from this host name to an app. See the routes of your project.',
-};
-
-const problems: readonly Problem[] = [
-  notUnderstood,
-  {
-    status: 408,
-    code: 'timeout',
-    title: 'The request took too long',
-    detail: 'The request did not arrive in time.',
-  },
-  {
-    status: 502,
-    code: 'service_unavailable',
-    title: 'A service is not available',
-    detail: 'What serves this address ended the connection before it had answered.',
-  },
-  {
-    status: 503,
-    code: 'service_unavailable',
-    title: 'A service is not available',
-    detail: 'Nothing that serves this address is ready. Try again in a moment.',
-  },
-  {
-    status: 504,
-    code: 'timeout',
-    title: 'The service did not answer in time',
-    detail: 'What serves this address did not answer in time.',
-  },
-];
-
-/** `application/problem+json` (RFC 9457) as a log-format string, in which `%` begins a variable. */
-function problemBody({ status, code, title, detail }: Problem): string {
-  const type = `https://alto.dev/problems/${code.replaceAll('_', '-')}`;
-  return JSON.stringify({ type, title, status, detail, code, requestId: requestIdVariable });
-}
-
-const requestIdVariable = '%[var(txn.id)]';
-
-function renderHttpError(problem: Problem): string {
-  return httpError(problem, problemBody(problem));
-}
-
-function httpError(problem: Problem, body: string): string {
-  const retryAfter = problem.status === 503 ? ' hdr Retry-After 1' : '';
-  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(body)} hdr Cache-Control no-store${retryAfter}`;
-}
-
-const htmlType = 'text/html;charset=utf-8';
-/** Tells HAProxy's own errors from answers of apps while they are on their way; clients never see it. */
-const pageMark = 'Alto-Error-Page';
-
-function htmlPage({ status, title, detail }: Problem): string {
-  return (
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${status} ${title}</title></head>` +
-    `<body style="font:16px system-ui;margin:10vh auto;max-width:40em;padding:0 1em"><h1>${title}</h1><p>${detail}</p>` +
-    `<p><small>Status ${status}, request ${requestIdVariable}</small></p></body></html>`
-  );
-}
-
 /**
- * What HAProxy answers for an app, as a page or as a problem. One answer a status has to hold both: the halves around
- * the request's id are in base64, since neither has a form that is safe as an argument in the configuration.
+ * Requests that HAProxy 2.6 would pass on although two readers may understand them differently. Every request pays for
+ * them: what most requests do not have is asked for first.
  */
-function renderPage(problem: Problem): string {
-  const [htmlBefore = '', htmlAfter = ''] = htmlPage(problem).split(requestIdVariable);
-  const [jsonBefore = '', jsonAfter = ''] = problemBody(problem).split(requestIdVariable);
-  const either = (html: string, json: string) =>
-    `%[var(txn.html),iif(${Buffer.from(html).toString('base64')},${Buffer.from(json).toString('base64')}),b64dec]`;
-  const body = `${either(htmlBefore, jsonBefore)}${requestIdVariable}${either(htmlAfter, jsonAfter)}`;
-  return `${httpError(problem, body)} hdr ${pageMark} 1`;
-}
-
-/** Requests that HAProxy 2.6 would pass on although two readers may understand them differently. */
 const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{8,64}$ }
   http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
   http-request deny deny_status 400 if { url -m reg '[\\x00-\\x20#]' }
-  http-request deny deny_status 400 if { req.ver 1.1 } !{ req.hdr(host) -m len 1: }
-  http-request deny deny_status 400 if { req.ver 1.0 } { req.hdr(transfer-encoding) -m found }
-  http-request del-header HTTP2-Settings
-  http-request del-header Upgrade if { req.hdr(upgrade) -m sub -i h2c }
+  http-request deny deny_status 400 if !{ var(txn.host) -m len 1: } { req.ver 1.1 }
+  http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } { req.ver 1.0 }
+  http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
   http-request del-header Forwarded
   http-request del-header X-Real-IP
   http-request set-header X-Forwarded-For %[src]
@@ -255,33 +171,34 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
 const safeRetries = `  retry-on conn-failure empty-response
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }`;
 
-/** A browser says that it wants HTML; whoever accepts anything gets a problem. */
-const wantsHtml = `  http-request set-var(txn.html) bool(false)
-  http-request set-var(txn.html) bool(true) if { req.hdr(accept) -m sub text/html }
-  http-after-response set-header Content-Type '${htmlType}' if { res.hdr(${pageMark}) -m found } { var(txn.html) -m bool }
-  http-after-response set-header Vary Accept if { res.hdr(${pageMark}) -m found }
-  http-after-response del-header ${pageMark}
-`;
-
-/** By the maps alone, so that routes change at run time; see maps.ts for what they hold. */
+/**
+ * By the maps alone, so that routes change at run time; see maps.ts for what they hold. Most requests lead to one app
+ * and carry no header rules: whatever only other routes need costs them one comparison at most.
+ */
 function renderRouting(names: HeaderNames): string {
   const { routes, splits } = mapFiles;
-  const redirects = redirectStatuses.flatMap((status) => [
-    `  http-request redirect code ${status} location %[var(txn.location)] if { var(txn.lead) -m str redirect_${status} }`,
-    `  http-request redirect code ${status} location %[var(txn.location)]%[pathq] if { var(txn.lead) -m str redirect_${status}_keep }`,
-  ]);
+  const rules = [...headerRules('request', 'q', names.request), ...headerRules('response', 's', names.response)];
+  const headers = rules.length === 0 ? '' : '  http-request set-var(txn.headers) var(txn.route),field(2,|)\n';
   return `  http-request set-var(txn.route) var(txn.host),concat(,txn.path,/),map_beg(${routes})
   http-request set-var(txn.route) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.route) -m found }
-  http-request return status 404 content-type ${htmlType} lf-string ${quoted(htmlPage(unknownHost))} hdr Cache-Control no-store if { var(txn.html) -m bool } !{ var(txn.route) -m found }
-  http-request return status 404 content-type application/problem+json lf-string ${quoted(problemBody(unknownHost))} hdr Cache-Control no-store unless { var(txn.route) -m found }
-  http-request set-var(txn.lead) var(txn.route),field(1,|)
-  http-request set-var(txn.location) var(txn.route),field(3,|),b64dec if { var(txn.lead) -m beg redirect_ }
-${redirects.join('\n')}
-  http-request set-var(txn.part) rand(${splitParts}) if { var(txn.lead) -m beg split_ }
-  http-request set-var(txn.lead) var(txn.lead),concat(:,txn.part),map_str(${splits}) if { var(txn.lead) -m beg split_ }
-  http-request set-var(txn.headers) var(txn.route),field(2,|) if { var(txn.route) -m sub | }
-${[...headerRules('request', 'q', names.request), ...headerRules('response', 's', names.response)].join('')}  use_backend %[var(txn.lead)]
+  http-request set-var(txn.part) rand(${splitParts}) if { var(txn.route) -m beg split_ }
+  http-request set-var(txn.lead) var(txn.route),field(1,|),concat(:,txn.part),map_str(${splits}) if { var(txn.part) -m found }
+${headers}${rules.join('')}  use_backend %[var(txn.lead)] if { var(txn.lead) -m found }
+  use_backend %[var(txn.route),field(1,|)]
+  default_backend nowhere
+
+backend nowhere from alto
+${notFoundRules().join('\n')}
+
+${redirectStatuses.flatMap((status) => [renderRedirect(status, ''), renderRedirect(status, '_keep')]).join('\n')}
 `;
+}
+
+/** Named as the lead of its routes, so that no other request is asked whether it is to be redirected. */
+function renderRedirect(status: number, keep: '' | '_keep'): string {
+  const location = `%[var(txn.route),field(3,|),b64dec]${keep === '' ? '' : '%[pathq]'}`;
+  return `backend redirect_${status}${keep} from alto
+  http-request redirect code ${status} location ${location}`;
 }
 
 /** Names stand in the configuration, since HAProxy takes no other; who sets or removes them, and to what, in the map. */
@@ -303,12 +220,10 @@ ${wantsHtml}${renderRouting(names)}
 defaults apps from alto
   balance roundrobin
 ${safeRetries}
-${problems
-  .filter(({ status }) => status > 500)
-  .map(renderPage)
-  .join('\n')}
+${pageErrors().join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 2s fastinter 250ms fall 2 rise 1
+  # Thousands of free slots are looked at as well, so seldom; one that refuses a connection is looked at again at once.
+  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 5s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 2 on-error fastinter
 `;
 }
 
@@ -372,9 +287,4 @@ function addressText({ address, port }: Address): string {
 
 function bindAddress(host: string, port: number): string {
   return host === '*' ? `*:${port}` : addressText({ address: host, port });
-}
-
-/** Strong quotes of haproxy.cfg, in which nothing is special but the quote itself. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -1,4 +1,5 @@
 /** The HAProxy of this machine, as the service's settings describe it. */
+import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, Log } from '@alto/platform';
@@ -34,6 +35,7 @@ function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
         { name: 's3', port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
       ],
       connectionsMax: config.ALTO_HAPROXY_MAXCONN,
+      threads: config.ALTO_PROXY_THREADS || Math.max(1, Math.floor(availableParallelism() / 2)),
       serverTimeoutMs: config.ALTO_PROXY_SERVER_TIMEOUT_MS,
       streamTimeoutMs: config.ALTO_PROXY_STREAM_TIMEOUT_MS,
       slowStartMs: config.ALTO_PROXY_SLOW_START_MS,

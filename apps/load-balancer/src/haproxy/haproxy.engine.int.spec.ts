@@ -123,6 +123,7 @@ beforeEach(async () => {
         },
       ],
       connectionsMax: 2_000,
+      threads: 1,
       serverTimeoutMs: 10_000,
       streamTimeoutMs: 60_000,
       slowStartMs: 0,
@@ -617,11 +618,13 @@ it('tells what it found out about the targets', async () => {
   await settle(spec(pool('a', up.endpoint(), down.endpoint())));
   await down.stop();
   instances = instances.filter((instance) => instance !== down);
-  await eventually(async () =>
-    expect(await engine.targets('a')).toMatchObject([
-      { endpoint: 'a1', state: 'up' },
-      { endpoint: 'a2', state: 'down' },
-    ]),
+  await eventually(
+    async () =>
+      expect(await engine.targets('a')).toMatchObject([
+        { endpoint: 'a1', state: 'up' },
+        { endpoint: 'a2', state: 'down' },
+      ]),
+    { withinMs: 30_000 },
   );
 });
 

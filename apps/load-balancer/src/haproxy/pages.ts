@@ -1,0 +1,116 @@
+/** What HAProxy itself answers: a problem for programs, a page for browsers. Pure; text for haproxy.cfg. */
+
+interface Problem {
+  readonly status: number;
+  readonly code: string;
+  readonly title: string;
+  readonly detail: string;
+}
+
+const notUnderstood: Problem = {
+  status: 400,
+  code: 'invalid_request',
+  title: 'The request is not valid',
+  detail: 'The request is not well-formed HTTP.',
+};
+
+const unknownHost: Problem = {
+  status: 404,
+  code: 'not_found',
+  title: 'There is no such resource',
+  detail: 'No route leads from this host name to an app. See the routes of your project.',
+};
+
+const problems: readonly Problem[] = [
+  notUnderstood,
+  {
+    status: 408,
+    code: 'timeout',
+    title: 'The request took too long',
+    detail: 'The request did not arrive in time.',
+  },
+  {
+    status: 502,
+    code: 'service_unavailable',
+    title: 'A service is not available',
+    detail: 'What serves this address ended the connection before it had answered.',
+  },
+  {
+    status: 503,
+    code: 'service_unavailable',
+    title: 'A service is not available',
+    detail: 'Nothing that serves this address is ready. Try again in a moment.',
+  },
+  {
+    status: 504,
+    code: 'timeout',
+    title: 'The service did not answer in time',
+    detail: 'What serves this address did not answer in time.',
+  },
+];
+
+/** `application/problem+json` (RFC 9457) as a log-format string, in which `%` begins a variable. */
+function problemBody({ status, code, title, detail }: Problem): string {
+  const type = `https://alto.dev/problems/${code.replaceAll('_', '-')}`;
+  return JSON.stringify({ type, title, status, detail, code, requestId: requestIdVariable });
+}
+
+const requestIdVariable = '%[var(txn.id)]';
+
+/** For everybody, where nothing is said of browsers. */
+export const problemErrors = (): string[] => problems.map((problem) => httpError(problem, problemBody(problem)));
+/** Of apps that are not there or do not answer; {@link wantsHtml} decides which of two. */
+export const pageErrors = (): string[] => problems.filter(({ status }) => status > 500).map(renderPage);
+
+/** For hosts and paths that no route leads anywhere. */
+export function notFoundRules(): string[] {
+  const rule = (type: string, body: string, condition: string) =>
+    `  http-request return status ${unknownHost.status} content-type ${type} lf-string ${quoted(body)} hdr Cache-Control no-store${condition}`;
+  return [
+    rule(htmlType, htmlPage(unknownHost), ' if { var(txn.html) -m bool }'),
+    rule('application/problem+json', problemBody(unknownHost), ''),
+  ];
+}
+
+function httpError(problem: Problem, body: string): string {
+  const retryAfter = problem.status === 503 ? ' hdr Retry-After 1' : '';
+  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(body)} hdr Cache-Control no-store${retryAfter}`;
+}
+
+const htmlType = 'text/html;charset=utf-8';
+/** Tells HAProxy's own errors from answers of apps while they are on their way; clients never see it. */
+const pageMark = 'Alto-Error-Page';
+
+function htmlPage({ status, title, detail }: Problem): string {
+  return (
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${status} ${title}</title></head>` +
+    `<body style="font:16px system-ui;margin:10vh auto;max-width:40em;padding:0 1em"><h1>${title}</h1><p>${detail}</p>` +
+    `<p><small>Status ${status}, request ${requestIdVariable}</small></p></body></html>`
+  );
+}
+
+/**
+ * What HAProxy answers for an app, as a page or as a problem. One answer a status has to hold both: the halves around
+ * the request's id are in base64, since neither has a form that is safe as an argument in the configuration.
+ */
+function renderPage(problem: Problem): string {
+  const [htmlBefore = '', htmlAfter = ''] = htmlPage(problem).split(requestIdVariable);
+  const [jsonBefore = '', jsonAfter = ''] = problemBody(problem).split(requestIdVariable);
+  const either = (html: string, json: string) =>
+    `%[var(txn.html),iif(${Buffer.from(html).toString('base64')},${Buffer.from(json).toString('base64')}),b64dec]`;
+  const body = `${either(htmlBefore, jsonBefore)}${requestIdVariable}${either(htmlAfter, jsonAfter)}`;
+  return `${httpError(problem, body)} hdr ${pageMark} 1`;
+}
+
+/** A browser says that it wants HTML; whoever accepts anything gets a problem. */
+export const wantsHtml = `  http-request set-var(txn.html) bool(false)
+  http-request set-var(txn.html) bool(true) if { req.hdr(accept) -m sub text/html }
+  http-after-response set-header Content-Type '${htmlType}' if { res.hdr(${pageMark}) -m found } { var(txn.html) -m bool }
+  http-after-response set-header Vary Accept if { res.hdr(${pageMark}) -m found }
+  http-after-response del-header ${pageMark}
+`;
+
+/** Strong quotes of haproxy.cfg, in which nothing is special but the quote itself. */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
