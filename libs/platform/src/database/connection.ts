@@ -62,9 +62,13 @@ export interface PoolState {
 export class ServiceDataSource extends DataSource {
   private readonly service: string;
   private readonly onConnectionFailure: () => void;
+  private readonly lost: (() => AbortSignal) | undefined;
 
-  /** @param onConnectionFailure called, at times more than once, whenever a connection broke or could not be made */
-  constructor(settings: ConnectionSettings, onConnectionFailure: () => void) {
+  /**
+   * @param onConnectionFailure called, at times more than once, whenever a connection broke or could not be made
+   * @param lost aborts when the server has stopped answering: statements under way fail with its reason
+   */
+  constructor(settings: ConnectionSettings, onConnectionFailure: () => void, lost?: () => AbortSignal) {
     super({
       type: 'postgres',
       driver: pg,
@@ -82,6 +86,7 @@ export class ServiceDataSource extends DataSource {
     });
     this.service = settings.service;
     this.onConnectionFailure = onConnectionFailure;
+    this.lost = lost;
   }
 
   poolState(): PoolState {
@@ -94,10 +99,13 @@ export class ServiceDataSource extends DataSource {
     const runner = super.createQueryRunner(mode);
     const run = runner.query.bind(runner) as (...all: unknown[]) => Promise<unknown>;
     const explained = async (sql: string, ...rest: unknown[]): Promise<unknown> => {
+      const lost = this.lost?.();
       try {
-        return await traced(this.service, sql, () => run(sql, ...rest));
+        return await traced(this.service, sql, () => unlessLost(lost, () => run(sql, ...rest)));
       } catch (error) {
         if (isClientTimeout(error)) await breakConnection(runner);
+        // Not waited for: the connection may be one that is still being made.
+        if (lost?.aborted === true) void abandonConnection(runner).catch(() => {});
         if (isConnectionFailure(error)) this.onConnectionFailure();
         // Left as it is for the transaction to see, which runs again.
         throw isSerializationConflict(error) ? error : explainFailure(error, this.service);
@@ -161,6 +169,26 @@ export function databaseName(url: string): string {
 async function breakConnection(runner: QueryRunner): Promise<void> {
   const client = (await runner.connect()) as { connection: { stream: { destroy(): void } } };
   client.connection.stream.destroy();
+}
+
+async function unlessLost<T>(lost: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+  if (lost === undefined) return run();
+  lost.throwIfAborted();
+  const { promise: abandoned, reject: abandon } = Promise.withResolvers<never>();
+  const listener = () => abandon(lost.reason);
+  lost.addEventListener('abort', listener, { once: true });
+  try {
+    return await Promise.race([run(), abandoned]);
+  } finally {
+    lost.removeEventListener('abort', listener);
+  }
+}
+
+/** Like {@link breakConnection}; a connection that is made only after its runner was released goes back to the pool. */
+async function abandonConnection(runner: QueryRunner): Promise<void> {
+  await breakConnection(runner);
+  const { isReleased, releaseCallback } = runner as { isReleased: boolean; releaseCallback?: (error: Error) => void };
+  if (isReleased) releaseCallback?.(new Error('The database stopped answering.'));
 }
 
 async function traced<T>(service: string, sql: string, run: () => Promise<T>): Promise<T> {

@@ -179,10 +179,29 @@ describe('Database without its server', () => {
     server = await startPostgres();
     const database = open(server.url());
     await ready(database);
-    server.pause();
-    await eventually(() => expect(database.notReady()).toBeDefined());
+    let committed = false;
+    const change = async () => {
+      await database.transaction(async (transaction) => {
+        database.afterCommit(transaction, () => (committed = true));
+        await transaction.query("UPDATE counter SET value = value + 1 WHERE name = 'a'");
+        server.pause();
+        await transaction.query("UPDATE counter SET value = value + 1 WHERE name = 'a'");
+      });
+    };
+    const startedAt = performance.now();
+    const changing = change();
+    const others = Promise.allSettled(Array.from({ length: 30 }, () => database.query('SELECT pg_sleep(1)')));
+    await expect(changing).rejects.toMatchObject({ code: 'service_unavailable' });
+    await expect(database.query('SELECT 1')).rejects.toMatchObject({ code: 'service_unavailable' });
+    // A statement's whole time is thirty seconds.
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(database.notReady()).toBeDefined();
+    await others;
     server.resume();
     await ready(database);
-    await database.query('SELECT 1');
+    expect((await database.query("SELECT value FROM counter WHERE name = 'a'")).rows).toEqual([{ value: 0 }]);
+    expect(committed).toBe(false);
+    // No connection was lost to the pool.
+    await Promise.all(Array.from({ length: 30 }, () => database.query('SELECT 1')));
   });
 });

@@ -5,6 +5,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EntityManager, QueryRunner } from 'typeorm';
 import type { Log } from '../service/log';
+import { Pulse } from '../service/pulse';
 import { type ConnectionSettings, ControlConnection, type PoolState, ServiceDataSource } from './connection';
 import { driverError, explainFailure, isConnectionGone, isSerializationConflict, unavailable } from './failure';
 import { type MigrationClass, runMigrations } from './migrations';
@@ -39,6 +40,8 @@ const reconnectMaxMs = 5_000;
 const probeEveryMs = 2_000;
 const probeTimeoutMs = 3_000;
 const probeBackoffMaxMs = 1_000;
+/** A frozen server breaks no connection: who waits for it hears of it after this, not when its time is over. */
+const silence = { everyMs: 500, silentAfterMs: 2_500 };
 const migrationLimits = { poolMax: 1, statementTimeoutMs: 30 * 60_000, idleInTransactionTimeoutMs: 60_000 };
 const openTransactionsWaitMs = 5_000;
 
@@ -54,6 +57,7 @@ export class Database {
   private readonly open = new Set<Promise<unknown>>();
   private readonly wholes = new AsyncLocalStorage<Whole>();
   private running: Promise<void> | undefined;
+  private lost = new AbortController();
 
   constructor(
     private readonly settings: DatabaseSettings,
@@ -220,12 +224,31 @@ export class Database {
         await pause(backoffMs(attempt, reconnectFirstMs, reconnectMaxMs), signal);
       }
     }
+    const pulse = this.feelPulse();
     while (!signal.aborted) await this.watch();
+    pulse.stop();
+  }
+
+  private feelPulse(): Pulse {
+    return new Pulse(
+      () => this.control('SELECT 1'),
+      (isSilent) => {
+        if (!isSilent) return this.doubt.ring();
+        if (this.state !== 'ready') return;
+        this.log.warn('The database does not answer; waiting for it');
+        this.become('lost', 'it does not answer');
+      },
+      silence,
+    );
   }
 
   private async connect(): Promise<void> {
     await this.migrate();
-    const source = new ServiceDataSource(this.settings, () => this.doubt.ring());
+    const source = new ServiceDataSource(
+      this.settings,
+      () => this.doubt.ring(),
+      () => this.lost.signal,
+    );
     await source.initialize();
     this.source = source;
     this.become('ready', '');
@@ -277,6 +300,8 @@ export class Database {
     const wasReady = this.state === 'ready';
     this.state = state;
     this.reason = reason;
+    if (state === 'lost') this.lost.abort(unavailable(this.settings.service, reason));
+    if (state === 'ready' && !wasReady) this.lost = new AbortController();
     if (state === 'ready' && !wasReady) for (const listener of [...this.readyListeners]) listener();
   }
 }

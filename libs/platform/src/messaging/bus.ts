@@ -10,15 +10,17 @@ import {
   PermissionViolationError,
 } from '@nats-io/transport-node';
 import type { Log } from '../service/log';
+import { Pulse } from '../service/pulse';
 import { credentialsAuthenticator } from './nats-credentials';
-import { Pulse } from './pulse';
 import { SendQueue } from './send-queue';
 
 const connectTimeoutMs = 5_000;
 const retryWaitMs = 200;
 const retryJitterMs = 400;
-/** A server that stays silent is given up after three of these; that it is silent is noticed before, see pulse.ts. */
+/** A server that stays silent is given up after three of these; that it is silent is noticed before. */
 const pingIntervalMs = 5_000;
+
+const silence = { everyMs: 400, silentAfterMs: 1_500 };
 
 export interface BusOptions {
   /** NATS URLs separated by commas. */
@@ -169,6 +171,7 @@ export class NatsBus {
         if (isSilent) this.lost('NATS does not answer; waiting for it');
         else this.setState('connected');
       },
+      silence,
     );
   }
 

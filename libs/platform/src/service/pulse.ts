@@ -10,8 +10,6 @@ export interface PulseTimes {
   readonly silentAfterMs: number;
 }
 
-export const pulseDefaults: PulseTimes = { everyMs: 400, silentAfterMs: 1_400 };
-
 export class Pulse {
   private heardAt = performance.now();
   private beatAt = performance.now();
@@ -26,7 +24,7 @@ export class Pulse {
   constructor(
     private readonly ask: () => Promise<unknown>,
     private readonly changed: (isSilent: boolean) => void,
-    private readonly times: PulseTimes = pulseDefaults,
+    private readonly times: PulseTimes,
   ) {
     this.timer = setInterval(() => this.beat(), times.everyMs);
     this.timer.unref();
