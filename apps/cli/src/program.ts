@@ -8,6 +8,7 @@ import { deployCommand } from './commands/deploy';
 import { doctorCommand } from './commands/doctor';
 import { downCommand } from './commands/down';
 import { eventsCommand } from './commands/events';
+import { joinCommand } from './commands/join';
 import { keyCommands } from './commands/keys';
 import { loginCommand } from './commands/login';
 import { logsCommand } from './commands/logs';
@@ -63,6 +64,7 @@ export function makeProgram(session: Session, output: Output): Command {
     .hook('preAction', (_, action) => session.choose(action.optsWithGlobals()));
   const makers = [
     upCommand,
+    joinCommand,
     downCommand,
     statusCommand,
     doctorCommand,

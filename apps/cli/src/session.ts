@@ -53,7 +53,7 @@ export class Session {
     return new AltoClient({
       baseUrl: url,
       apiKey: key,
-      ...(local && { fetch: localFetch(this.agent.socketPath('gateway.sock')) }),
+      ...(local && { fetch: localFetch(() => this.agent.gatewaySockets()) }),
     });
   }
 

@@ -17,8 +17,10 @@ import { AgentLock } from './control/agent-lock';
 import { ControlServer, type AgentStatus, type Control } from './control/control-server';
 import { DataDirectory } from './data-directory';
 import { type FirstStart, type ReleaseChoice, Releases } from './first-start';
+import { AgentHandover, MachineServices } from './handover';
 import { ComputeSync } from './instances/compute-sync';
 import { InstancesService } from './instances/instances.service';
+import { NodeTokens } from './join';
 import { InstanceLogs } from './logs/instance-logs';
 import { MachineKeys } from './master-keys/machine-keys';
 import { NodeAgentModule } from './node-agent.module';
@@ -37,7 +39,7 @@ export interface AgentOptions {
   config: NodeAgentConfig;
   log: Log;
   firstStart: FirstStart;
-  /** Called when all is stopped by `down`. */
+  /** Called when this process is to end: all is stopped by `down`, or another agent takes over. */
   onDown: () => void;
 }
 
@@ -45,8 +47,8 @@ export class Agent implements Control {
   private readonly startedAt: string;
   private reports = 0;
   private readonly progress: AgentStatus['progress'] = [];
-  /** First start may name the machine, where its credentials do. */
-  private manifestNodeId: string | undefined;
+  /** Its place on the bus. First start may name the machine, too, where its credentials do. */
+  private place: StaticManifest['agent'];
   private phase: AgentStatus['phase'] = 'preparing';
   private client: AltoClient | undefined;
   private sync: ComputeSync | undefined;
@@ -55,8 +57,11 @@ export class Agent implements Control {
   private stopping: Promise<void> | undefined;
   private readonly supervisor: Supervisor;
   private readonly statics: StaticWorkloads;
-  readonly services: ServiceUpdates;
   readonly masterKeys: MachineKeys;
+  private readonly updates: ServiceUpdates;
+  private readonly handover: AgentHandover;
+  readonly services: MachineServices;
+  readonly nodes: NodeTokens;
   private readonly instances: InstancesService;
   private readonly server: ControlServer;
   private readonly keeper: AgentKeeper;
@@ -81,15 +86,26 @@ export class Agent implements Control {
         workload.kind === 'instance' ? await this.instances.prepare(workload, progress) : {},
     });
     this.statics = new StaticWorkloads(this.supervisor, state, log);
-    this.services = new ServiceUpdates({
+    const releases = new Releases(directory.releases, config.ALTO_RELEASES_SOURCE);
+    this.updates = new ServiceUpdates({
       statics: this.statics,
-      releases: new Releases(directory.releases, config.ALTO_RELEASES_SOURCE),
+      releases,
       state,
       plan: (choice) => this.plan(choice),
       keepManifest: (manifest) => writeWhole(this.manifestPath, JSON.stringify(manifest)),
       log,
     });
     this.masterKeys = this.machineKeys();
+    this.handover = new AgentHandover({
+      releases,
+      installed: directory.releases,
+      version: config.ALTO_SERVICE_VERSION,
+      record: join(directory.run, 'handover'),
+      scripts: join(directory.runtime, 'shim'),
+      isOwnMaster: config.ALTO_KEEPER === 'on',
+      leave: () => options.onDown(),
+    });
+    this.services = new MachineServices(this.updates, this.handover);
     const limits = { bytesMax: config.ALTO_BUNDLE_BYTES_MAX, entriesMax: config.ALTO_BUNDLE_ENTRIES_MAX };
     this.instances = new InstancesService({
       supervisor: this.supervisor,
@@ -104,10 +120,12 @@ export class Agent implements Control {
         processesMax: config.ALTO_INSTANCE_PROCESSES_MAX,
       },
       masterKeyFile: this.masterKeys.file,
+      ports: config.ALTO_INSTANCE_PORTS,
       endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,
       clock,
       log,
     });
+    this.nodes = new NodeTokens({ directory, bus: () => this.place });
     this.server = new ControlServer(directory.socket('agent.sock'), this, log);
     this.keeper = new AgentKeeper({
       record: join(directory.run, 'keeper'),
@@ -143,16 +161,17 @@ export class Agent implements Control {
     await this.server.listen();
     await this.instances.resume();
     this.supervisor.start();
-    await this.services.repairPointers();
+    await this.updates.repairPointers();
     const manifest = await this.prepareManifest();
     // Not before: an agent that cannot prepare the first start would only fail again.
     if (this.options.config.ALTO_KEEPER === 'on') await this.keeper.start();
     await this.statics.apply(manifest);
-    await this.services.resume();
+    await this.updates.resume();
     await this.stopOrphans();
     this.phase = 'starting';
     this.watchReady();
     await this.serve(manifest);
+    await this.handover.atWork();
     this.collector = setInterval(() => void this.collect(), COLLECT_EVERY_MS);
   }
 
@@ -171,6 +190,7 @@ export class Agent implements Control {
       startedAt: this.startedAt,
       phase: this.phase,
       ready: this.statics.ready,
+      handover: this.handover.last,
       progress: this.progress,
       workloads: this.supervisor.statuses(),
     };
@@ -204,7 +224,7 @@ export class Agent implements Control {
   }
 
   private get nodeId(): string {
-    return this.manifestNodeId ?? this.options.config.ALTO_NODE_ID ?? this.state.current.nodeId;
+    return this.place?.nodeId ?? this.options.config.ALTO_NODE_ID ?? this.state.current.nodeId;
   }
 
   /** First start failing must not leave what already runs without care: then its last manifest holds. */
@@ -261,18 +281,20 @@ export class Agent implements Control {
   }
 
   private watchReady(): void {
-    const end = this.supervisor.onChange(() => {
+    const look = () => {
       if (!this.statics.ready) return;
       end();
       if (this.phase === 'starting') this.phase = 'running';
       this.options.log.info('All of Alto on this machine is ready');
-    });
+    };
+    const end = this.supervisor.onChange(look);
+    look(); // a machine that runs apps alone has nothing to wait for
   }
 
   /** The agent's own place on the bus. The bus may come later: it is one of the things that are being started. */
   private async serve({ agent }: StaticManifest): Promise<void> {
     const { config, log } = this.options;
-    this.manifestNodeId = agent?.nodeId;
+    this.place = agent;
     this.service = await startService(
       {
         name: 'node-agent',
@@ -310,6 +332,7 @@ export class Agent implements Control {
       node: this.nodeId,
       name: config.ALTO_NODE_NAME ?? hostname(),
       agentVersion: config.ALTO_SERVICE_VERSION,
+      labels: config.ALTO_NODE_LABELS,
       capacity: {
         cpuMillis: config.ALTO_NODE_CPU_MILLIS ?? Math.min(256_000, cpus().length * 1000),
         memoryBytes: config.ALTO_NODE_MEMORY_BYTES ?? totalmem(),

@@ -1,8 +1,34 @@
 import { homedir } from 'node:os';
 import { join, isAbsolute } from 'node:path';
+import { labelsSchema } from '@alto/contracts';
 import { defineConfig, type ConfigOf } from '@alto/platform';
 import { z } from 'zod';
 import { firstStartSettings } from './first-start';
+
+/** `20000-29999` → first and last port. */
+const portRange = z
+  .string()
+  .default('20000-29999')
+  .transform((text, context) => {
+    const [, first, last] = (/^(\d{1,5})-(\d{1,5})$/.exec(text) ?? []).map(Number);
+    if (first !== undefined && last !== undefined && first >= 1 && first <= last && last <= 65_535)
+      return { first, last };
+    context.addIssue({ code: 'custom', message: 'must be a first and a last port as in 20000-29999' });
+    return z.NEVER;
+  });
+
+/** `zone=a,disk=ssd` → labels. What they may be is compute's to say. */
+const labels = z
+  .string()
+  .default('')
+  .transform((text, context) => {
+    const words = text.split(',').filter((word) => word.trim() !== '');
+    const pairs = words.map((word) => word.trim().split('='));
+    const parsed = labelsSchema.safeParse(Object.fromEntries(pairs));
+    if (parsed.success && pairs.every(({ length }) => length === 2)) return parsed.data;
+    context.addIssue({ code: 'custom', message: 'must be names and values as in zone=a,disk=ssd' });
+    return z.NEVER;
+  });
 
 export const nodeAgentConfig = defineConfig({
   ...firstStartSettings,
@@ -32,6 +58,12 @@ export const nodeAgentConfig = defineConfig({
     .describe('Id of this machine in the cluster, for which its NATS credentials are; unless given one of its own'),
   ALTO_NODE_NAME: z.string().max(200).optional().describe('Name of this machine; unless given its host name'),
   ALTO_NODE_IP: z.string().default('127.0.0.1').describe('Address at which instances of apps listen and are reached'),
+  ALTO_NODE_LABELS: labels.describe(
+    'What apps can ask of this machine, or be spread by, as zone=a,disk=ssd; see constraints and spread in alto.yaml',
+  ),
+  ALTO_INSTANCE_PORTS: portRange.describe(
+    'Ports that instances of apps get; below those of outgoing connections, and another range for each agent of a machine',
+  ),
   ALTO_NODE_BIN_DIR: z
     .string()
     .optional()

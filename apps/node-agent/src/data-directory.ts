@@ -19,6 +19,11 @@ export class DataDirectory {
     return this.path('keys', 'master.key');
   }
 
+  /** With which this machine has joined another's Alto; absent where it has an Alto of its own. */
+  get joinTokenFile(): string {
+    return this.path('keys', 'join.token');
+  }
+
   get state(): string {
     return this.path('state');
   }

@@ -2,6 +2,7 @@ export * from './alto';
 export * from './child';
 export * from './haproxy';
 export * from './load-client';
+export * from './machine';
 export * from './eventually';
 export * from './faults';
 export * from './kept-log';

@@ -14,6 +14,7 @@ export function nodeCommands(session: Session, output: Output): Command {
       examples([
         ['alto nodes', 'list them'],
         ['alto nodes drain node-1', 'move what runs on one elsewhere'],
+        ['alto nodes token', 'let another machine join'],
       ]),
     );
 
@@ -55,8 +56,34 @@ export function nodeCommands(session: Session, output: Output): Command {
         output.result(node, () => `${node.name} is ${node.intake}${node.reason === '' ? '.' : `: ${node.reason}`}`);
       });
   }
+  command.addCommand(tokenCommand(session, output));
   return command;
 }
+
+function tokenCommand(session: Session, output: Output): Command {
+  return new Command('token')
+    .description('Print a token with which another machine joins; keep it as secret as a password')
+    .option('--node <id>', 'for a machine that has joined before, to give it new credentials')
+    .addHelpText(
+      'after',
+      examples([
+        ['alto nodes token > token', '`alto join < token` there lets the machine join'],
+        ['alto nodes token --node nod_…', 'the same machine again'],
+      ]),
+    )
+    .action(async ({ node }: { node?: string }) => {
+      const made = await session.agent.nodeToken(node);
+      if (isLoopback(made.natsUrl)) {
+        output.warning(
+          `NATS listens on this machine alone (${made.natsUrl}): other machines can join once Alto was started with ` +
+            'ALTO_PRIVATE_HOST=<its address in your private network>.',
+        );
+      }
+      output.result(made, () => made.token);
+    });
+}
+
+const isLoopback = (url: string) => /^nats:\/\/(127\.|\[::1\])/.test(url);
 
 const intakes = [
   ['cordon', 'Place nothing new on a machine; what runs there goes on', 'before work on it'],

@@ -1,17 +1,23 @@
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
+import type { gatewayOperations, OutputOf } from '@alto/contracts';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
+import { changing } from '../local/handover';
+import { wholeNumber } from './whole-number';
+
+type ServiceStatus = OutputOf<typeof gatewayOperations.services.list>['items'][number];
 
 export function serviceCommands(session: Session, output: Output): Command {
   const command = new Command('services')
-    .description("List Alto's own services; restart one on this machine or change its version")
+    .description("List Alto's own services; restart one on this machine, change its version or how many there are")
     .addHelpText(
       'after',
       examples([
         ['alto services', 'list them'],
         ['alto services restart compute', 'replace one, the others go on'],
         ['alto services rollback compute', 'back to the version before'],
+        ['alto services scale gateway 3', 'run three of it'],
       ]),
     );
   command.addCommand(listCommand(session, output), { isDefault: true });
@@ -19,6 +25,7 @@ export function serviceCommands(session: Session, output: Output): Command {
   command.addCommand(restartCommand(session, output));
   command.addCommand(updateCommand(session, output));
   command.addCommand(rollbackCommand(session, output));
+  command.addCommand(scaleCommand(session, output));
   return command;
 }
 
@@ -30,16 +37,21 @@ function listCommand(session: Session, output: Output): Command {
       const client = await session.client();
       const { items } = await client.services.list({});
       output.result({ items }, () => {
-        const rows = items.map(({ service, state, versions, instances, reason }) => [
-          service,
-          state,
-          instances.length,
-          versions.join(', '),
-          reason,
-        ]);
-        return output.table(['SERVICE', 'STATE', 'INSTANCES', 'VERSION', 'REASON'], rows);
+        return output.table(['SERVICE', 'STATE', 'INSTANCE', 'VERSION', 'REASON'], items.flatMap(rowsOf));
       });
     });
+}
+
+/** One for each instance; a service that has none is shown too. */
+function rowsOf({ service, state, instances, reason }: ServiceStatus): (string | undefined)[][] {
+  if (instances.length === 0) return [[service, state, undefined, undefined, reason]];
+  return instances.map(({ instance, version, state: own }) => [
+    service,
+    own === 'ready' ? state : own,
+    instance,
+    version,
+    reason,
+  ]);
 }
 
 function versionsCommand(session: Session, output: Output): Command {
@@ -64,7 +76,7 @@ function restartCommand(session: Session, output: Output): Command {
     .description('Replace the instances of a service one by one, by a newer build where there is one')
     .addHelpText('after', examples([['alto services restart compute', 'replace one, the others go on']]))
     .action(async (service: string) => {
-      await session.agent.restart(service, progress(output));
+      await changing(session, service, () => session.agent.restart(service, progress(output)));
       output.result({ service, state: 'restarted' }, () => `${service} is restarted.`);
     });
 }
@@ -82,7 +94,7 @@ function updateCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (service: string, { to }: { to: string }) => {
-      await session.agent.update(service, to, progress(output));
+      await changing(session, service, () => session.agent.update(service, to, progress(output)), to);
       output.result({ service, version: to, state: 'updated' }, () => `${service} runs ${to}.`);
     });
 }
@@ -93,9 +105,28 @@ function rollbackCommand(session: Session, output: Output): Command {
     .description('Run the version of a service that ran before')
     .addHelpText('after', examples([['alto services rollback compute', 'back to the version before']]))
     .action(async (service: string) => {
-      await session.agent.rollback(service, progress(output));
+      await changing(session, service, () => session.agent.rollback(service, progress(output)));
       const { current } = await session.agent.versions(service);
       output.result({ service, version: current, state: 'rolled back' }, () => `${service} runs ${current} again.`);
+    });
+}
+
+function scaleCommand(session: Session, output: Output): Command {
+  return new Command('scale')
+    .argument('<service>')
+    .addArgument(new Argument('<instances>', 'how many, 1 to 9').argParser(wholeNumber))
+    .description('Run so many instances of a service on this machine, from now on; requests are shared among them')
+    .addHelpText(
+      'after',
+      examples([
+        ['alto services scale gateway 3', 'run three of it'],
+        ['alto services scale gateway 1', 'the others finish what they do and end'],
+      ]),
+    )
+    .action(async (service: string, instances: number) => {
+      await session.agent.scale(service, instances, progress(output));
+      const what = instances === 1 ? '1 instance' : `${instances} instances`;
+      output.result({ service, instances, state: 'scaled' }, () => `${service} has ${what}.`);
     });
 }
 

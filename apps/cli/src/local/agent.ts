@@ -1,8 +1,8 @@
 /** The node-agent of this machine, by its unix socket. */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { fromProblem } from '@alto/contracts';
@@ -28,8 +28,11 @@ export type WorkloadStatus = z.output<typeof workloadSchema>;
 const statusSchema = z.looseObject({
   version: z.string(),
   pid: z.number(),
+  nodeId: z.string(),
   startedAt: z.string(),
   phase: z.enum(['preparing', 'starting', 'running', 'stopping']),
+  /** The last change of the agent's own release. */
+  handover: z.object({ state: z.string(), version: z.string() }).nullish().default(null),
   progress: z.array(z.object({ step: z.string(), message: z.string() })),
   workloads: z.array(workloadSchema),
 });
@@ -62,6 +65,9 @@ const versionsSchema = z.looseObject({
 });
 export type ServiceVersions = z.output<typeof versionsSchema>;
 
+const nodeTokenSchema = z.object({ node: z.string(), token: z.string(), natsUrl: z.string() });
+export type NodeToken = z.output<typeof nodeTokenSchema>;
+
 export interface PublicPorts {
   api: number;
   apps: number;
@@ -79,6 +85,13 @@ export class LocalAgent {
     if (Buffer.byteLength(direct) <= socketPathBytesMax) return direct;
     const hash = createHash('sha256').update(this.dataDirectory).digest('hex').slice(0, 12);
     return join(tmpdir(), `alto-${hash}`, name);
+  }
+
+  /** Of every gateway on this machine, also of some that are gone. */
+  gatewaySockets(): string[] {
+    const folder = dirname(this.socketPath('gateway-0.sock'));
+    const names = existsSync(folder) ? readdirSync(folder) : [];
+    return names.filter((name) => /^gateway-\d+\.sock$/.test(name)).map((name) => join(folder, name));
   }
 
   /** @returns undefined where no agent answers. */
@@ -133,6 +146,11 @@ export class LocalAgent {
     await this.stream(`/v1/services/${encodeURIComponent(service)}/rollback`, onProgress);
   }
 
+  /** Runs so many instances of it from now on. */
+  async scale(service: string, instances: number, onProgress: (message: string) => void): Promise<void> {
+    await this.stream(`/v1/services/${encodeURIComponent(service)}/scale?to=${instances}`, onProgress);
+  }
+
   async versions(service: string): Promise<ServiceVersions> {
     const response = await this.require('GET', `/v1/services/${encodeURIComponent(service)}/versions`);
     return versionsSchema.parse(await response.json());
@@ -146,6 +164,12 @@ export class LocalAgent {
   /** Takes a key away; refused while anything needs it. */
   async retireMasterKey(id: string): Promise<void> {
     await this.require('DELETE', `/v1/master-keys/${encodeURIComponent(id)}`);
+  }
+
+  /** Lets another machine join. @param node that has joined before, to get its credentials anew */
+  async nodeToken(node: string | undefined): Promise<NodeToken> {
+    const query = node === undefined ? '' : `?node=${encodeURIComponent(node)}`;
+    return nodeTokenSchema.parse(await (await this.require('POST', `/v1/tokens${query}`)).json());
   }
 
   async logs(workload: string, lines: number): Promise<WorkloadLogs> {

@@ -1,5 +1,4 @@
 /** HTTP over unix sockets, for the agent and for the gateway when the proxy in front of it is down. */
-import { existsSync } from 'node:fs';
 import { Agent, fetch as undiciFetch } from 'undici';
 
 /** A `fetch` that always goes through this socket; host and port of the URL do not matter. */
@@ -9,16 +8,32 @@ export function socketFetch(socketPath: string): typeof fetch {
     await undiciFetch(input, { ...init, dispatcher })) as unknown as typeof fetch;
 }
 
-/** Goes the public way, and through the gateway's own socket when nobody answers there. */
-export function localFetch(gatewaySocketPath: string): typeof fetch {
+/** Goes the public way, and through a gateway's own socket when nobody answers there. */
+export function localFetch(gatewaySockets: () => readonly string[]): typeof fetch {
   return async (input, init) => {
     try {
       return await fetch(input, init);
     } catch (error) {
-      if (!isRefused(error) || !existsSync(gatewaySocketPath)) throw error;
-      return await socketFetch(gatewaySocketPath)(input, init);
+      if (!isRefused(error)) throw error;
+      return await firstThatAnswers(gatewaySockets(), error, (socket) => socketFetch(socket)(input, init));
     }
   };
+}
+
+/** An instance that was killed leaves its socket behind. */
+async function firstThatAnswers(
+  sockets: readonly string[],
+  problem: unknown,
+  ask: (socket: string) => Promise<Response>,
+): Promise<Response> {
+  for (const socket of sockets) {
+    try {
+      return await ask(socket);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+    }
+  }
+  throw problem;
 }
 
 function isRefused(error: unknown): boolean {

@@ -24,6 +24,7 @@ const notForServices = [
   'ALTO_APPS_PORT',
   'ALTO_S3_PORT',
   'ALTO_PUBLIC_HOST',
+  'ALTO_PRIVATE_HOST',
   'ALTO_SERVICE_PORT_FIRST',
   'ALTO_RELEASES_SOURCE',
   'ALTO_POSTGRES_SOURCE',
@@ -36,7 +37,7 @@ const notForServices = [
 
 /** @param releases folder with `<service>/current`, from which the services are installed. */
 export function launchAgent(dataDirectory: string, releases: string, environment: Environment): LaunchedAgent {
-  const { main, version } = agentRelease(releases);
+  const { main, version } = agentRelease(releases, join(dataDirectory, 'releases'));
   const logs = join(dataDirectory, 'logs');
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const logFile = join(logs, 'agent.log');
@@ -56,12 +57,16 @@ export function launchAgent(dataDirectory: string, releases: string, environment
   }
 }
 
-function agentRelease(releases: string): { main: string; version: string } {
-  const version = currentVersion(releases, 'node-agent');
+/** As for every service: a build that was not tried yet, else the version that was last chosen on this machine. */
+function agentRelease(releases: string, installed: string): { main: string; version: string } {
+  const built = currentVersion(releases, 'node-agent');
+  const chosen = currentVersion(installed, 'node-agent');
+  const isTried = built === undefined || built === currentVersion(installed, 'node-agent', 'taken');
+  const [folder, version] = chosen !== undefined && isTried ? [installed, chosen] : [releases, built];
   if (version === undefined) {
     throw new CommandError(`There is no release of node-agent in ${releases}.`, 'Build it with `npm run build`.');
   }
-  return { main: join(releases, 'node-agent', version, 'main.mjs'), version };
+  return { main: join(folder, 'node-agent', version, 'main.mjs'), version };
 }
 
 function agentEnvironment(dataDirectory: string, releases: string, environment: Environment): Record<string, string> {

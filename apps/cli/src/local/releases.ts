@@ -11,8 +11,12 @@ export function runsFromClone(): boolean {
   return releasesFolder().endsWith(join('dist', 'releases'));
 }
 
-/** The release that the pointer names; undefined where there is none. */
-export function currentVersion(releases: string, service: string): string | undefined {
-  const pointer = join(releases, service, 'current');
+/** The release that a pointer names; undefined where there is none. */
+export function currentVersion(
+  releases: string,
+  service: string,
+  name: 'current' | 'taken' = 'current',
+): string | undefined {
+  const pointer = join(releases, service, name);
   return existsSync(pointer) ? readFileSync(pointer, 'utf8').trim() : undefined;
 }

@@ -8,6 +8,8 @@ import { dirname } from 'node:path';
 import { AltoError, toProblem } from '@alto/contracts';
 import type { Log } from '@alto/platform';
 import type { ServiceVersions } from '../first-start';
+import type { Handover } from '../handover';
+import type { NodeToken } from '../join';
 import type { LogChunk } from '../runtime/runtime';
 import type { WorkloadStatus } from '../workloads/supervisor';
 
@@ -20,6 +22,8 @@ export interface AgentStatus {
   phase: 'preparing' | 'starting' | 'running' | 'stopping';
   /** Every one of Alto's own processes is ready. */
   ready: boolean;
+  /** The last change of the agent's own release. */
+  handover: Handover | null;
   /** Steps of the first start so far, and what went wrong in it. */
   progress: { step: string; message: string }[];
   workloads: WorkloadStatus[];
@@ -32,6 +36,7 @@ export interface ServiceControl {
   restart(service: string, report: Report): Promise<void>;
   update(service: string, version: string, report: Report): Promise<void>;
   rollback(service: string, report: Report): Promise<void>;
+  scale(service: string, instances: number, report: Report): Promise<void>;
   versions(service: string): Promise<ServiceVersions>;
 }
 
@@ -43,6 +48,11 @@ export interface MasterKeyControl {
   retire(id: string): Promise<{ id: string }>;
 }
 
+/** How other machines get to join. */
+export interface NodeControl {
+  make(node?: string): Promise<NodeToken>;
+}
+
 /** What the socket lets a caller do. */
 export interface Control {
   status(): AgentStatus;
@@ -50,6 +60,7 @@ export interface Control {
   down(report: Report): Promise<void>;
   readonly services: ServiceControl;
   readonly masterKeys: MasterKeyControl;
+  readonly nodes: NodeControl;
   logs(workload: string, options: { lines: number; cursor?: string }): Promise<LogChunk>;
   /** Called after the last line of `down` has been sent. */
   exit(): void;
@@ -117,12 +128,16 @@ export class ControlServer {
         return stream(response, (report) => this.control.services.update(name ?? '', wantedVersion(url), report));
       case 'POST /v1/services/*/rollback':
         return stream(response, (report) => this.control.services.rollback(name ?? '', report));
+      case 'POST /v1/services/*/scale':
+        return stream(response, (report) => this.control.services.scale(name ?? '', wantedInstances(url), report));
       case 'GET /v1/services/*/versions':
         return send(response, 200, await this.control.services.versions(name ?? ''));
       case 'POST /v1/master-keys':
         return send(response, 200, await this.control.masterKeys.rotate());
       case 'DELETE /v1/master-keys/*':
         return send(response, 200, await this.control.masterKeys.retire(name ?? ''));
+      case 'POST /v1/tokens':
+        return send(response, 200, await this.control.nodes.make(url.searchParams.get('node') ?? undefined));
       case 'GET /v1/workloads/*/logs':
         return send(response, 200, await this.control.logs(name ?? '', logOptions(url.searchParams)));
       default:
@@ -160,6 +175,12 @@ function wantedVersion({ searchParams }: URL): string {
   const version = searchParams.get('to');
   if (version) return version;
   throw new AltoError('invalid_request', { message: 'to must name a version', field: 'to' });
+}
+
+function wantedInstances({ searchParams }: URL): number {
+  const instances = Number(searchParams.get('to') ?? NaN);
+  if (Number.isInteger(instances)) return instances;
+  throw new AltoError('invalid_request', { message: 'to must be a number of instances', field: 'to' });
 }
 
 function logOptions(query: URLSearchParams): { lines: number; cursor?: string } {

@@ -55,7 +55,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
     report('database', 'preparing PostgreSQL and the databases');
     const databases = await ensureDatabaseServer(directory, settings, programs);
     report('nats', 'writing the configuration of NATS');
-    const natsFile = await writeNatsConfiguration(directory, installation, identity);
+    const natsFile = await writeNatsConfiguration(directory, settings, installation, identity);
 
     const services = managedServices.map((name) => {
       const { version, directory: release } = present(releases, name);
@@ -80,6 +80,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
       services,
       ports: { api: settings.ALTO_API_PORT, apps: settings.ALTO_APPS_PORT, s3: settings.ALTO_S3_PORT },
       publicHost: settings.ALTO_PUBLIC_HOST,
+      privateHost: settings.ALTO_PRIVATE_HOST,
       gateway: gatewayPlan(directory, secrets),
       callerPublicKey: secrets.callerPublicKey,
       masterKeyFile: secrets.masterKeyFile,
@@ -238,12 +239,13 @@ export async function ensurePasswords(file: string): Promise<Passwords> {
 
 async function writeNatsConfiguration(
   directory: DataDirectory,
+  { ALTO_PRIVATE_HOST: host }: FirstStartSettings,
   { servicePortFirst }: Installation,
   identity: NatsIdentity,
 ): Promise<string> {
   const file = join(directory.nats, 'nats.conf');
   const storeDirectory = join(directory.nats, 'jetstream');
-  await writeIfChanged(file, natsConfiguration({ port: servicePortFirst, storeDirectory, identity }));
+  await writeIfChanged(file, natsConfiguration({ host, port: servicePortFirst, storeDirectory, identity }));
   return file;
 }
 
@@ -260,7 +262,8 @@ function proxyPlan(directory: DataDirectory, programs: RuntimePrograms): Manifes
 
 function gatewayPlan(directory: DataDirectory, secrets: Secrets): ManifestPlan['gateway'] {
   return {
-    socketPath: directory.socket('gateway.sock'),
+    // One of its own for each: an instance that ends takes its socket with it.
+    socketPaths: (slot) => directory.socket(`gateway-${slot}.sock`),
     callerKeyFile: secrets.callerKeyFile,
     adminKeyHashFile: secrets.adminKeyHashFile,
   };

@@ -29,7 +29,9 @@ export interface ManifestPlan {
   /** First of the services' private ports. */
   servicePortFirst: number;
   publicHost: string;
-  gateway: { socketPath: string; callerKeyFile: string; adminKeyHashFile: string };
+  /** Where other machines reach NATS and storage. */
+  privateHost: string;
+  gateway: { socketPaths: (slot: number) => string; callerKeyFile: string; adminKeyHashFile: string };
   callerPublicKey: string;
   masterKeyFile: string;
   agentCredentialsFile: string;
@@ -46,8 +48,12 @@ export interface PublicPorts {
 /** The services that a manifest runs; the agent runs the manifest. */
 export const managedServices = serviceNames.filter((name) => name !== 'node-agent');
 
-/** Beside the instance that serves, the place for the one that replaces it. */
-const slotsPerService = 2;
+/** As many instances as a service may be scaled to, and a place for one that replaces another. */
+const slotsPerService = 10;
+
+/** Ports of these slots lie next to each other for all services; those of the others, rarely used, behind them. */
+const nearSlots = 2;
+const farSlots = slotsPerService - nearSlots;
 
 /** Private ports that one Alto uses on loopback: NATS and each service's slots. */
 export const privatePortCount = 1 + serviceNames.length * slotsPerService;
@@ -58,7 +64,7 @@ export function staticManifest(plan: ManifestPlan): StaticManifest {
   return {
     workloads: [
       ...(plan.postgres === undefined ? [] : [postgres(plan.postgres)]),
-      nats(plan.nats),
+      nats(plan),
       ...plan.services.map((service) => serviceWorkload(plan, service)),
       haproxy(plan),
     ],
@@ -71,10 +77,14 @@ export function staticManifest(plan: ManifestPlan): StaticManifest {
   };
 }
 
-/** Both slots of a service, e.g. 14101 and 14102 for the gateway. */
+/** Of all slots of a service, e.g. 14101, 14102 and 14115 to 14122 for the gateway. */
 export function servicePorts(first: number, service: ServiceName): number[] {
-  const start = first + 1 + serviceNames.indexOf(service) * slotsPerService;
-  return Array.from({ length: slotsPerService }, (_, slot) => start + slot);
+  const place = serviceNames.indexOf(service);
+  const near = first + 1 + place * nearSlots;
+  const far = first + 1 + serviceNames.length * nearSlots + place * farSlots;
+  return Array.from({ length: slotsPerService }, (_, slot) =>
+    slot < nearSlots ? near + slot : far + slot - nearSlots,
+  );
 }
 
 function postgres(plan: NonNullable<ManifestPlan['postgres']>): StaticWorkload {
@@ -96,7 +106,7 @@ function postgres(plan: NonNullable<ManifestPlan['postgres']>): StaticWorkload {
   };
 }
 
-function nats(plan: ManifestPlan['nats']): StaticWorkload {
+function nats({ nats: plan, privateHost }: ManifestPlan): StaticWorkload {
   return {
     id: 'nats',
     kind: 'bus',
@@ -106,7 +116,7 @@ function nats(plan: ManifestPlan['nats']): StaticWorkload {
     slots: [{ env: {}, ports: { client: plan.port } }],
     instances: 1,
     dependsOn: [],
-    readiness: { kind: 'tcp', host: '127.0.0.1', port: plan.port },
+    readiness: { kind: 'tcp', host: privateHost, port: plan.port },
     stop: { signal: 'SIGTERM', graceMs: 20_000 },
     restart: 'always',
     release: null,
@@ -150,7 +160,7 @@ function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorklo
     command: [plan.node, ...nodeFlags, join(service.release, 'main.mjs')],
     env: { ...defaults, ...plan.environment, ...commonEnvironment(plan, service), ...ownEnvironment(plan, service) },
     cwd: service.stateDirectory,
-    slots: ports.map((port, slot) => serviceSlot(name, port, slot)),
+    slots: ports.map((port, slot) => serviceSlot(plan, name, port, slot)),
     instances: 1,
     // The load balancer starts from its disk while everything else is away.
     dependsOn: name === 'load-balancer' ? [] : [...(plan.postgres === undefined ? [] : ['postgres']), 'nats'],
@@ -161,7 +171,7 @@ function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorklo
   };
 }
 
-/** Two instances of each service fit into the connections that PostgreSQL has. */
+/** Nine instances of each service fit into the connections that PostgreSQL has. */
 const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
 
 /**
@@ -170,11 +180,15 @@ const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
  */
 const nodeFlags = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
-function serviceSlot(name: ServiceName, port: number, slot: number): WorkloadSlot {
+function serviceSlot(plan: ManifestPlan, name: ServiceName, port: number, slot: number): WorkloadSlot {
   return {
-    env: { ALTO_SERVICE_INSTANCE: `${name}-${slot}`, ALTO_HTTP_PORT: String(port) },
+    env: {
+      ALTO_SERVICE_INSTANCE: `${name}-${slot}`,
+      ALTO_HTTP_PORT: String(port),
+      ...(name === 'gateway' && { ALTO_HTTP_SOCKET: plan.gateway.socketPaths(slot) }),
+    },
     ports: { http: port },
-    readiness: { kind: 'http', url: `http://127.0.0.1:${port}/readyz` },
+    readiness: { kind: 'http', url: `http://${inUrl(hostOf(plan, name))}:${port}/readyz` },
   };
 }
 
@@ -187,7 +201,7 @@ function commonEnvironment(plan: ManifestPlan, service: ServicePlan): Record<str
     // Compiled code from the start before: faster to start, and 8 MB smaller.
     NODE_COMPILE_CACHE: service.compileCache,
     ALTO_SERVICE_VERSION: service.version,
-    ALTO_HTTP_HOST: '127.0.0.1',
+    ALTO_HTTP_HOST: hostOf(plan, service.name),
     ALTO_NATS_URL: natsUrl(plan),
     ALTO_NATS_CREDS_FILE: service.credentialsFile,
     ALTO_DATABASE_URL: service.databaseUrl,
@@ -200,11 +214,10 @@ function commonEnvironment(plan: ManifestPlan, service: ServicePlan): Record<str
 function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<string, string> {
   const targets = (service: ServiceName) =>
     servicePorts(plan.servicePortFirst, service)
-      .map((port) => `127.0.0.1:${port}`)
+      .map((port) => `${inUrl(hostOf(plan, service))}:${port}`)
       .join(',');
   if (name === 'gateway') {
     return {
-      ALTO_HTTP_SOCKET: plan.gateway.socketPath,
       ALTO_CALLER_SIGNING_KEY_FILE: plan.gateway.callerKeyFile,
       ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: plan.gateway.adminKeyHashFile,
     };
@@ -226,7 +239,14 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
   return {};
 }
 
-const natsUrl = (plan: ManifestPlan) => `nats://127.0.0.1:${plan.nats.port}`;
+const natsUrl = (plan: ManifestPlan) => `nats://${inUrl(plan.privateHost)}:${plan.nats.port}`;
+
+/** Agents of other machines fetch bundles from storage; nothing else of the services concerns them. */
+function hostOf({ privateHost }: ManifestPlan, service: ServiceName): string {
+  return service === 'storage' ? privateHost : '127.0.0.1';
+}
+
+const inUrl = (host: string) => (host.includes(':') ? `[${host}]` : host);
 
 /** An address to connect to, for one to listen on. */
 function dialable(publicHost: string): string {

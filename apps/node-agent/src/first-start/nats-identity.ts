@@ -75,7 +75,7 @@ export async function ensureNatsIdentity(
 ): Promise<NatsIdentity> {
   const operator = await keptKey(join(directory, 'operator.nk'), createOperator);
   const system = await keptKey(join(directory, 'system.nk'), createAccount);
-  const account = await keptKey(join(directory, 'account.nk'), createAccount);
+  const account = await keptKey(accountKeyFile(directory), createAccount);
 
   const operatorJwt = await keptText(join(directory, 'operator.jwt'), () =>
     encodeOperator('alto', operator, { system_account: system.getPublicKey() }),
@@ -101,6 +101,17 @@ export async function ensureNatsIdentity(
   };
 }
 
+/** What signs users. */
+export function accountKeyFile(directory: string): string {
+  return join(directory, 'account.nk');
+}
+
+/** One more user of this account with a key of its own, for another machine. @returns a credentials file's content */
+export async function makeCredentials(directory: string, name: string, permissions: NatsPermissions): Promise<string> {
+  const account = await keptKey(accountKeyFile(directory), createAccount);
+  return await signed(name, createUser(), account, permissions);
+}
+
 async function keptKey(file: string, make: () => KeyPair): Promise<KeyPair> {
   const seed = await keptText(file, () => new TextDecoder().decode(make().getSeed()));
   return fromSeed(new TextEncoder().encode(seed.trim()));
@@ -115,7 +126,11 @@ async function ensureCredentials(
   const present = existsSync(file) ? await parseCreds(await readFile(file)) : undefined;
   if (present !== undefined && grants(present.jwt, permissions)) return;
   const key = present === undefined ? createUser() : fromSeed(new TextEncoder().encode(present.key));
-  await writeWhole(file, fmtCreds(await encodeUser(name, key, account, claimsOf(permissions)), key));
+  await writeWhole(file, await signed(name, key, account, permissions));
+}
+
+async function signed(name: string, key: KeyPair, account: KeyPair, permissions: NatsPermissions): Promise<string> {
+  return new TextDecoder().decode(fmtCreds(await encodeUser(name, key, account, claimsOf(permissions)), key));
 }
 
 function claimsOf({ pub, sub, resp }: NatsPermissions): Partial<User> {
@@ -141,10 +156,13 @@ export function natsConfiguration({ host = '127.0.0.1', port, storeDirectory, id
   const { operatorJwt, systemAccount, account } = identity;
   return `# Written by Alto at each start; changes made here are lost.
 server_name: alto
-listen: "${host}:${port}"
+listen: "${host.includes(':') ? `[${host}]` : host}:${port}"
 max_payload: 1MB
 max_connections: 1000
 write_deadline: "10s"
+# A client that is frozen gets no more requests after 15 s; the others of its service do.
+ping_interval: "5s"
+ping_max: 2
 
 operator: ${operatorJwt.trim()}
 system_account: ${systemAccount.publicKey}

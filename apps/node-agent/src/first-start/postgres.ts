@@ -59,7 +59,7 @@ cluster_name = 'alto'
 listen_addresses = ''
 unix_socket_directories = ${quoted(plan.socketDirectory)}
 unix_socket_permissions = 0700
-max_connections = 150
+max_connections = 500
 password_encryption = 'scram-sha-256'
 
 fsync = on

@@ -112,6 +112,14 @@ export class Releases {
     await this.write(service, 'current', version);
   }
 
+  /** What runs already is started from now on, too, where it is a release at all. */
+  async takeOver(service: string, version: string): Promise<void> {
+    if (!isVersion(version) || !(await this.fetch(service, version))) return;
+    await this.use(service, version);
+    await this.markTaken(service, version);
+    await this.prune(service, version);
+  }
+
   async list(service: string): Promise<ServiceVersions> {
     const current = (await this.current(service)) ?? null;
     const previous = (await this.previous(service)) ?? null;

@@ -28,10 +28,8 @@ export async function ensureRuntime(
   sources: RuntimeSources,
   needsPostgres: boolean,
 ): Promise<RuntimePrograms> {
-  const node = join(directory, `node-${sources.nodeVersion}`, 'bin', 'node');
-  await linkOrCopy(realpathSync(sources.node), node);
   return {
-    node,
+    node: await ensureNode(directory, sources.node, sources.nodeVersion),
     natsServer: await ensureServer(
       directory,
       'nats-server',
@@ -42,6 +40,13 @@ export async function ensureRuntime(
     haproxy: await ensureServer(directory, 'haproxy', sources.haproxy, sources.searchPath, 'ALTO_HAPROXY_COMMAND'),
     postgres: needsPostgres ? await ensurePostgres(directory, sources.postgres) : undefined,
   };
+}
+
+/** Keeps the Node that runs Alto for what Alto runs. @returns its path */
+export async function ensureNode(directory: string, source: string, version: string): Promise<string> {
+  const node = join(directory, `node-${version}`, 'bin', 'node');
+  await linkOrCopy(realpathSync(source), node);
+  return node;
 }
 
 /** Servers stay where the system's package manager put and updates them: we keep a link, so that their path is ours. */

@@ -33,6 +33,14 @@ export const firstStartSettings = {
     .default('127.0.0.1')
     .refine((text) => text === '*' || isIP(text) !== 0, "must be an IP address, or '*' for all")
     .describe("Address that the public ports are bound to; '*' for all"),
+  ALTO_PRIVATE_HOST: z
+    .string()
+    .default('127.0.0.1')
+    .refine((text) => isIP(text) !== 0, 'must be an IP address of this machine')
+    .describe(
+      'Address at which other machines of this Alto reach NATS and the files of storage, in a network that nobody else ' +
+        'is in; unless given no other machine can join',
+    ),
   ALTO_SERVICE_PORT_FIRST: port
     .default(14_100)
     .describe("First of the ports on loopback for NATS and Alto's services; kept from the first start on"),

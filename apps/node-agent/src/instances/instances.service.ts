@@ -14,7 +14,7 @@ import type { Supervisor } from '../workloads/supervisor';
 import type { Workload } from '../workloads/workload';
 import { outdatedLogs } from './ended-logs';
 import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
-import { choosePort } from './ports';
+import { choosePort, type PortRange } from './ports';
 import { secretEnvironment } from './secret-environment';
 
 const BUNDLE_KEPT_MS = 3_600_000;
@@ -32,6 +32,8 @@ export interface InstancesOptions {
   state: AgentStateStore;
   bundles: BundleStore;
   machine: Machine;
+  /** Ports that instances get; no other agent on this machine gives them out. */
+  ports: PortRange;
   /** Opens the secrets of instances. */
   masterKeyFile: string;
   /** For the logs of all instances that are gone; the oldest make room. */
@@ -140,10 +142,10 @@ export class InstancesService {
 
   private async allocate(instances: readonly DesiredInstance[]): Promise<void> {
     if (instances.length === 0) return;
-    const { state, log } = this.options;
+    const { state, ports, log } = this.options;
     for (const { id } of instances) {
       const taken = new Set(Object.values(state.current.ports));
-      const port = await choosePort(taken, state.current.lastPort, isFree);
+      const port = await choosePort(ports, taken, state.current.lastPort, isFree);
       if (port === undefined) {
         log.error('No port is left for an instance', { instance: id });
         break;

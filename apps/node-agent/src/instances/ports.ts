@@ -1,6 +1,10 @@
 /** Which port an instance gets on this machine. Below the ports that the kernel gives to outgoing connections. */
 
-export const INSTANCE_PORTS = { first: 20_000, last: 29_999 };
+/** Both included. */
+export interface PortRange {
+  first: number;
+  last: number;
+}
 
 /**
  * The next port after `lastPort` that no instance has, round the range.
@@ -8,11 +12,11 @@ export const INSTANCE_PORTS = { first: 20_000, last: 29_999 };
  * @returns undefined when the whole range is taken
  */
 export async function choosePort(
+  { first, last }: PortRange,
   taken: ReadonlySet<number>,
   lastPort: number,
   isFree: (port: number) => Promise<boolean>,
 ): Promise<number | undefined> {
-  const { first, last } = INSTANCE_PORTS;
   const size = last - first + 1;
   const start = lastPort < first || lastPort >= last ? 0 : lastPort - first + 1;
   for (let step = 0; step < size; step++) {

@@ -43,6 +43,8 @@ const agentStateSchema = z.object({
   lastPort: z.number().int(),
   /** Slots in which each static workload runs. */
   slots: z.record(z.string(), z.array(z.number().int())),
+  /** How many instances of a static workload run, where that was chosen. */
+  scales: z.record(z.string(), z.number().int().min(1)).default({}),
   /** Static workloads whose runs are being replaced, and how far that is. */
   replacements: z.record(z.string(), replacementSchema).default({}),
   /** Instances that are gone and whose logs are still kept, with the Unix milliseconds since when. */
@@ -106,6 +108,7 @@ function emptyState(): AgentState {
     ports: {},
     lastPort: 0,
     slots: {},
+    scales: {},
     replacements: {},
     retired: {},
     memories: {},

@@ -1,4 +1,4 @@
-/** Other releases of Alto's services: restart, update and the way back, each for one service alone. */
+/** Changes of Alto's services while they serve: restart, update, the way back and scaling, each of one service alone. */
 import { AltoError } from '@alto/contracts';
 import type { Log } from '@alto/platform';
 import type { ReleaseChoice, Releases, ServiceVersions } from '../first-start';
@@ -49,6 +49,19 @@ export class ServiceUpdates {
       });
     }
     await this.change(service, version, report);
+  }
+
+  /** Runs so many instances of it from now on. */
+  async scale(service: string, instances: number, report: Report): Promise<void> {
+    const { statics, state } = this.options;
+    this.requireReleased(service);
+    // One place stays free, for the instance that replaces another.
+    const most = statics.find(service).slots.length - 1;
+    if (instances < 1 || instances > most) {
+      throw new AltoError('unprocessable', { message: `${service} can have 1 to ${most} instances.`, field: 'to' });
+    }
+    if (state.current.replacements[service]) throw new AltoError('conflict', `${service} is being updated.`);
+    await statics.scale(service, instances, report);
   }
 
   /** @throws AltoError `not_found` */

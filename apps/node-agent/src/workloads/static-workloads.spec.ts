@@ -35,7 +35,11 @@ describe('StaticWorkloads', () => {
   let runtime: ScriptedRuntime;
   let supervisor: Supervisor;
   let statics: StaticWorkloads;
-  let state: { slots: Record<string, number[]>; replacements: Record<string, Replacement> };
+  let state: {
+    slots: Record<string, number[]>;
+    scales: Record<string, number>;
+    replacements: Record<string, Replacement>;
+  };
   let switched: string[];
 
   beforeEach(() => {
@@ -43,7 +47,7 @@ describe('StaticWorkloads', () => {
     runtime = new ScriptedRuntime(clock);
     const check = async ({ id }: { id: string }) => (runtime.isReady(id) ? null : 'not yet');
     supervisor = new Supervisor({ runtime, clock, log, memories: new Map<string, WorkloadMemory>(), check });
-    state = { slots: {}, replacements: {} };
+    state = { slots: {}, scales: {}, replacements: {} };
     switched = [];
     const store = { current: state, commit: async (change: (value: typeof state) => void) => change(state) };
     statics = new StaticWorkloads(supervisor, store as never, log, READY_WITHIN_MS);
@@ -78,7 +82,7 @@ describe('StaticWorkloads', () => {
     expect(runtime.calls).toEqual(['start a.0', 'start a.1', 'SIGTERM a.0']);
     expect(state.slots).toEqual({ a: [1] });
     await restart('a');
-    expect(state).toEqual({ slots: { a: [0] }, replacements: {} });
+    expect(state).toMatchObject({ slots: { a: [0] }, replacements: {} });
     expect(switched).toEqual(['a', 'a']);
   });
 
@@ -118,7 +122,7 @@ describe('StaticWorkloads', () => {
     );
     await ready();
     expect(runtime.calls).toEqual(calls);
-    expect(state).toEqual({ slots: { a: [1] }, replacements: {} });
+    expect(state).toMatchObject({ slots: { a: [1] }, replacements: {} });
   });
 
   it('replaces several instances one after the other', async () => {
@@ -145,7 +149,7 @@ describe('StaticWorkloads', () => {
     expect(runtime.calls).toEqual(['start a.0', 'start a.1', 'SIGTERM a.1']);
     expect(supervisor.status('a.0')).toMatchObject({ phase: 'ready', outdated: true });
     expect(supervisor.status('a.1')).toBeUndefined();
-    expect(state).toEqual({ slots: { a: [0] }, replacements: {} });
+    expect(state).toMatchObject({ slots: { a: [0] }, replacements: {} });
     expect(switched).toEqual([]);
   });
 
@@ -154,8 +158,48 @@ describe('StaticWorkloads', () => {
     await ready();
     expect(() => statics.find('b')).toThrow(/runs no service b/);
     const first = restart('a');
-    await expect(restart('a')).rejects.toThrow(/being replaced already/);
+    await expect(restart('a')).rejects.toThrow(/being replaced or scaled already/);
     await first;
+  });
+
+  it('is scaled up at once and down again, and replaces all instances one by one in between', async () => {
+    await statics.apply({ workloads: [workload('a', 4)] });
+    await ready();
+    const messages: string[] = [];
+    await statics.scale('a', 3, (message) => void messages.push(message));
+    expect(messages).toEqual(['Starting a.1', 'Starting a.2', 'a.1 is ready', 'a.2 is ready']);
+    await restart('a');
+    expect(state).toMatchObject({ slots: { a: [3, 0, 1] }, scales: { a: 3 } });
+    messages.length = 0;
+    await statics.scale('a', 1, (message) => void messages.push(message));
+    expect(messages).toEqual(['Draining a.0', 'Draining a.1', 'a.0 is gone', 'a.1 is gone']);
+    expect(state).toMatchObject({ slots: { a: [3] }, scales: { a: 1 } });
+    expect(supervisor.statuses().map(({ id }) => id)).toEqual(['a.3']);
+  });
+
+  it('has as many instances as it was scaled to after a restart of the agent', async () => {
+    Object.assign(state, { slots: { a: [2, 0] }, scales: { a: 3 } });
+    await statics.apply({ workloads: [workload('a', 4)] });
+    await ready();
+    expect(runtime.calls.toSorted()).toEqual(['start a.0', 'start a.1', 'start a.2']);
+  });
+
+  it('takes all new instances back when one of them does not get ready, and keeps what serves', async () => {
+    await statics.apply({ workloads: [workload('a', 4)] });
+    await ready();
+    await statics.apply({ workloads: [workload('a', 4, {}, { readyAfterMs: 60_000 })] });
+    await expect(statics.scale('a', 3, () => undefined)).rejects.toThrow(/a\.1 was to get ready and did not/);
+    expect(state).toMatchObject({ slots: { a: [0] }, scales: { a: 1 } });
+    expect(supervisor.statuses().map(({ id }) => id)).toEqual(['a.0']);
+    expect(supervisor.status('a.0')).toMatchObject({ phase: 'ready' });
+  });
+
+  it('is changed in one way at a time', async () => {
+    await statics.apply({ workloads: [workload('a', 4)] });
+    await ready();
+    const scaling = statics.scale('a', 2, () => undefined);
+    await expect(restart('a')).rejects.toThrow(/being replaced or scaled already/);
+    await scaling;
   });
 
   it('stops services before the proxy, and these before the bus and the database', async () => {

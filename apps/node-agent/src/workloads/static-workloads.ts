@@ -26,7 +26,8 @@ export type Report = (message: string) => void;
 
 export class StaticWorkloads {
   private manifest: StaticManifest = { workloads: [] };
-  private readonly replacing = new Set<string>();
+  private told = false;
+  private readonly changing = new Set<string>();
 
   constructor(
     private readonly supervisor: Supervisor,
@@ -40,19 +41,19 @@ export class StaticWorkloads {
     this.manifest = manifest;
     await this.state.commit((state) => {
       for (const workload of manifest.workloads)
-        state.slots[workload.id] = slotsInUse(workload, state.slots[workload.id]);
+        state.slots[workload.id] = slotsInUse(workload, state.slots[workload.id], state.scales[workload.id]);
     });
     for (const workload of manifest.workloads) {
       for (const slot of this.slotsOf(workload)) this.supervisor.want(workloadOfSlot(workload, slot), 'running');
     }
+    this.told = true;
   }
 
-  /** Every slot in use is ready, or has run to its end. */
+  /** What is to run is known, and every slot in use is ready or has run to its end. */
   get ready(): boolean {
     const { workloads } = this.manifest;
     return (
-      workloads.length > 0 &&
-      workloads.every((workload) => this.slotsOf(workload).every((slot) => this.isUp(workload, slot)))
+      this.told && workloads.every((workload) => this.slotsOf(workload).every((slot) => this.isUp(workload, slot)))
     );
   }
 
@@ -72,19 +73,32 @@ export class StaticWorkloads {
    * Replaces the runs of a workload one by one by runs of `target`. With a spare slot the old run ends when the new
    * one is ready, and is kept when it does not get ready; without one there is a gap.
    * @param onSwitch called when a new run is ready, and before the old one is told to stop
-   * @throws AltoError `conflict` while it is being replaced already
+   * @throws AltoError `conflict` while it is being replaced or scaled
    */
   async replace(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<void> {
     const { id } = target;
-    if (this.replacing.has(id)) throw new AltoError('conflict', `${id} is being replaced already.`);
-    this.replacing.add(id);
-    try {
+    await this.alone(id, async () => {
       const hasSpare = spareSlot(this.slotsOf(target), target.slots.length) !== undefined;
       if (hasSpare && target.lock === undefined) await this.replaceBeside(target, report, onSwitch);
       else await this.replaceInPlace(target, report, onSwitch);
-    } finally {
-      this.replacing.delete(id);
-    }
+    });
+  }
+
+  /**
+   * Runs so many instances of a workload from now on, also after a restart of the agent. New ones are kept when all of
+   * them get ready, else none is; old ones end only when enough others are there.
+   * @throws AltoError `conflict` while it is being replaced or scaled
+   */
+  async scale(id: string, instances: number, report: Report): Promise<void> {
+    const workload = this.find(id);
+    await this.alone(id, async () => {
+      const before = this.slotsOf(workload);
+      const after = slotsInUse(workload, before, instances);
+      const [added, removed] = [without(after, before), without(before, after)];
+      await this.keepScale(id, after);
+      if (added.length > 0) await this.addSlots(workload, { before, added }, report);
+      await Promise.all(removed.map((slot) => this.removeSlot(workload, slot, report)));
+    });
   }
 
   /** Ends everything that runs, users' instances first, and resolves when it is gone. */
@@ -94,6 +108,55 @@ export class StaticWorkloads {
       for (const workload of stage) this.supervisor.want(workload, 'stopped');
       await Promise.all(stage.map((workload) => this.awaitStop(workload, report)));
     }
+  }
+
+  /** One change of a workload's runs at a time; also one that an agent was killed in comes first. */
+  private async alone(id: string, change: () => Promise<void>): Promise<void> {
+    if (this.changing.has(id)) throw new AltoError('conflict', `${id} is being replaced or scaled already.`);
+    this.changing.add(id);
+    try {
+      await change();
+    } finally {
+      this.changing.delete(id);
+    }
+  }
+
+  private async keepScale(id: string, slots: readonly number[]): Promise<void> {
+    await this.state.commit((state) => {
+      state.scales[id] = slots.length;
+      state.slots[id] = [...slots];
+    });
+  }
+
+  private async addSlots(
+    workload: StaticWorkload,
+    { before, added }: { before: readonly number[]; added: readonly number[] },
+    report: Report,
+  ): Promise<void> {
+    const runs = added.map((slot) => workloadOfSlot(workload, slot));
+    for (const run of runs) {
+      this.supervisor.want(run, 'running');
+      report(`Starting ${run.id}`);
+    }
+    const outcomes = await Promise.allSettled(
+      runs.map(async ({ id }) => {
+        await this.untilReady(id);
+        report(`${id} is ready`);
+      }),
+    );
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (!failed) return;
+    this.log.warn('New instances did not get ready and are taken back', { workload: workload.id });
+    await this.keepScale(workload.id, before);
+    await Promise.all(added.map((slot) => this.removeSlot(workload, slot, report)));
+    throw failed.reason;
+  }
+
+  private async removeSlot(workload: StaticWorkload, slot: number, report: Report): Promise<void> {
+    const run = workloadOfSlot(workload, slot);
+    report(`Draining ${run.id}`);
+    await this.drain(run);
+    report(`${run.id} is gone`);
   }
 
   private async replaceInPlace(target: StaticWorkload, report: Report, onSwitch: () => Promise<void>): Promise<void> {
@@ -206,11 +269,17 @@ export class StaticWorkloads {
 }
 
 /** Slots used before, as far as they still exist; then the first free ones up to the number of instances. */
-function slotsInUse(workload: StaticWorkload, before: readonly number[] = []): number[] {
+function slotsInUse(
+  workload: StaticWorkload,
+  before: readonly number[] = [],
+  instances: number = workload.instances,
+): number[] {
   const kept = before.filter((slot) => slot < workload.slots.length);
   const free = workload.slots.map((_, slot) => slot).filter((slot) => !kept.includes(slot));
-  return [...kept, ...free].slice(0, workload.instances);
+  return [...kept, ...free].slice(0, instances);
 }
+
+const without = (slots: readonly number[], others: readonly number[]) => slots.filter((slot) => !others.includes(slot));
 
 function isUp(status: WorkloadStatus | undefined): boolean {
   return status?.want === 'running' && (status.phase === 'ready' || status.phase === 'completed');
