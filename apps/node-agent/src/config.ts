@@ -62,7 +62,8 @@ export const nodeAgentConfig = defineConfig({
     'What apps can ask of this machine, or be spread by, as zone=a,disk=ssd; see constraints and spread in alto.yaml',
   ),
   ALTO_INSTANCE_PORTS: portRange.describe(
-    'Ports that instances of apps get; below those of outgoing connections, and another range for each agent of a machine',
+    'Ports that instances of apps get, 20000-29999 unless given: below those of outgoing connections, and others for each ' +
+      'agent of a machine',
   ),
   ALTO_NODE_BIN_DIR: z
     .string()
