@@ -97,6 +97,22 @@ export const loadBalancerConfig = defineConfig({
       "Writes a line of JSON for each request to an app, with its path and without its query, to HAProxy's log; " +
         'requests that failed are there anyway',
     ),
+  ALTO_PROXY_EJECTION_BASE_MS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(3_600_000)
+    .default(10_000)
+    .describe(
+      'An instance of which most answers fail while those of its siblings do not gets no requests for so long; twice as ' +
+        'long each time in a row; 0: never',
+    ),
+  ALTO_PROXY_EJECTION_MAX_MS: milliseconds(100)
+    .default(300_000)
+    .describe('Longest time for which such an instance gets no requests'),
+  ALTO_PROXY_WATCH_INTERVAL_MS: milliseconds(50)
+    .default(1_000)
+    .describe('Between two looks at how the instances answer'),
   ALTO_PROXY_SYNC_INTERVAL_MS: milliseconds(50)
     .default(5_000)
     .describe('Between two questions for changed endpoints and routes, when no nudge comes'),

@@ -6,6 +6,7 @@ import { RoutesService } from './routes/routes.service';
 import { RoutesStore } from './routes/routes.store';
 import { RouteSource } from './traffic/route-source';
 import { TrafficMetrics } from './traffic/traffic-metrics';
+import { TrafficWatch } from './traffic/traffic-watch';
 import { TrafficReconciler } from './traffic/traffic.reconciler';
 
 @Module({
@@ -15,6 +16,7 @@ import { TrafficReconciler } from './traffic/traffic.reconciler';
     RoutesStore,
     TrafficMetrics,
     TrafficReconciler,
+    TrafficWatch,
     { provide: ProxyEngines, useClass: HaproxyEngines },
     { provide: RouteSource, useExisting: RoutesStore },
   ],

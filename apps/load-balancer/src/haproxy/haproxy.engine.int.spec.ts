@@ -531,11 +531,17 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
   const { port } = own.address() as { port: number };
   const a = await start('a1');
   await again({ serverTimeoutMs: 200 });
-  await settle(spec(pool('a', a.endpoint()), pool('empty'), pool('own', { ...a.endpoint(), id: 'own', port })));
+  const cutting = createServer((request) => request.socket.destroy());
+  await new Promise<void>((resolve) => cutting.listen(0, '127.0.0.1', resolve));
+  const cut = { ...a.endpoint(), id: 'cut', port: (cutting.address() as { port: number }).port };
+  await settle(
+    spec(pool('a', a.endpoint()), pool('empty'), pool('cut', cut), pool('own', { ...a.endpoint(), id: 'own', port })),
+  );
   const as = (accept: string, host: string, path = '/') =>
     raw(`GET ${path} HTTP/1.1\r\nHost: ${host}\r\nAccept: ${accept}\r\nConnection: close\r\n\r\n`);
   for (const [host, status, path] of [
     ['nowhere.test', 404, '/'],
+    ['cut.test', 502, '/'],
     ['empty.test', 503, '/'],
     ['a.test', 504, '/?after=1000'],
   ] as const) {
@@ -550,6 +556,7 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
   const theirs = await as('text/html', 'own.test');
   expect(theirs).toMatch(/content-type: text\/plain/);
   expect(bodyOf(theirs)).toContain('mine');
+  await new Promise((resolve) => cutting.close(resolve));
   await new Promise((resolve) => own.close(resolve));
 });
 

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Log } from '@alto/platform';
 import { readIfThere, replaceFile } from '../durable-file';
-import type { Applied, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
+import type { Applied, EndpointTraffic, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
 import { type Configuration, type HaproxySettings, render } from './configuration';
 import { arrange, type Backend, emptyLayout, isEnding, type Layout, lostLayout, type Slot } from './layout';
 import { mapFiles, type MapName, mapNames } from './maps';
@@ -17,6 +17,8 @@ import { backendName, slotName } from './place-names';
 import { readLayout, writeLayout } from './layout-file';
 import { type EndingConnections, HaproxyRuntime, oldProcessQuietMs } from './runtime';
 import type { ProcessInfo, RuntimeSlot, SlotConnections } from './runtime-state';
+import { SocketError } from './socket';
+import { TrafficCounts } from './traffic-counts';
 import { WriterLock } from './writer-lock';
 
 export interface HaproxyOptions {
@@ -51,6 +53,7 @@ export class HaproxyEngine implements ProxyEngine {
   private known: ProcessInfo | undefined;
   /** They have requests in flight of which nobody can be asked. */
   private oldProcesses: readonly number[] = [];
+  private readonly counts = new TrafficCounts();
   private readonly runtime: HaproxyRuntime;
   private readonly settings: HaproxySettings;
 
@@ -115,6 +118,18 @@ export class HaproxyEngine implements ProxyEngine {
     return slots.flatMap((slot, index) =>
       slot === null || slot.state === 'gone' ? [] : [{ pool, ...reportOf(slot, running.get(slotName(index))) }],
     );
+  }
+
+  async traffic(): Promise<readonly EndpointTraffic[]> {
+    try {
+      const running = await this.runtime.process();
+      if (running === undefined) return this.counts.all();
+      const counters = await this.runtime.counters();
+      return this.counts.look(`${running.pid} ${running.startedAt}`, this.layout, counters);
+    } catch (error) {
+      if (error instanceof SocketError) return this.counts.all();
+      throw error;
+    }
   }
 
   close(): Promise<void> {

@@ -75,6 +75,42 @@ export function parseConnections(text: string): Map<string, SlotConnections> {
   return connections;
 }
 
+/** Since the process started or the slot's counters were reset. */
+export interface SlotCounters {
+  readonly requests: number;
+  readonly failures: number;
+}
+
+const answerColumns = ['hrsp_1xx', 'hrsp_2xx', 'hrsp_3xx', 'hrsp_4xx', 'hrsp_5xx', 'hrsp_other'];
+/** Attempts without an answer: no connection, none or no valid answer on it, and either of them before a new attempt. */
+const unansweredColumns = ['econ', 'eresp', 'wretr'];
+/** Answers that failed, at their start or before their end. */
+const failedAnswerColumns = ['hrsp_5xx', 'srv_abrt'];
+
+/** `show stat` → backend name → slot name → counters. @throws Error when it is not that */
+export function parseStat(text: string): Map<string, Map<string, SlotCounters>> {
+  const [header = '', ...lines] = text.split('\n');
+  const columns = header.replace(/^# /, '').split(',');
+  if (columns[0] !== 'pxname' || columns[1] !== 'svname') {
+    throw new Error(`HAProxy answered 'show stat' with '${text.slice(0, 200)}'.`);
+  }
+  const numbersOf = (names: readonly string[]) => names.map((name) => columns.indexOf(name));
+  const [answers, unanswered, failed] = [answerColumns, unansweredColumns, failedAnswerColumns].map(numbersOf);
+  const backends = new Map<string, Map<string, SlotCounters>>();
+  for (const line of lines) {
+    const fields = line.split(',');
+    if (fields.length < 2) continue;
+    const sum = (numbers: readonly number[] = []) =>
+      numbers.reduce((all, index) => all + Number(fields[index] ?? 0), 0);
+    const [backend = '', slot = ''] = fields;
+    const slots = backends.get(backend) ?? new Map<string, SlotCounters>();
+    backends.set(backend, slots);
+    const lost = sum(unanswered);
+    slots.set(slot, { requests: sum(answers) + lost, failures: sum(failed) + lost });
+  }
+  return backends;
+}
+
 /** `show map <file>` → key → values, which are more than one when a key was added twice. */
 export function parseMap(text: string): Map<string, string[]> {
   const entries = new Map<string, string[]>();

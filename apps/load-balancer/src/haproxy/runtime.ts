@@ -11,10 +11,12 @@ import {
   parseMap,
   parseProcesses,
   parseServersState,
+  parseStat,
   type ProcessInfo,
   type RuntimeServers,
   type RuntimeSlot,
   type SlotConnections,
+  type SlotCounters,
 } from './runtime-state';
 import { ask, SocketError, tell } from './socket';
 
@@ -98,6 +100,11 @@ export class HaproxyRuntime {
   async slots(backend: string): Promise<ReadonlyMap<string, RuntimeSlot>> {
     const servers = parseServersState(await ask(this.paths.adminSocket, `show servers state ${backend}`));
     return servers.get(backend) ?? new Map();
+  }
+
+  /** Of all slots that are in service. */
+  async counters(): Promise<ReadonlyMap<string, ReadonlyMap<string, SlotCounters>>> {
+    return parseStat(await ask(this.paths.adminSocket, 'show stat -1 4 -1 no-maint'));
   }
 
   serversState(): Promise<string> {

@@ -94,6 +94,14 @@ export interface TargetReport {
   readonly reason: string;
 }
 
+/** How an endpoint has answered since the engine first looked at it. Each attempt counts, also one that was repeated. */
+export interface EndpointTraffic {
+  readonly endpoint: string;
+  readonly requests: number;
+  /** Of those: answered 5xx, cut, or never answered. */
+  readonly failures: number;
+}
+
 export interface ProxyEngine {
   /**
    * Makes the spec hold: on disk first, so that a proxy started later serves it with everything else down, then in
@@ -103,6 +111,8 @@ export interface ProxyEngine {
   apply(spec: ProxySpec): Promise<Applied>;
   /** What the proxy itself found out about the targets of one pool; `unknown` when it does not answer. */
   targets(pool: string): Promise<TargetReport[]>;
+  /** Of every endpoint that has got requests; what was counted before while the proxy does not answer. */
+  traffic(): Promise<readonly EndpointTraffic[]>;
   close(): Promise<void>;
 }
 

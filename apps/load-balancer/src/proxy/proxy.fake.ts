@@ -2,6 +2,7 @@
 import {
   AnotherWriterError,
   type Applied,
+  type EndpointTraffic,
   type Host,
   type ProxyEngine,
   ProxyEngines,
@@ -18,6 +19,8 @@ export class FakeProxy extends ProxyEngines implements ProxyEngine {
   busy: string[] = [];
   /** Ids of endpoints that the proxy cannot connect to. */
   readonly down = new Set<string>();
+  /** What it has counted. */
+  counted: EndpointTraffic[] = [];
   private isOpen = false;
 
   get spec(): ProxySpec {
@@ -46,6 +49,10 @@ export class FakeProxy extends ProxyEngines implements ProxyEngine {
         reason: 'The fake proxy says so.',
       })),
     );
+  }
+
+  traffic(): Promise<readonly EndpointTraffic[]> {
+    return Promise.resolve(structuredClone(this.counted));
   }
 
   close(): Promise<void> {

@@ -23,8 +23,9 @@ const report = (endpoint: string, state: 'up' | 'down') => ({
   reason: `It is ${state}.`,
 });
 
+const ejected = new Map<string, { untilMs: number; reason: string }>();
 const statusOf = (known: EndpointSet | undefined, reports: TargetReport[] = [], proxyReason = '') =>
-  routeStatus({}, [{ app: 'shop', weight: 1, set: known, reports }], proxyReason);
+  routeStatus({}, [{ app: 'shop', weight: 1, set: known, reports, ejected }], proxyReason);
 
 it('explains each target', () => {
   expect(statusOf(set, [report(one, 'up'), report(two, 'down')])).toEqual({
@@ -41,6 +42,19 @@ it('explains each target', () => {
         reason: expect.stringContaining('stopped'),
       },
     ],
+  });
+});
+
+it('says who is out for a while because it failed, why and until when', () => {
+  const untilMs = Date.parse('2026-11-22T04:30:00Z');
+  ejected.set(one, { untilMs, reason: "9 of its last 10 requests failed, and 0 of 40 of the others'" });
+  const status = statusOf(set, [report(one, 'up'), report(two, 'up')]);
+  ejected.clear();
+  expect(status).toMatchObject({ state: 'serving', reason: '1 of 3 targets get requests.' });
+  expect(status.targets[0]).toMatchObject({
+    state: 'out',
+    reason:
+      "It gets no requests until 2026-11-22T04:30:00.000Z: 9 of its last 10 requests failed, and 0 of 40 of the others'.",
   });
 });
 
@@ -63,8 +77,8 @@ it('explains weights of 0, apps that are missing and redirects', () => {
     reason: expect.stringContaining('weight is 0'),
   });
   const leads = [
-    { app: 'shop', weight: 1, set, reports: [report(one, 'up')] },
-    { app: 'gone', weight: 1, set: undefined, reports: [] },
+    { app: 'shop', weight: 1, set, reports: [report(one, 'up')], ejected },
+    { app: 'gone', weight: 1, set: undefined, reports: [], ejected },
   ];
   expect(routeStatus({}, leads, '')).toMatchObject({
     state: 'serving',

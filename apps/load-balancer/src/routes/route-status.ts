@@ -13,6 +13,8 @@ export interface Lead {
   /** What compute said of the app; undefined when it knows none of that name. */
   readonly set: EndpointSet | undefined;
   readonly reports: readonly TargetReport[];
+  /** Instances that are out for a while because they alone failed. */
+  readonly ejected: ReadonlyMap<string, { readonly untilMs: number; readonly reason: string }>;
 }
 
 /** @param proxyReason what keeps the proxy from being as it should; empty when nothing does */
@@ -46,10 +48,10 @@ export function routeStatus(
 
 const targetsMax = 1_000;
 
-function targetsOf({ app, weight, set, reports }: Lead): Target[] {
+function targetsOf({ app, weight, set, reports, ejected }: Lead): Target[] {
   const byEndpoint = new Map(reports.map((report) => [report.endpoint, report]));
   return (set?.endpoints ?? []).map((endpoint) => ({
-    ...targetOf(endpoint, weight, byEndpoint.get(endpoint.instance)),
+    ...targetOf(endpoint, weight, byEndpoint.get(endpoint.instance), ejected.get(endpoint.instance)),
     app,
   }));
 }
@@ -58,6 +60,7 @@ function targetOf(
   { instance, ip, port, state, weight = 1 }: EndpointSet['endpoints'][number],
   appWeight: number,
   report: TargetReport | undefined,
+  ejection: { readonly untilMs: number; readonly reason: string } | undefined,
 ): Target {
   const address = ip.includes(':') ? `[${ip}]:${port}` : `${ip}:${port}`;
   const out = (reason: string): Target => ({ instance, address, state: 'out', reason });
@@ -71,6 +74,9 @@ function targetOf(
   }
   if (appWeight === 0) return out('The route gives its app a weight of 0.');
   if (weight === 0) return out('Its weight is 0: it gets no new requests until its rollout gives it a share.');
+  if (ejection !== undefined) {
+    return out(`It gets no requests until ${new Date(ejection.untilMs).toISOString()}: ${ejection.reason}.`);
+  }
   if (report === undefined)
     return { instance, address, state, reason: 'It was reported ready; this proxy has not said more.' };
   return { instance, address, state: report.state === 'down' ? 'out' : 'ready', reason: report.reason };

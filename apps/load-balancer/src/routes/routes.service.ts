@@ -161,7 +161,8 @@ export class RoutesService {
   private async describe(row: RouteEntity): Promise<Route> {
     const leads = sharesOf(row).map(async ({ app, weight }) => {
       const set = setOf(this.traffic.known, row.project, app);
-      return { app, weight, set, reports: set === undefined ? [] : await this.traffic.targets(set.app) };
+      const reports = set === undefined ? [] : await this.traffic.targets(set.app);
+      return { app, weight, set, reports, ejected: this.traffic.ejected };
     });
     return toRoute(row, routeStatus(row.details ?? {}, await Promise.all(leads), this.traffic.reason));
   }

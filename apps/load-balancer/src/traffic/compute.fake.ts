@@ -10,6 +10,8 @@ export class FakeCompute {
   /** Of the last report. */
   applied: number | undefined;
   busy: string[] | undefined;
+  /** Instance → what was told of it last. */
+  readonly traffic = new Map<string, { requests: number; failures: number }>();
   /** While true it answers nobody. */
   isSilent = false;
   private readonly sets = new Map<string, EndpointSet>();
@@ -37,7 +39,8 @@ export class FakeCompute {
     await this.connection.close();
   }
 
-  private answer({ proxy, appliedGeneration, busy }: Report): Answer {
+  private answer({ proxy, appliedGeneration, busy, traffic = [] }: Report): Answer {
+    for (const { instance, requests, failures } of traffic) this.traffic.set(instance, { requests, failures });
     this.proxy = proxy;
     this.applied = appliedGeneration;
     this.busy = busy;

@@ -78,11 +78,16 @@ function toEndpoint({ instance, ip, port, state, weight }: EndpointSet['endpoint
   return { id: instance, address: ip, port, state, ...(weight !== undefined && { weight }) };
 }
 
-/** Every app at its default host and at its routes; a project's route wins over the default host of its own app. */
-export function specOf(known: Known, domain: string): ProxySpec {
+/**
+ * Every app at its default host and at its routes; a project's route wins over the default host of its own app.
+ * @param out instances that get no requests although compute has them serve
+ */
+export function specOf(known: Known, domain: string, out: { has(instance: string): boolean } = new Set()): ProxySpec {
+  const without = (endpoint: Endpoint): Endpoint =>
+    out.has(endpoint.id) ? { ...endpoint, state: 'draining' } : endpoint;
   const pools = known.sets.map(({ app, endpoints }): Pool => ({
     id: app,
-    endpoints: endpoints.map(toEndpoint),
+    endpoints: endpoints.map(toEndpoint).map(without),
   }));
   const byName = new Map(known.sets.map((set) => [`${set.project} ${set.appName}`, set]));
   const hosts = new Map<string, Host>();

@@ -11,6 +11,8 @@ export class TrafficMetrics {
   readonly appliedGeneration: Gauge;
   readonly apps: Gauge;
   readonly hosts: Gauge;
+  readonly ejected: Gauge;
+  readonly ejections: Counter;
 
   constructor({ registry }: Metrics) {
     const registers = [registry];
@@ -29,6 +31,12 @@ export class TrafficMetrics {
     this.settled = gauge('settled', '1 while the running proxy is as it should be');
     this.appliedGeneration = gauge('applied_generation', 'Generation of endpoint sets that the proxy has settled on');
     this.apps = gauge('apps', 'Apps that the proxy knows');
+    this.ejected = gauge('ejected', 'Instances that get no requests for a while because they alone of their app fail');
+    this.ejections = new Counter({
+      name: 'alto_proxy_ejections_total',
+      help: 'How often an instance was taken out because it alone of its app failed',
+      registers,
+    });
     this.hosts = gauge('hosts', 'Host names that lead to an app');
   }
 }

@@ -19,6 +19,7 @@ import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from '.
 import { KnownFile } from './known-file';
 import { RouteSource } from './route-source';
 import { TrafficMetrics } from './traffic-metrics';
+import { TrafficWatch } from './traffic-watch';
 
 /** Nudges every load balancer to read the routes again. */
 export const routesNudge = 'alto.nudge.proxy.routes';
@@ -43,7 +44,7 @@ export class TrafficReconciler implements OnModuleInit {
   private readonly stopping = new AbortController();
   private readonly subscriptions: MessageSubscription[] = [];
   private readonly file: KnownFile;
-  private running: Promise<void> = Promise.resolve();
+  private running: Promise<unknown> = Promise.resolve();
 
   constructor(
     @Inject(CONFIG) private readonly config: LoadBalancerConfig,
@@ -54,6 +55,7 @@ export class TrafficReconciler implements OnModuleInit {
     private readonly lifecycle: Lifecycle,
     private readonly health: Health,
     private readonly metrics: TrafficMetrics,
+    private readonly watch: TrafficWatch,
   ) {
     this.file = new KnownFile(config.ALTO_HAPROXY_DIR);
   }
@@ -63,7 +65,7 @@ export class TrafficReconciler implements OnModuleInit {
     this.health.register('proxy', () => this.notReady);
     this.lifecycle.onDrain(() => this.stop());
     await this.tryToCommand();
-    this.running = this.run();
+    this.running = Promise.all([this.run(), this.lookOut()]);
   }
 
   get known(): Known {
@@ -78,6 +80,11 @@ export class TrafficReconciler implements OnModuleInit {
   /** What the proxy found out about the targets of an app; nothing while another process commands it. */
   async targets(app: string): Promise<TargetReport[]> {
     return (await this.engine?.targets(app)) ?? [];
+  }
+
+  /** Instances that get no requests for a while because they alone of their app fail. */
+  get ejected(): TrafficWatch['ejected'] {
+    return this.watch.ejected;
   }
 
   /** Makes a change of the routes effective soon, here and at every other load balancer. */
@@ -104,6 +111,21 @@ export class TrafficReconciler implements OnModuleInit {
       const again = await this.round();
       const waitMs = this.applied.settled ? this.config.ALTO_PROXY_SYNC_INTERVAL_MS : unsettledRetryMs;
       if (!again) await this.bell.wait(Math.min(waitMs, this.config.ALTO_PROXY_SYNC_INTERVAL_MS), signal);
+    }
+  }
+
+  /** Beside the rounds, since it must notice an instance that fails sooner than they come. */
+  private async lookOut(): Promise<void> {
+    const { signal } = this.stopping;
+    const interval = new Bell();
+    while (!signal.aborted) {
+      await interval.wait(this.config.ALTO_PROXY_WATCH_INTERVAL_MS, signal);
+      if (signal.aborted || this.engine === undefined) continue;
+      try {
+        if (await this.watch.look(this.engine, this.current)) this.bell.ring();
+      } catch (error) {
+        this.log.warn('How instances answer could not be read from the proxy', { error });
+      }
     }
   }
 
@@ -155,12 +177,19 @@ export class TrafficReconciler implements OnModuleInit {
     const { proxy } = this.current;
     const { busy } = this.applied;
     const tellsBusy = busy !== undefined && busy.length <= busyMax;
-    const report = { proxy, appliedGeneration: this.appliedGeneration, ...(tellsBusy && { busy: [...busy] }) };
+    const traffic = this.watch.news();
+    const report = {
+      proxy,
+      appliedGeneration: this.appliedGeneration,
+      ...(tellsBusy && { busy: [...busy] }),
+      ...(traffic.length > 0 && { traffic }),
+    };
     try {
       const news = await this.client.call(computeOperations.proxies.sync, report, {
         timeoutMs: syncTimeoutMs,
         patienceMs: 0,
       });
+      this.watch.wasTold(traffic);
       const learned = learnEndpoints(this.current, news);
       if (!same(learned, this.current)) this.current = learned;
       this.blank = false;
@@ -183,7 +212,7 @@ export class TrafficReconciler implements OnModuleInit {
   private async apply(): Promise<void> {
     if (this.engine === undefined || this.blank) return;
     const { current } = this;
-    const spec = specOf(current, this.config.ALTO_APPS_DOMAIN);
+    const spec = specOf(current, this.config.ALTO_APPS_DOMAIN, this.watch.ejected);
     const stopTimer = this.metrics.applySeconds.startTimer();
     const applied = await this.engine.apply(spec);
     stopTimer();
