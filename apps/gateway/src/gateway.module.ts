@@ -9,7 +9,7 @@ import { PublicApi } from './http/public-api';
 import { RequestLog } from './http/request-log';
 import { ServiceStreams } from './http/service-streams';
 import { IdempotencyService } from './idempotency/idempotency.service';
-import { IdempotencySweeper } from './idempotency/idempotency.sweeper';
+import { IdempotencySweeper } from './idempotency/idempotency-sweeper';
 import { IdempotentRequestEntity } from './idempotency/idempotent-request.entity';
 import { IdempotentRequestsStore } from './idempotency/idempotent-requests.store';
 import { Access } from './identity/access';
