@@ -141,6 +141,21 @@ it('serves an app at its default host as soon as compute tells of it, and report
   expect(await (await fetch(`${service.url}/metrics`)).text()).toMatch(/^alto_proxy_settled(\{.*\})? 1$/m);
 });
 
+it('takes up a list of all apps that comes page by page only when it is whole', async () => {
+  compute.isSilent = true;
+  compute.pageMax = 2;
+  const shop = await appOf(project, 'shop');
+  for (let number = 0; number < 5; number++) {
+    compute.tell({ ...shop, app: newId('app'), appName: `shop-${number}` });
+  }
+  compute.isSilent = false;
+  await serves(`shop-4.${project.name}.localhost`, 'shop');
+  for (let number = 0; number < 5; number++) expect(await get(`shop-${number}.${project.name}.localhost`)).toBe('shop');
+  await eventually(() => expect(compute.applied).toBe(5));
+  compute.tell({ ...shop, app: newId('app'), appName: 'shop-5' });
+  await serves(`shop-5.${project.name}.localhost`, 'shop');
+});
+
 it('leads a host to an app, again and elsewhere and nowhere', async () => {
   compute.tell(await appOf(project, 'shop'));
   compute.tell(await appOf(project, 'blog'));

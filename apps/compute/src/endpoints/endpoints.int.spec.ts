@@ -16,8 +16,12 @@ beforeEach(async () => {
 });
 afterEach(() => scenario.end());
 
-const ask = (appliedGeneration: number, proxy = 'proxy-x') =>
-  scenario.compute.call(proxies.sync, { proxy, appliedGeneration });
+const ask = (appliedGeneration: number, listedTo?: number) =>
+  scenario.compute.call(proxies.sync, {
+    proxy: 'proxy-x',
+    appliedGeneration,
+    ...(listedTo !== undefined && { listedTo }),
+  });
 
 const sql = (text: string) => scenario.compute.app.get(Database).query<{ generation: number }>(text);
 
@@ -64,6 +68,29 @@ describe('endpoint sets', () => {
     const answer = await ask(3);
     expect(answer).toMatchObject({ generation: 3, complete: true });
     expect(answer.sets.map(({ appName }) => appName)).toEqual(['one', 'three']);
+  });
+
+  it('are listed page by page to the end where they are more than an answer holds, also to who was away for long', async () => {
+    await sql(`INSERT INTO endpoint_set (app, app_name, project, project_name, generation, deleted, endpoints, updated_at)
+      SELECT 'app_' || lpad(n::text, 26, '0'), 'app-' || n, 'prj_' || lpad('1', 26, '0'), 'acme', n, false, '[]', now()
+      FROM generate_series(1, 1200) AS n`);
+    for (const [pruned, applied] of [
+      [0, 0],
+      [1_150, 3],
+      [0, 9_999],
+    ]) {
+      await sql(`UPDATE endpoint_counter SET generation = 1200, pruned = ${pruned}`);
+      const names = new Set<string>();
+      let page = await ask(applied!);
+      for (; page.more === true; page = await ask(applied!, page.generation)) {
+        expect(page.complete).toBe(false);
+        for (const { appName } of page.sets) names.add(appName);
+      }
+      for (const { appName } of page.sets) names.add(appName);
+      expect(page).toMatchObject({ complete: true, generation: 1_200 });
+      expect(names.size).toBe(1_200);
+      expect(await ask(1_200)).toEqual({ generation: 1_200, complete: false, sets: [] });
+    }
   });
 
   it('keep no instance waiting for a proxy that is gone', async () => {

@@ -44,7 +44,7 @@ export class EndpointsService {
   /** Registers the proxy by its report and answers with what it does not know yet. */
   async sync(report: Report): Promise<Answer> {
     await this.database.transaction((transaction) => this.register(transaction, report));
-    return this.database.transaction((transaction) => this.answer(transaction, report.appliedGeneration), {
+    return this.database.transaction((transaction) => this.answer(transaction, report), {
       isolation: 'REPEATABLE READ',
     });
   }
@@ -121,15 +121,20 @@ export class EndpointsService {
     if (isNews || isJudged) this.database.afterCommit(transaction, () => this.nudges.reconciler());
   }
 
-  private async answer(transaction: EntityManager, applied: number): Promise<Answer> {
+  private async answer(transaction: EntityManager, { appliedGeneration: applied, listedTo }: Report): Promise<Answer> {
     const counter = await this.sets.counter(transaction);
     // Ahead of us: the database was set back, so what the proxy knows is of another history.
-    const since = applied > counter.generation || applied < counter.pruned ? 0 : applied;
+    const isStranger = applied === 0 || applied > counter.generation || applied < counter.pruned;
+    const isList = listedTo !== undefined || isStranger;
+    // What changes while a list is read gets a higher generation, so it comes on a later page, deletions included.
+    const since = listedTo ?? (isStranger ? 0 : applied);
     const rows = await this.sets.changedSince(transaction, since, setsPerAnswerMax + 1);
     const carried = carriable(rows);
+    const isAll = carried.length === rows.length;
     return {
       generation: carried.at(-1)?.generation ?? since,
-      complete: since === 0 && carried.length === rows.length,
+      complete: isList && isAll,
+      ...(isList && !isAll && { more: true }),
       sets: carried.map(setOf),
     };
   }

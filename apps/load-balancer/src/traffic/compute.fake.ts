@@ -12,6 +12,8 @@ export class FakeCompute {
   busy: string[] | undefined;
   /** Instance → what was told of it last. */
   readonly traffic = new Map<string, { requests: number; failures: number }>();
+  /** Sets in an answer at most. */
+  pageMax = 500;
   /** While true it answers nobody. */
   isSilent = false;
   private readonly sets = new Map<string, EndpointSet>();
@@ -39,12 +41,19 @@ export class FakeCompute {
     await this.connection.close();
   }
 
-  private answer({ proxy, appliedGeneration, busy, traffic = [] }: Report): Answer {
+  private answer({ proxy, appliedGeneration, listedTo, busy, traffic = [] }: Report): Answer {
     for (const { instance, requests, failures } of traffic) this.traffic.set(instance, { requests, failures });
     this.proxy = proxy;
     this.applied = appliedGeneration;
     this.busy = busy;
-    const sets = [...this.sets.values()].filter(({ generation }) => generation > appliedGeneration);
-    return { generation: this.generation, complete: appliedGeneration === 0, sets };
+    const isList = listedTo !== undefined || appliedGeneration === 0;
+    const since = listedTo ?? appliedGeneration;
+    const news = [...this.sets.values()]
+      .filter(({ generation }) => generation > since)
+      .sort((one, other) => one.generation - other.generation);
+    const sets = news.slice(0, this.pageMax);
+    const isAll = sets.length === news.length;
+    const generation = sets.at(-1)?.generation ?? since;
+    return { generation, complete: isList && isAll, ...(isList && !isAll && { more: true }), sets };
   }
 }

@@ -34,7 +34,7 @@ export function nothingKnown(proxy: string): Known {
   return { version: 1, proxy, generation: 0, sets: [], routesGeneration: 0, routes: [] };
 }
 
-interface EndpointNews {
+export interface EndpointNews {
   readonly generation: number;
   readonly complete: boolean;
   readonly sets: readonly EndpointSet[];

@@ -5,7 +5,7 @@
  *     waiting (another process commands the proxy) ──its lock is free──▶ commanding ──drain──▶ ended
  */
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
-import { AltoError, computeOperations } from '@alto/contracts';
+import { AltoError, computeOperations, type RequestOf } from '@alto/contracts';
 import { AltoClient, Bell, CONFIG, Health, Lifecycle, Log, type MessageSubscription } from '@alto/platform';
 import type { LoadBalancerConfig } from '../config';
 import {
@@ -15,7 +15,7 @@ import {
   ProxyEngines,
   type TargetReport,
 } from '../proxy/proxy.engine';
-import { type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
+import { type EndpointNews, type Known, learnEndpoints, learnRoutes, nothingKnown, specOf } from './known';
 import { KnownFile } from './known-file';
 import { RouteSource } from './route-source';
 import { TrafficMetrics } from './traffic-metrics';
@@ -29,6 +29,10 @@ const lockRetryMs = 250;
 const syncTimeoutMs = 2_000;
 /** As many as a report may hold; with more, compute waits as for a proxy that cannot tell. */
 const busyMax = 5_000;
+/** Of a list of every set; a proxy holds fewer apps. */
+const setsMax = 100_000;
+
+type Report = RequestOf<typeof computeOperations.proxies.sync>;
 
 @Injectable()
 export class TrafficReconciler implements OnModuleInit {
@@ -178,17 +182,9 @@ export class TrafficReconciler implements OnModuleInit {
     const { busy } = this.applied;
     const tellsBusy = busy !== undefined && busy.length <= busyMax;
     const traffic = this.watch.news();
-    const report = {
-      proxy,
-      appliedGeneration: this.appliedGeneration,
-      ...(tellsBusy && { busy: [...busy] }),
-      ...(traffic.length > 0 && { traffic }),
-    };
+    const report = { proxy, appliedGeneration: this.appliedGeneration, ...(tellsBusy && { busy: [...busy] }) };
     try {
-      const news = await this.client.call(computeOperations.proxies.sync, report, {
-        timeoutMs: syncTimeoutMs,
-        patienceMs: 0,
-      });
+      const news = await this.everyPage(report, traffic);
       this.watch.wasTold(traffic);
       const learned = learnEndpoints(this.current, news);
       if (!same(learned, this.current)) this.current = learned;
@@ -197,6 +193,19 @@ export class TrafficReconciler implements OnModuleInit {
       if (!(error instanceof AltoError)) throw error;
       this.log.debug('Compute does not answer; the last known endpoints stay', { error });
     }
+  }
+
+  /** A list of every set is taken up when it is whole: with a part of it, apps that serve would be forgotten. */
+  private async everyPage(report: Report, traffic: Report['traffic']): Promise<EndpointNews> {
+    const ask = (input: Report) =>
+      this.client.call(computeOperations.proxies.sync, input, { timeoutMs: syncTimeoutMs, patienceMs: 0 });
+    let page = await ask({ ...report, ...(traffic?.length && { traffic }) });
+    const sets = [...page.sets];
+    while (page.more === true && sets.length < setsMax) {
+      page = await ask({ ...report, listedTo: page.generation });
+      sets.push(...page.sets);
+    }
+    return { generation: page.generation, complete: page.complete, sets };
   }
 
   private async askForRoutes(): Promise<void> {

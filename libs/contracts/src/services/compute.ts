@@ -378,6 +378,8 @@ export const computeOperations = {
         proxy: z.string().min(1).max(60),
         /** 0 asks for everything. */
         appliedGeneration: z.number().int().min(0),
+        /** Goes on with the list that an answer with `more` began: the generation of that answer. */
+        listedTo: z.number().int().min(0).optional(),
         /**
          * Instances that are `draining`, or left the sets a moment ago, and still have requests in flight here. An empty
          * list lets compute stop them at once; left out, it waits the whole drain time.
@@ -389,8 +391,10 @@ export const computeOperations = {
       output: z.object({
         /** Highest generation of the sets in this answer: what the proxy reports once they are applied. */
         generation: z.number().int(),
-        /** The answer holds every set, so what is not in it does not exist. */
+        /** The answer, with those whose list it ends, holds every set: what is in none of them does not exist. */
         complete: z.boolean(),
+        /** A list of every set goes on: ask again with `listedTo`, and take up all of it at once. */
+        more: z.boolean().optional(),
         sets: z.array(endpointSetSchema).max(500),
       }),
       errors: [],
