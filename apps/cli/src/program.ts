@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { calledAs } from './called-as';
 import { appCommands } from './commands/apps';
+import { auditCommand } from './commands/audit';
 import { completionCommand } from './commands/completion';
 import { deleteCommand } from './commands/delete';
 import { deployCommand } from './commands/deploy';
@@ -86,6 +87,7 @@ export function makeProgram(session: Session, output: Output): Command {
     nodeCommands,
     serviceCommands,
     eventsCommand,
+    auditCommand,
     completionCommand,
   ];
   for (const make of makers) program.addCommand(inherit(make(session, output)));

@@ -102,6 +102,17 @@ export const gatewayConfig = defineConfig({
   ALTO_RATE_LIMIT_OPERATOR_PER_SECOND: perSecond
     .default(2_000)
     .describe("Requests a second, on average, with one operator's API key"),
+  ALTO_AUDIT_RETENTION_DAYS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(36_500)
+    .default(90)
+    .describe('How long entries of the audit log are kept'),
+  ALTO_AUDIT_SWEEP_EVERY_MS: milliseconds
+    .min(10)
+    .default(3_600_000)
+    .describe('Pause between removals of entries whose time is over'),
   ALTO_EVENT_STREAMS_MAX: count.default(500).describe('Event streams (SSE) open at this gateway at a time'),
   ALTO_EVENT_STREAMS_PER_KEY_MAX: count.default(20).describe('Event streams of one API key at this gateway at a time'),
   ALTO_EVENT_HEARTBEAT_MS: milliseconds

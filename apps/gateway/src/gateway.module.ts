@@ -1,5 +1,10 @@
 import { Module } from '@nestjs/common';
 import type { ServiceDefinition } from '@alto/platform';
+import { AuditController } from './audit/audit.controller';
+import { AuditReconciler } from './audit/audit.reconciler';
+import { Audit } from './audit/audit.service';
+import { AuditStore } from './audit/audit.store';
+import { AuditLog } from './audit/audit-log.service';
 import { gatewayConfig } from './config';
 import { ServicesController } from './directory/services.controller';
 import { EventStreams } from './events/event-streams';
@@ -29,6 +34,7 @@ import { KeyLifetimes1763800000001 } from './migrations/1763800000001-key-lifeti
 import { IdempotentRequests1763900000001 } from './migrations/1763900000001-idempotent-requests';
 import { RateLimits1764000000001 } from './migrations/1764000000001-rate-limits';
 import { Quotas1764000000002 } from './migrations/1764000000002-quotas';
+import { Audit1764000000003 } from './migrations/1764000000003-audit';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
@@ -47,6 +53,7 @@ import { Routes } from './routing/routes.service';
     ProjectsController,
     KeysController,
     QuotasController,
+    AuditController,
     ServicesController,
     OpenApiController,
     ReferenceController,
@@ -65,6 +72,10 @@ import { Routes } from './routing/routes.service';
     BucketsStore,
     BucketsReconciler,
     RateLimits,
+    AuditStore,
+    Audit,
+    AuditLog,
+    AuditReconciler,
     FrontDoor,
     Routes,
     IdempotentRequestsStore,
@@ -91,6 +102,7 @@ export const gatewayService: ServiceDefinition = {
       IdempotentRequests1763900000001,
       RateLimits1764000000001,
       Quotas1764000000002,
+      Audit1764000000003,
     ],
   },
   fronted: true,

@@ -91,7 +91,7 @@ export class Gateways {
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
     const text = await response.text();
-    const isJson = /json$/.test(response.headers.get('content-type') ?? '');
+    const isJson = /^application\/(problem\+)?json$/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,
       body: text === '' || !isJson ? text : JSON.parse(text),

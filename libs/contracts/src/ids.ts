@@ -8,6 +8,7 @@ const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
 
 export const idPrefixes = {
   app: 'app',
+  audit: 'aud',
   blob: 'blob',
   bundle: 'bnd',
   document: 'doc',
@@ -31,6 +32,11 @@ export type IdKind = keyof typeof idPrefixes;
 /** Makes an id such as `app_01k3…`. @param atMs creation time in Unix milliseconds. */
 export function newId(kind: IdKind, atMs: number = Date.now()): string {
   return `${idPrefixes[kind]}_${encodeTime(atMs)}${encodeRandom()}`;
+}
+
+/** Not above any id made at that time or later, and above all that were made before. */
+export function earliestId(kind: IdKind, atMs: number): string {
+  return `${idPrefixes[kind]}_${encodeTime(Math.max(0, atMs))}${alphabet[0]?.repeat(16)}`;
 }
 
 /** Schema of an id of one kind. */

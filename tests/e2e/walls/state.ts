@@ -3,9 +3,15 @@ import { allOperations, isProjectScoped } from '@alto/contracts';
 import { exchange, requestOf } from './exchange';
 import { type Known, sampleInput } from './sample';
 
+/** The audit log tells of the attempts themselves. */
+const tellsOfAttempts = new Set(['gateway.audit.list']);
+
 const reads = allOperations.filter(
   (operation) =>
-    isProjectScoped(operation) && operation.http?.method === 'GET' && (operation.http.kind ?? 'json') === 'json',
+    isProjectScoped(operation) &&
+    operation.http?.method === 'GET' &&
+    (operation.http.kind ?? 'json') === 'json' &&
+    !tellsOfAttempts.has(operation.name),
 );
 
 /** @returns the answer of each read of the project, by the operation's name, without what moves by itself */

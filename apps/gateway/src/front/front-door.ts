@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { BlockList } from 'node:net';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { acceptTraceparent, CONFIG, safeHeaders, toAltoError, traceIdOf } from '@alto/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Attempt, Audit } from '../audit/audit.service';
 import type { GatewayConfig } from '../config';
 import { hasUnreadBody, problemAnswer, sendProblem } from '../http/problem';
 import { RateLimits } from '../limits/rate-limits.service';
+import { Routes } from '../routing/routes.service';
 import { clientAddress, parseRanges } from './client-address';
 
 /** Asked by the load balancer and the agent, often, and answered from memory. */
@@ -21,6 +24,8 @@ export class FrontDoor implements OnModuleInit {
     @Inject(CONFIG) config: GatewayConfig,
     private readonly host: HttpAdapterHost,
     private readonly limits: RateLimits,
+    private readonly routes: Routes,
+    private readonly audit: Audit,
   ) {
     this.trusted = parseRanges(config.ALTO_TRUSTED_PROXIES);
   }
@@ -38,13 +43,27 @@ export class FrontDoor implements OnModuleInit {
   private async enter(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     this.protect(request, reply);
     if (unlimited.has(request.raw.url ?? '')) return;
+    const address = this.addressOf(request);
     try {
-      await this.limits.admitAddress(this.addressOf(request), reply.raw);
+      await this.limits.admitAddress(address, reply.raw);
     } catch (error) {
-      const answer = problemAnswer(toAltoError(error), traceIdOf(acceptTraceparent(undefined)));
+      const refusal = toAltoError(error);
+      const traceparent = acceptTraceparent(undefined);
+      this.audit.refused({ ...this.meant(request), request, address, requestId: randomUUID(), traceparent }, refusal);
+      const answer = problemAnswer(refusal, traceIdOf(traceparent));
       if (hasUnreadBody(request.raw)) answer.headers['connection'] = 'close';
       reply.hijack();
       sendProblem(reply.raw, answer);
+    }
+  }
+
+  /** What the request would have been; of no other use than to be written down. */
+  private meant({ method, raw }: FastifyRequest): Pick<Attempt, 'operation' | 'path'> {
+    try {
+      const match = this.routes.match(method, (raw.url ?? '').split('?', 1)[0] ?? '');
+      return match.found === 'route' ? { operation: match.route.operation, path: match.parameters } : {};
+    } catch {
+      return {};
     }
   }
 

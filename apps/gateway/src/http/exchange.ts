@@ -15,6 +15,9 @@ export interface Exchange {
   /** Of a POST that is to be done once. */
   readonly idempotencyKey?: string;
   readonly caller: Caller;
+  readonly keyName: string;
+  /** From which the request comes. */
+  readonly address: string;
   /** Signed: what the services believe. */
   readonly callerToken: string;
   readonly requestId: string;

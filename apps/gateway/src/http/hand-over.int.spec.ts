@@ -75,16 +75,19 @@ it('fails no request while gateways are replaced one by one behind a load balanc
     }
   };
   const clients = Array.from({ length: 40 }, (_, turn) => client(turn));
-  for (const index of [0, 1, 0, 1]) {
-    const before = answered;
-    await gateways[index]?.stop();
-    gateways[index] = await start();
-    await eventually(() => targets.length === 2 && answered > before + 200);
+  try {
+    for (const index of [0, 1, 0, 1]) {
+      const before = answered;
+      await gateways[index]?.stop();
+      gateways[index] = await start();
+      await eventually(() => targets.length === 2 && answered > before + 200);
+    }
+  } finally {
+    done = true;
+    await Promise.all(clients);
+    clearInterval(check);
+    for (const gateway of gateways) await gateway.stop();
   }
-  done = true;
-  await Promise.all(clients);
-  clearInterval(check);
-  for (const gateway of gateways) await gateway.stop();
   expect(failures).toEqual([]);
   expect(answered).toBeGreaterThan(1_000);
 });

@@ -11,6 +11,7 @@ import {
   ServedCall,
   traceIdOf,
 } from '@alto/platform';
+import { Audit } from '../audit/audit.service';
 import type { GatewayConfig } from '../config';
 import { IdempotencyService } from '../idempotency/idempotency.service';
 import { entityTagOf, showsVersion } from '../preconditions/entity-tag';
@@ -34,6 +35,7 @@ export class JsonCalls {
     private readonly client: AltoClient,
     private readonly own: AltoNatsServer,
     private readonly idempotency: IdempotencyService,
+    private readonly audit: Audit,
   ) {}
 
   async serve(exchange: Exchange): Promise<void> {
@@ -59,8 +61,13 @@ export class JsonCalls {
 
   private async work(exchange: Exchange, input: Record<string, unknown>, terms: CallTerms): Promise<Answer> {
     const { operation } = exchange;
-    const output = await this.call(exchange, input, terms);
     const status = terms.dryRun === true ? 200 : (operation.http.status ?? 200);
+    const output = await this.audit.around(
+      exchange,
+      () => this.call(exchange, input, terms),
+      (body) => ({ status, body }),
+      (reading) => this.call({ ...exchange, operation: reading }, { ...exchange.path }, {}),
+    );
     return jsonAnswer(status, output, showsVersion(operation) ? entityTagOf(JSON.parse(output)) : undefined);
   }
 

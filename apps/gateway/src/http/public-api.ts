@@ -14,8 +14,11 @@ import {
   traceIdOf,
 } from '@alto/platform';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type Attempt, Audit } from '../audit/audit.service';
+import { AuditLog } from '../audit/audit-log.service';
 import type { GatewayConfig } from '../config';
 import { EventStreams } from '../events/event-streams';
+import { FrontDoor } from '../front/front-door';
 import { Access } from '../identity/access';
 import { Authenticator } from '../identity/authenticator';
 import { RateLimits } from '../limits/rate-limits.service';
@@ -49,7 +52,10 @@ export class PublicApi implements OnModuleInit {
     private readonly host: HttpAdapterHost,
     private readonly routes: Routes,
     private readonly authenticator: Authenticator,
+    private readonly door: FrontDoor,
     private readonly limits: RateLimits,
+    private readonly audit: Audit,
+    private readonly auditLog: AuditLog,
     private readonly access: Access,
     private readonly calls: JsonCalls,
     private readonly streams: ServiceStreams,
@@ -85,13 +91,14 @@ export class PublicApi implements OnModuleInit {
   private async handle(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const trace = newTrace(request, isTracing(this.config));
     const startedAt = performance.now();
-    let operation = 'none';
+    const attempt: Attempt = { request, address: this.door.addressOf(request), ...trace };
     reply.hijack();
     this.underWay.add(reply.raw);
     reply.raw.setHeader('alto-request-id', trace.requestId);
     if (this.lifecycle.draining) reply.raw.setHeader('connection', 'close');
     reply.raw.once('close', () => {
       this.underWay.delete(reply.raw);
+      const operation = attempt.operation?.name ?? 'none';
       this.requests.answered(operation, reply.raw.statusCode, performance.now() - startedAt, { ...trace });
     });
     for (const [name, value] of Object.entries(corsHeaders(this.corsOrigins, request.headers)))
@@ -102,9 +109,10 @@ export class PublicApi implements OnModuleInit {
         return this.answerPreflight(request, reply);
       const url = this.parseUrl(request);
       const { route, parameters } = this.route(request, url.pathname);
-      operation = route.operation.name;
-      await this.serve(await this.admit(request, reply, route, parameters, url.query, trace));
+      Object.assign(attempt, { operation: route.operation, path: parameters });
+      await this.serve(await this.admit(attempt, reply, route, parameters, url.query));
     } catch (error) {
+      this.audit.refused(attempt, toAltoError(error));
       this.fail(request, reply, error, trace);
     }
   }
@@ -152,30 +160,35 @@ export class PublicApi implements OnModuleInit {
   }
 
   private async admit(
-    request: FastifyRequest,
+    attempt: Attempt,
     reply: FastifyReply,
     { operation }: OperationRoute,
     parameters: Record<string, string>,
     query: URLSearchParams,
-    trace: Trace,
   ): Promise<Exchange> {
+    const { request, address, requestId, traceparent } = attempt;
     const principal = await this.authenticator.authenticate(request.headers.authorization);
+    attempt.principal = principal;
     await this.limits.admitPrincipal(principal, reply.raw);
     const caller = await this.access.grant(principal, operation.permission, parameters['project']);
     const path = parameters['project'] === undefined ? parameters : { ...parameters, project: caller.project ?? '' };
+    const who = { caller, keyName: principal.keyName, callerToken: this.signer.sign(caller), address };
     const asked = requestTerms(operation, request.headers, query);
-    return { request, reply, operation, path, caller, callerToken: this.signer.sign(caller), ...asked, ...trace };
+    attempt.exchange = { request, reply, operation, path, ...who, ...asked, requestId, traceparent };
+    return attempt.exchange;
   }
 
   private serve(exchange: Exchange): Promise<void> {
-    switch (kindOf(exchange.operation)) {
+    const { operation } = exchange;
+    switch (kindOf(operation)) {
       case 'json':
         return this.calls.serve(exchange);
       case 'events':
         return this.events.serve(exchange);
       case 'upload':
-      case 'download':
         return this.streams.serve(exchange);
+      case 'download':
+        return operation.service === 'gateway' ? this.auditLog.export(exchange) : this.streams.serve(exchange);
     }
   }
 

@@ -5,6 +5,7 @@ import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { AltoError, callHeaders } from '@alto/contracts';
 import { CONFIG, ServiceDirectory, type ServiceInstance } from '@alto/platform';
 import { Agent, type Dispatcher } from 'undici';
+import { Audit } from '../audit/audit.service';
 import type { GatewayConfig } from '../config';
 import { kindOf, pathFieldsOf } from '../routing/learned-operation';
 import type { Exchange } from './exchange';
@@ -40,6 +41,7 @@ export class ServiceStreams implements OnApplicationShutdown {
     @Inject(CONFIG) private readonly config: GatewayConfig,
     private readonly directory: ServiceDirectory,
     private readonly requests: RequestLog,
+    private readonly audit: Audit,
   ) {
     this.agent = new Agent({
       connect: { timeout: connectTimeoutMs },
@@ -57,7 +59,11 @@ export class ServiceStreams implements OnApplicationShutdown {
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) gone.abort(new AltoError('timeout', 'The client has gone away.'));
     });
-    const answer = await this.send(exchange, body, gone.signal);
+    const answer = await this.audit.around(
+      exchange,
+      () => this.send(exchange, body, gone.signal),
+      ({ statusCode: status }) => ({ status }),
+    );
     await this.passOn(answer, reply.raw, request, gone.signal);
   }
 

@@ -44,6 +44,51 @@ export const projectQuotasSchema = z.object({
 });
 export type ProjectQuotas = z.infer<typeof projectQuotasSchema>;
 
+export const auditResults = ['done', 'refused', 'failed', 'unknown', 'pending'] as const;
+
+export const auditEntrySchema = z.object({
+  id: idOf('audit'),
+  at: timeField,
+  project: z.string().nullable(),
+  /** Null where nobody was known. */
+  key: z.object({ id: z.string(), name: z.string(), role: z.string() }).nullable(),
+  operation: z.string(),
+  /** As the path names it, without the project: `apps/web`. */
+  resource: z.string(),
+  address: z.string(),
+  requestId: z.string(),
+  traceId: z.string(),
+  result: z
+    .string()
+    .describe('done, refused, failed; unknown: the gateway ended before the answer, so it may be done or not; pending'),
+  status: z.number().int().nullable(),
+  code: z.string().nullable(),
+  attempts: z.number().int().describe('Above 1 for refused attempts of one kind that followed each other closely'),
+  before: z
+    .unknown()
+    .describe('The resource as it was read just before, without its secrets; null where there is none'),
+  after: z.unknown().describe('What was answered, without its secrets'),
+});
+export type AuditRecord = z.infer<typeof auditEntrySchema>;
+
+const auditFilter = {
+  key: z.string().max(60).optional().describe('Id of the key'),
+  operation: z.string().max(200).optional().describe('Such as compute.apps.put'),
+  resource: z.string().max(300).optional().describe('Such as apps/web; all below it are meant as well'),
+  result: z.enum(auditResults).optional(),
+  since: timeField.optional().describe('Entries of this time and later'),
+  until: timeField.optional().describe('Entries before this time'),
+};
+const audit = {
+  service: 'gateway',
+  noun: 'audit',
+  version: 1,
+  callers: ['gateway'],
+  errors: [],
+  idempotent: true,
+} as const;
+const ndjson = z.object({});
+
 export const serviceStatusSchema = z.object({
   service: z.enum(serviceNames),
   state: z.enum(['available', 'unavailable']),
@@ -288,6 +333,44 @@ export const gatewayOperations = {
       output: projectQuotasSchema,
       errors: [],
       idempotent: true,
+    }),
+  },
+  audit: {
+    list: operation({
+      ...audit,
+      verb: 'list',
+      summary: 'List who has changed, or tried to change, what in a project, newest first',
+      http: { method: 'GET', path: '/v1/projects/{project}/audit' },
+      permission: 'audit.read',
+      input: z.strictObject({ project: projectField, ...auditFilter, ...pageRequest }),
+      output: pageOf(auditEntrySchema),
+    }),
+    listAll: operation({
+      ...audit,
+      verb: 'listAll',
+      summary: 'List who has changed, or tried to change, what in the whole cluster, newest first',
+      http: { method: 'GET', path: '/v1/audit' },
+      permission: 'cluster.read',
+      input: z.strictObject({ ...auditFilter, ...pageRequest }),
+      output: pageOf(auditEntrySchema),
+    }),
+    export: operation({
+      ...audit,
+      verb: 'export',
+      summary: "Download a project's audit log, oldest first, one JSON object on each line",
+      http: { method: 'GET', path: '/v1/projects/{project}/audit/export', kind: 'download' },
+      permission: 'audit.read',
+      input: z.strictObject({ project: projectField, ...auditFilter }),
+      output: ndjson,
+    }),
+    exportAll: operation({
+      ...audit,
+      verb: 'exportAll',
+      summary: 'Download the audit log of the whole cluster, oldest first, one JSON object on each line',
+      http: { method: 'GET', path: '/v1/audit/export', kind: 'download' },
+      permission: 'cluster.read',
+      input: z.strictObject({ ...auditFilter }),
+      output: ndjson,
     }),
   },
   services: {
