@@ -60,7 +60,7 @@ export function problemOf({ text }: HttpAnswer): Problem {
 
 export type Input = Readonly<Record<string, unknown>>;
 
-/** An operation's input as a client sends it: in path, query and body. */
+/** An operation's input as a client sends it: in path, query and body; of any version where one must be named. */
 export function requestOf(operation: Operation, input: Input, key: string | undefined): HttpRequest {
   const { http } = operation;
   if (http === undefined) throw new Error(`${operation.name} is not part of the API`);
@@ -69,7 +69,10 @@ export function requestOf(operation: Operation, input: Input, key: string | unde
   const inQuery = takesBody(operation) ? rest.filter(([name]) => http.query?.includes(name)) : rest;
   const query = new URLSearchParams(inQuery.map(([name, value]): [string, string] => [name, textOf(value)])).toString();
   const body = rest.filter((field) => !inQuery.includes(field));
-  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` };
+  const headers: Record<string, string> = {
+    ...(key !== undefined && { authorization: `Bearer ${key}` }),
+    ...(operation.precondition === 'required' && { 'if-match': '*' }),
+  };
   const target = query === '' ? path : `${path}?${query}`;
   if (http.kind === 'upload') {
     return {

@@ -43,11 +43,11 @@ export function quotaCommands(session: Session, output: Output): Command {
     .action(async (texts: string[]) => {
       const changes = texts.map(parseChange);
       const client = await session.client();
-      const { limits: present } = await client.quotas.get({ project: session.project });
+      const { limits: present, version } = await client.quotas.get({ project: session.project });
       const limits = Object.fromEntries(
         Object.entries({ ...present, ...Object.fromEntries(changes) }).filter(([, limit]) => limit !== undefined),
       ) as ProjectLimits;
-      const quotas = await client.quotas.put({ project: session.project, limits });
+      const quotas = await client.quotas.put({ project: session.project, limits }, { ifMatch: version });
       output.result(quotas, () => `The quotas of ${session.project} are set; \`alto quotas\` shows them.`);
     });
   return command;

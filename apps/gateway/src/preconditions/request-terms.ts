@@ -13,6 +13,8 @@ export interface RequestTerms {
 }
 
 const entityTagsMax = 20;
+/** No resource is ever changed as often. */
+const versionOfNothing = 999_999_999_999_999;
 
 /** @throws AltoError invalid_request for terms that cannot be read or kept; precondition_required where one is missing */
 export function requestTerms(
@@ -49,8 +51,12 @@ function readIfMatch(operation: LearnedOperation, header: string | undefined): C
   if (tags.length > entityTagsMax || tags.some((tag) => tag === null)) {
     throw invalid('If-Match', 'must be an ETag such as "3", several separated by commas, or *');
   }
-  // A tag that is no version matches nothing; version 0 is never given out.
-  return tags.map((tag) => (/^\d{1,15}$/.test(tag?.[1] ?? tag?.[2] ?? '') ? Number(tag?.[1] ?? tag?.[2]) : 0));
+  return tags.map((tag) => versionOf(tag?.[1] ?? tag?.[2] ?? ''));
+}
+
+/** A tag that is no version matches nothing. */
+function versionOf(tag: string): number {
+  return /^\d{1,15}$/.test(tag) ? Number(tag) : versionOfNothing;
 }
 
 function readIfNoneMatch(operation: LearnedOperation, header: string | undefined): '*' | undefined {

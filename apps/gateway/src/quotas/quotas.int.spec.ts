@@ -36,13 +36,14 @@ beforeAll(async () => {
 afterAll(async () => gateways?.stop());
 
 const path = (rest: string) => `/v1/projects/shop${rest}`;
-const put = (limits: unknown, headers: Record<string, string> = {}, key?: string) =>
+const put = (limits: unknown, headers: Record<string, string> = { 'if-match': '*' }, key?: string) =>
   gateways.call('PUT', path('/quotas'), { body: { limits }, headers, ...(key !== undefined && { key }) });
 
 it('are without limits until an operator sets some, and shown with what there is', async () => {
   const { body } = await gateways.call('GET', path('/quotas'));
   expect(body).toMatchObject({ limits: {}, version: 0, updatedAt: null, use: { apps: 2 }, unavailable: [] });
-  expect((await put({ apps: 3, storageBytes: 1_000 })).body).toMatchObject({ version: 1 });
+  const first = await put({ apps: 3, storageBytes: 1_000 }, { 'if-match': '"0"' });
+  expect(first.body).toMatchObject({ version: 1 });
   const viewer = await gateways.createKey('shop', 'viewer');
   const seen = await gateways.call('GET', path('/quotas'), { key: viewer.key });
   expect(seen.body).toMatchObject({ limits: { apps: 3, storageBytes: 1_000 }, version: 1, use: { apps: 2 } });
@@ -65,7 +66,7 @@ it('reach the services with every request about the project, whoever makes it, w
 
 it('are set by operators alone, checked, and compared with what was read', async () => {
   const admin = await gateways.createKey('shop', 'admin');
-  expect((await put({ apps: 1 }, {}, admin.key)).status).toBe(403);
+  expect((await put({ apps: 1 }, { 'if-match': '*' }, admin.key)).status).toBe(403);
   for (const [limits, field] of [
     [{ apps: -1 }, 'limits.apps'],
     [{ apps: 1.5 }, 'limits.apps'],
@@ -77,5 +78,7 @@ it('are set by operators alone, checked, and compared with what was read', async
   expect((await put({ instances: 8 }, { 'if-match': `"${version - 1}"` })).status).toBe(412);
   expect((await put({ instances: 8 }, { 'if-match': `"${version}"` })).body.version).toBe(version + 1);
   expect((await put({ instances: 8 })).body.version).toBe(version + 1);
-  expect((await gateways.call('PUT', '/v1/projects/nothing/quotas', { body: { limits: {} } })).status).toBe(404);
+  expect(await put({ instances: 9 }, {})).toMatchObject({ status: 428, body: { code: 'precondition_required' } });
+  const nowhere = { body: { limits: {} }, headers: { 'if-match': '*' } };
+  expect((await gateways.call('PUT', '/v1/projects/nothing/quotas', nowhere)).status).toBe(404);
 });

@@ -45,7 +45,8 @@ export class QuotasService {
     const quota = await this.database.transaction(async (transaction) => {
       if (!(await this.store.lockProject(transaction, project))) throw unknownProject();
       const present = await this.store.findIn(transaction, project);
-      checkPrecondition(present);
+      // Without limits they are there as well, as version 0.
+      checkPrecondition(present ?? { version: 0 });
       if (present && isDeepStrictEqual(present.limits, limits)) return present;
       const version = (present?.version ?? 0) + 1;
       const next: QuotaEntity = { projectId: project, limits, version, updatedAt: this.clock.now() };

@@ -327,7 +327,8 @@ export const gatewayOperations = {
       summary: 'Set how much a project may have; what is left out is not limited',
       http: { method: 'PUT', path: '/v1/projects/{project}/quotas' },
       permission: 'cluster.write',
-      precondition: 'optional',
+      // The limits are replaced as a whole: two who change one each must not undo each other's.
+      precondition: 'required',
       callers: ['gateway'],
       input: z.strictObject({ project: projectField, limits: projectLimitsSchema }),
       output: projectQuotasSchema,
