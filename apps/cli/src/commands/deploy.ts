@@ -33,7 +33,10 @@ export function deployCommand(session: Session, output: Output): Command {
         ['alto deploy ./hello --replicas 5 --host hello.example.com', 'five instances, behind a host name'],
       ]),
     )
-    .addHelpText('after', outcomes)
+    .addHelpText(
+      'after',
+      `${outcomes}\nBefore anything is changed: 2 something is wrong with the folder or its alto.yaml.`,
+    )
     .action(async (folder: string, options: DeployOptions) => {
       const client = await session.client();
       const request = {

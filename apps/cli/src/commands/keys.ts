@@ -92,7 +92,11 @@ function rotateCommand(session: Session, output: Output): Command {
   return new Command('rotate')
     .argument('<key>', 'id of the key')
     .description('Give a key a new secret, shown this once; the old one works for a while longer')
-    .option('--overlap <time>', 'how long the old secret works beside the new one: 0s, 15m, 7d', duration, 3_600_000)
+    .addOption(
+      new Option('--overlap <time>', 'how long the old secret works beside the new one: 0s, 15m, 7d')
+        .argParser(duration)
+        .default(3_600_000, '1h'),
+    )
     .addOption(ofOperators())
     .addHelpText(
       'after',
