@@ -22,6 +22,7 @@ import { Database } from './database';
 import { type EventsStream, openEventsStream, streamDefaults } from './events-stream';
 import { expectInOrder, readStream, Subscriber } from './fixtures/seen-events';
 import { Leases } from './leases';
+import { onceKeptMs } from './once';
 import { Outbox } from './outbox';
 import { Relay, relayDefaults, type RelaySettings } from './relay';
 
@@ -295,12 +296,19 @@ describe('Relay', () => {
     },
   );
 
-  it('forgets published events after a while, and beyond a number, but never what waits', async () => {
+  it('forgets published events and answers after a while, and beyond a number, but never what waits', async () => {
     const first = startRelay();
     await changes(20);
     await relayed();
     await first.stop();
-    clock.advance(relayDefaults.keepMs + 1);
+    const keepAnswer = (name: string) =>
+      database.query("INSERT INTO alto_once (name, operation, at) VALUES ($1, 'search.lamps.put', $2)", [
+        name,
+        clock.now(),
+      ]);
+    await keepAnswer('old');
+    clock.advance(Math.max(relayDefaults.keepMs, onceKeptMs) + 1);
+    await keepAnswer('new');
     const second = startRelay({ settings: { keepMax: 5 } });
     await changes(1);
     await relayed();
@@ -310,6 +318,9 @@ describe('Relay', () => {
       expect((await database.query('SELECT 1 FROM alto_outbox')).rows.length).toBeLessThanOrEqual(5),
     );
     expectInOrder(await readStream(nats.url), 21);
+    await eventually(async () =>
+      expect((await database.query('SELECT name FROM alto_once')).rows).toEqual([{ name: 'new' }]),
+    );
   });
 });
 
