@@ -25,14 +25,11 @@ export function statusCommand(session: Session, output: Output): Command {
 export function describeStatus(output: Output, status: AgentStatus): string {
   const { phase, version, pid, startedAt } = status;
   const instances = appInstances(status);
+  const own = ownWorkloads(status).filter(({ want, pid: process }) => want === 'running' || process !== null);
+  const tables = [own, instances].filter(({ length }) => length > 0);
   return [
     `Alto is ${phase}: agent ${version}, process ${pid}, since ${age(startedAt)}.`,
-    '',
-    workloadTable(
-      output,
-      ownWorkloads(status).filter(({ want, pid: process }) => want === 'running' || process !== null),
-    ),
-    ...(instances.length === 0 ? [] : ['', workloadTable(output, instances)]),
+    ...tables.flatMap((rows) => ['', workloadTable(output, rows)]),
   ].join('\n');
 }
 

@@ -38,11 +38,16 @@ const checks: readonly [name: string, check: (facts: Facts) => Verdict | Promise
   ['API', checkApi],
 ];
 
+/** Of these a machine has something that runs apps for an Alto elsewhere. */
+const checksOfJoined = ['node', 'data folder', 'disk', 'agent', 'apps'];
+
 export async function runChecks(session: Session): Promise<CheckResult[]> {
   const { dataDirectory, agent } = session;
   const facts = { session, dataDirectory, status: await agent.status().catch(() => undefined) };
   const results: CheckResult[] = [];
+  const joined = existsSync(join(dataDirectory, 'keys', 'join.token'));
   for (const [name, check] of checks) {
+    if (joined && !checksOfJoined.includes(name)) continue;
     try {
       results.push({ name, ...(await check(facts)) });
     } catch (error) {

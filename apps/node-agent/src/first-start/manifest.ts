@@ -180,7 +180,14 @@ const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
  */
 const nodeFlags = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
+/**
+ * One that is frozen keeps its place on the bus, and requests that it will not answer go on reaching it: half a minute
+ * without a word and it is replaced. Long enough for a machine that has too much to do.
+ */
+const liveness = { intervalMs: 3_000, timeoutMs: 3_000, failuresMax: 5, graceMs: 2_000 };
+
 function serviceSlot(plan: ManifestPlan, name: ServiceName, port: number, slot: number): WorkloadSlot {
+  const url = `http://${inUrl(hostOf(plan, name))}:${port}`;
   return {
     env: {
       ALTO_SERVICE_INSTANCE: `${name}-${slot}`,
@@ -188,7 +195,8 @@ function serviceSlot(plan: ManifestPlan, name: ServiceName, port: number, slot: 
       ...(name === 'gateway' && { ALTO_HTTP_SOCKET: plan.gateway.socketPaths(slot) }),
     },
     ports: { http: port },
-    readiness: { kind: 'http', url: `http://${inUrl(hostOf(plan, name))}:${port}/readyz` },
+    readiness: { kind: 'http', url: `${url}/readyz` },
+    liveness: { ...liveness, url: `${url}/healthz` },
   };
 }
 

@@ -160,9 +160,6 @@ listen: "${host.includes(':') ? `[${host}]` : host}:${port}"
 max_payload: 1MB
 max_connections: 1000
 write_deadline: "10s"
-# A client that is frozen gets no more requests after 15 s; the others of its service do.
-ping_interval: "5s"
-ping_max: 2
 
 operator: ${operatorJwt.trim()}
 system_account: ${systemAccount.publicKey}

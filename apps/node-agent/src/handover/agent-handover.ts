@@ -105,7 +105,9 @@ export class AgentHandover {
     const next = [script, record, String(takeOverWithinS), version, main, own, oldMain, ...command];
     const child = spawn('/bin/sh', next, { stdio: ['pipe', 'inherit', 'inherit'], detached: true });
     child.unref();
-    report(`Handing over to ${version}; the agent of ${own} comes back where that does not get to work`);
+    report(
+      `Handing over to ${version === own ? 'another process' : version}; this one comes back unless that gets to work`,
+    );
     // The script waits for the end of its input, and this process alone holds that.
     setTimeout(() => process.exit(1), leaveWithinMs).unref();
     leave();

@@ -3,7 +3,7 @@
  * not say within its time that it is at work. What the agents run goes on meanwhile under its shims.
  *
  * `run/handover` holds how far that is, in one word and the version: `starting 2`, then `ready 2` by the agent itself,
- * or `ended 2` where its process has ended first.
+ * or `ended 2` where its process has ended first. What becomes of one that was at work is its keeper's business.
  */
 export const handoverScript = `#!/bin/sh
 # Alto handover. Usage: handover RECORD SECONDS NEW_VERSION NEW_MAIN OLD_VERSION OLD_MAIN COMMAND [ARGUMENT...]
@@ -15,7 +15,8 @@ IFS= read -r word
 echo "starting $new" >"$record"
 (
   ALTO_SERVICE_VERSION=$new /bin/sh -c 'echo $$ >"$0.pid"; exec "$@"' "$record" "$@" "$new_main" </dev/null
-  echo "ended $new" >"$record"
+  read -r state rest <"$record"
+  [ "$state" = ready ] || echo "ended $new" >"$record"
 ) &
 starter=$!
 

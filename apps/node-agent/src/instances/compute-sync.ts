@@ -12,9 +12,11 @@ type SyncAnswer = OutputOf<typeof computeOperations.nodes.sync>;
 
 /** Changes that come together are reported together. */
 const SETTLE_MS = 50;
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 3_000;
 /** The next report comes anyway: no need to wait long for someone to take this one. */
 const PATIENCE_MS = 500;
+/** After one that was not taken: another instance of compute may answer the next. */
+const RETRY_MS = 1_000;
 
 export interface ComputeSyncOptions {
   client: Pick<AltoClient, 'call' | 'subscribe'>;
@@ -71,7 +73,8 @@ export class ComputeSync {
     this.running = this.sync();
     await this.running;
     this.running = undefined;
-    this.schedule(this.again ? SETTLE_MS : this.options.everyMs);
+    const pauseMs = this.connected === false ? Math.min(RETRY_MS, this.options.everyMs) : this.options.everyMs;
+    this.schedule(this.again ? SETTLE_MS : pauseMs);
   }
 
   /** Never rejects: the next one comes anyway. */

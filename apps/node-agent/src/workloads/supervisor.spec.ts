@@ -93,6 +93,28 @@ describe('Supervisor', () => {
     expect(starts()).toEqual(['a', 'a']);
   });
 
+  it('waits for one that is frozen no longer than its liveness allows', async () => {
+    let frozen = false;
+    const check = async () => (frozen ? '/live did not answer' : null);
+    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    const liveness = {
+      url: 'http://127.0.0.1:1/live',
+      intervalMs: 1_000,
+      timeoutMs: 100,
+      failuresMax: 2,
+      graceMs: 500,
+    };
+    const stop = { signal: 'SIGTERM' as const, graceMs: 60_000 };
+    supervisor.want(workload('a', { ignoresStopSignals: true }, { liveness, stop }), 'running');
+    await pass(1_000);
+    frozen = true;
+    await pass(3_500);
+    frozen = false;
+    await pass(3_000);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'ready', restarts: 1 });
+    expect(starts()).toEqual(['a', 'a']);
+  });
+
   it('needs three failed checks in a row to call a ready workload unready', async () => {
     let broken = false;
     const check = async () => (broken ? '/ answered 500' : null);

@@ -222,7 +222,7 @@ export class Supervisor {
       want: unit.want,
       restart: workload.restart,
       oneShot: workload.oneShot,
-      stop: workload.stop,
+      stop: stopOf(workload, before),
       memory: before,
       view: unit.view,
       health: this.healthOf(unit, before),
@@ -378,6 +378,11 @@ export class Supervisor {
       outdated: running !== undefined && memory.digest !== null && memory.digest !== digestOf(workload),
     };
   }
+}
+
+/** What no longer works is not given the time of one that finishes what it does. */
+function stopOf({ stop, liveness }: Workload, { stopReason }: WorkloadMemory): Workload['stop'] {
+  return stopReason === null || liveness?.graceMs === undefined ? stop : { ...stop, graceMs: liveness.graceMs };
 }
 
 /** Fingerprint of what a process is started from. */

@@ -30,6 +30,8 @@ export interface Liveness {
   intervalMs: number;
   timeoutMs: number;
   failuresMax: number;
+  /** In place of the grace of a stop: it may be frozen, and nobody waits for what it does. */
+  graceMs?: number;
 }
 
 /** SIGTERM (or what the program prefers) to the main process; past `graceMs` SIGKILL to the whole tree. */
@@ -58,6 +60,7 @@ export interface WorkloadSlot {
   ports: Readonly<Record<string, number>>;
   /** Replaces the workload's readiness, for checks that name a port. */
   readiness?: Readiness;
+  liveness?: Liveness;
 }
 
 export interface StaticWorkload {
@@ -137,6 +140,7 @@ export function workloadOfSlot(workload: StaticWorkload, slot: number): Workload
     ports: place.ports,
     dependsOn: workload.dependsOn,
     readiness: place.readiness ?? workload.readiness,
+    ...(place.liveness && { liveness: place.liveness }),
     stop: workload.stop,
     restart: workload.restart,
     release: workload.release,
