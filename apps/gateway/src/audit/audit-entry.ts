@@ -1,6 +1,6 @@
 /** Entries of the audit log as they are written: pure. */
 import { isChange } from '@alto/contracts';
-import { type LearnedOperation, pathFieldsOf } from '../routing/learned-operation';
+import type { LearnedOperation } from '../routing/learned-operation';
 import { maskText } from './masking';
 
 /** Written before a change is passed on. */
@@ -44,17 +44,20 @@ export function isWorthWriting(operation: LearnedOperation, status: number): boo
   return isChange(operation) && status >= 400 && status < 500;
 }
 
-/** The operation that shows what this one changes, where the service has one at the same path. */
+/** The operation that shows what this one changes, where the service has one; nothing shows what is yet to be made. */
 export function readOf(
   operation: LearnedOperation,
   operations: readonly LearnedOperation[],
 ): LearnedOperation | undefined {
-  if (pathFieldsOf(operation).length === 0) return undefined;
+  const path = changedPath(operation.http);
   return operations.find(
     ({ service, http }) =>
-      service === operation.service &&
-      http.method === 'GET' &&
-      http.path === operation.http.path &&
-      (http.kind ?? 'json') === 'json',
+      service === operation.service && http.method === 'GET' && http.path === path && (http.kind ?? 'json') === 'json',
   );
+}
+
+/** A POST adds to what its path names, unless that ends in something to be done with one: `apps/{app}/restart`. */
+function changedPath({ method, path }: LearnedOperation['http']): string | undefined {
+  if (method !== 'POST') return path;
+  return /^(.*\})\/[a-z-]+$/i.exec(path)?.[1];
 }

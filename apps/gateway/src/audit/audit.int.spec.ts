@@ -134,6 +134,22 @@ it('writes what was refused, by whom, and counts what is tried again and again',
   expect(strangers.find(({ code }) => code === 'unauthenticated')).toMatchObject({ key: null, project: null });
 });
 
+it('writes who asks for too many changes, though nobody looked at the key', async () => {
+  const { path } = await project('hurried');
+  const slow = { ALTO_RATE_LIMIT_ADDRESS_PER_SECOND: '1', ALTO_RATE_LIMIT_WINDOW_SECONDS: '1' };
+  const gateway = await gateways.add({ ALTO_CLOCK_OFFSET_FILE: clockFile, ...slow });
+  const headers = { 'x-forwarded-for': '198.51.100.9' };
+  for (let count = 0; count < 10; count++)
+    await gateways.call('PUT', `${path}/things/lamp`, { gateway, headers, body: {}, key: '' });
+  await eventually(async () => {
+    const { items } = (await gateways.call('GET', '/v1/audit?result=refused&limit=200')).body;
+    const found = (items as AuditRecord[]).filter(({ address }) => address === '198.51.100.9');
+    const limited = found.filter(({ code }) => code === 'rate_limited');
+    expect(limited[0]).toMatchObject({ operation: change.name, resource: 'things/lamp', key: null, status: 429 });
+    expect(found.reduce((sum, { attempts }) => sum + attempts, 0)).toBe(10);
+  });
+});
+
 it('shows admins their project alone, nobody else anything, and operators all', async () => {
   const { path, put, entries } = await project('mine');
   const other = await project('theirs');
