@@ -12,13 +12,12 @@ import {
   projectRoles,
   roleGrants,
 } from '@alto/contracts';
-import { startServices, type TestServices } from '@alto/testing';
+import type { TestServices } from '@alto/testing';
 import { exchange, type HttpAnswer, type HttpRequest, type Input, problemOf, requestOf } from './walls/exchange';
 import { ProjectMaker, type TestedProject, unknownLike } from './walls/project';
 import { sampleInput } from './walls/sample';
+import { startAllServices } from './walls/services';
 import { stateOf } from './walls/state';
-
-const services = ['gateway', 'compute', 'storage', 'load-balancer', 'notifications', 'search'] as const;
 
 let alto: TestServices;
 let maker: ProjectMaker;
@@ -31,7 +30,7 @@ const ofProjects = publicOperations.filter(isProjectScoped);
 const named = (list: readonly Operation[]) => list.map((operation) => [operation.name, operation] as const);
 
 beforeAll(async () => {
-  alto = await startServices({ services });
+  alto = await startAllServices();
   maker = new ProjectMaker(alto.apiUrl, alto.operatorKey);
   victim = await maker.makeFull('vict');
   attacker = await maker.makeFull('atta');

@@ -34,6 +34,14 @@ export const gatewayConfig = defineConfig({
         '(id: 26 characters as in key_<id>; secret: 64 lower-case hex digits) and the hash is the SHA-256 of the whole key in hex. ' +
         'Read at each start; a key that is known already is left alone, revoked or not',
     ),
+  ALTO_NATS_SUBSCRIBER_KEY_FILE: z
+    .string()
+    .optional()
+    .describe('File with the seed of the NATS signing key for subscribers of events; without it none are signed in'),
+  ALTO_NATS_PUBLIC_URL: z
+    .string()
+    .optional()
+    .describe('NATS servers that subscribers are told, separated by commas; ALTO_NATS_URL unless given'),
   ALTO_DEFAULT_PROJECT: z.string().default('default').describe('Name of the project that is made at the first start'),
   ALTO_REQUEST_TIMEOUT_MS: milliseconds.default(10_000).describe('Time budget of a request to a service'),
   ALTO_JSON_BODY_BYTES_MAX: z.coerce

@@ -26,6 +26,7 @@ import { KeyEntity } from './keys/key.entity';
 import { KeysController } from './keys/keys.controller';
 import { KeysService } from './keys/keys.service';
 import { KeysStore } from './keys/keys.store';
+import { SubscriberCredentials } from './keys/subscriber-credentials';
 import { BucketsReconciler } from './limits/buckets.reconciler';
 import { BucketsStore } from './limits/buckets.store';
 import { RateLimits } from './limits/rate-limits.service';
@@ -35,6 +36,7 @@ import { IdempotentRequests1763900000001 } from './migrations/1763900000001-idem
 import { RateLimits1764000000001 } from './migrations/1764000000001-rate-limits';
 import { Quotas1764000000002 } from './migrations/1764000000002-quotas';
 import { Audit1764000000003 } from './migrations/1764000000003-audit';
+import { NatsKeys1764100000001 } from './migrations/1764100000001-nats-keys';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
@@ -63,6 +65,7 @@ import { Routes } from './routing/routes.service';
     ProjectsService,
     KeysStore,
     KeysService,
+    SubscriberCredentials,
     QuotasStore,
     QuotasService,
     KeyUses,
@@ -103,6 +106,7 @@ export const gatewayService: ServiceDefinition = {
       RateLimits1764000000001,
       Quotas1764000000002,
       Audit1764000000003,
+      NatsKeys1764100000001,
     ],
   },
   fronted: true,

@@ -3,7 +3,7 @@
  * that it serves and that it may call, its own events, announcements and nudges, and nothing else.
  */
 import { allOperations } from './catalogue';
-import { eventsStream } from './event';
+import { eventsStream, eventSubject } from './event';
 import { isAddressed, type Operation, type ServiceName } from './operation';
 
 /** In the form of a NATS user JWT. */
@@ -148,3 +148,20 @@ const eventReaderSubjects = [
 
 /** Who makes the stream of events where there is none; the others wait for it. */
 export const eventsStreamMaker: ServiceName = 'gateway';
+
+/** Subjects with all events of a project. */
+export function projectEvents(project: string): string {
+  return eventSubject('>', project);
+}
+
+/**
+ * What credentials of a project's subscriber are good for: a scoped signing key in NATS carries it as a template, in which
+ * the user's name is the project. So whoever holds that key can make nothing but readers of events.
+ */
+export const subscriberTemplate = {
+  role: 'subscriber',
+  pub: { deny: ['>'] },
+  sub: { allow: [projectEvents('{{name()}}')] },
+  /** Subscriptions at a time. */
+  subs: 100,
+};

@@ -9,7 +9,8 @@ import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSy
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeAccount, encodeOperator, encodeUser, fmtCreds, type Permissions } from '@nats-io/jwt';
+import { subscriberTemplate } from '@alto/contracts';
+import { encodeAccount, encodeOperator, encodeUser, fmtCreds, newScopedSigner, type Permissions } from '@nats-io/jwt';
 import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys';
 
 export interface NatsOptions {
@@ -24,6 +25,8 @@ export interface NatsOptions {
 /** Everything needed to be a server of one operator with one account. */
 interface Authority {
   readonly account: KeyPair;
+  /** Signs subscribers of events. */
+  readonly subscribers: KeyPair;
   readonly config: string;
 }
 
@@ -158,6 +161,14 @@ export class NatsServer {
     return path;
   }
 
+  /** The seed of the key that signs subscribers of events, as the gateway has it. @returns path of the file */
+  subscriberKeyFile(): string {
+    if (this.authority === undefined) throw new Error('subscriberKeyFile: start the server with { secured: true }');
+    const path = join(this.folder, 'subscribers.nk');
+    writeFileSync(path, this.authority.subscribers.getSeed(), { mode: 0o600 });
+    return path;
+  }
+
   /** Credentials that look right and were issued by an account that this server does not know. */
   async foreignCredsFile(name: string): Promise<string> {
     const path = join(this.folder, `foreign-${name}.creds`);
@@ -199,6 +210,8 @@ async function createAuthority(): Promise<Authority> {
   const operator = createOperator();
   const system = createAccount();
   const account = createAccount();
+  const subscribers = createAccount();
+  const { role, ...template } = subscriberTemplate;
   const unlimited = { conn: -1, leaf: -1, data: -1, payload: -1, subs: -1, imports: -1, exports: -1, wildcards: true };
   const jetStream = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
   const operatorJwt = await encodeOperator('alto-test', operator, { system_account: system.getPublicKey() });
@@ -206,7 +219,7 @@ async function createAuthority(): Promise<Authority> {
   const accountJwt = await encodeAccount(
     'ALTO',
     account,
-    { limits: { ...unlimited, ...jetStream } },
+    { limits: { ...unlimited, ...jetStream }, signing_keys: [newScopedSigner(subscribers, role, template)] },
     { signer: operator },
   );
   const config = `
@@ -215,7 +228,7 @@ system_account: ${system.getPublicKey()}
 resolver: MEMORY
 resolver_preload: { ${system.getPublicKey()}: ${systemJwt}, ${account.getPublicKey()}: ${accountJwt} }
 `;
-  return { account, config };
+  return { account, subscribers, config };
 }
 
 async function createCreds(name: string, account: KeyPair, permissions: Permissions): Promise<Uint8Array> {

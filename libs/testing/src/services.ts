@@ -195,6 +195,7 @@ export class TestServices {
       return {
         ALTO_CALLER_SIGNING_KEY_FILE: join(this.folder, 'caller.key'),
         ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: join(this.folder, 'admin.key.sha256'),
+        ALTO_NATS_SUBSCRIBER_KEY_FILE: this.nats.subscriberKeyFile(),
       };
     }
     if (service === 'load-balancer')

@@ -1,4 +1,5 @@
-import { type ApiKey, gatewayOperations, projectRoles, type Scope, scopes } from '@alto/contracts';
+import { writeFileSync } from 'node:fs';
+import { type ApiKey, gatewayOperations, type OutputOf, projectRoles, type Scope, scopes } from '@alto/contracts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -16,6 +17,8 @@ interface CreateOptions extends Whose {
   role: (typeof projectRoles)[number];
   expires?: number;
   scope?: Scope[];
+  nats?: true;
+  out?: string;
 }
 
 const ofOperators = () => new Option('--operator', "operators' keys, which are of the whole cluster");
@@ -66,21 +69,35 @@ function createCommand(session: Session, output: Output): Command {
     .option('--expires <time>', 'when it stops working by itself, from now: 12h, 30d', duration)
     .option('--scope <permission>', 'narrow it to this, e.g. apps:read or apps:*; may be given again', addScope)
     .addOption(ofOperators().conflicts('role'))
+    .addOption(
+      new Option('--nats', 'credentials that read the events of the project on NATS, and nothing else').conflicts([
+        'role',
+        'scope',
+        'operator',
+      ]),
+    )
+    .option('--out <file>', 'with --nats: write the credentials to this file, readable by you alone')
     .addHelpText(
       'after',
       examples([
         ['alto keys create --name ci --role developer', 'make one; its secret is shown once'],
         ['alto keys create --name dashboard --expires 30d --scope apps:read', 'one that reads apps, for a month'],
         ["alto keys create --operator --name 'on call'", 'one for the whole cluster'],
+        ['alto keys create --nats --name feed --out feed.creds', 'one that reads events on NATS, for 90 days'],
       ]),
     )
-    .action(async ({ name, role, expires, scope, operator }: CreateOptions) => {
+    .action(async ({ name, role, expires, scope, operator, nats, out }: CreateOptions) => {
       const client = await session.client();
       const wanted = {
         name,
         ...(expires !== undefined && { expiresAt: new Date(Date.now() + expires).toISOString() }),
         ...(scope && { scopes: scope }),
       };
+      if (nats) {
+        const made = await client.keys.createNats({ project: session.project, ...wanted });
+        if (out !== undefined) writeFileSync(out, made.credentials, { mode: 0o600, flag: 'wx' });
+        return output.result(made, () => shownCredentials(made, out));
+      }
       const key = operator
         ? await client.operatorKeys.create(wanted)
         : await client.keys.create({ project: session.project, role, ...wanted });
@@ -127,7 +144,9 @@ function revokeCommand(session: Session, output: Output): Command {
       const revoked = operator
         ? await client.operatorKeys.revoke({ key })
         : await client.keys.revoke({ project: session.project, key });
-      output.result(revoked, () => `Key ${revoked.id} (${revoked.name}) is revoked.`);
+      const still =
+        revoked.kind === 'nats' ? ` NATS takes these credentials until they expire, ${revoked.expiresAt}.` : '';
+      output.result(revoked, () => `Key ${revoked.id} (${revoked.name}) is revoked.${still}`);
     });
 }
 
@@ -135,7 +154,7 @@ function rowOf(key: ApiKey): (string | null)[] {
   return [
     key.id,
     key.name,
-    key.role,
+    key.kind === 'nats' ? 'nats' : key.role,
     key.scopes?.join(' ') ?? 'all of its role',
     stateOf(key),
     key.lastUsedAt === null ? 'never' : `${age(key.lastUsedAt)} ago`,
@@ -153,6 +172,14 @@ function stateOf({ revokedAt, expiresAt, previousValidUntil }: ApiKey): string {
 function shown(key: ApiKey & { key: string }, project: string, closing: string): string {
   const whose = key.project === null ? 'of the whole cluster' : `of project ${project}`;
   return `${key.key}\n\nThis is key ${key.id} ${whose}, role ${key.role}. ${closing}`;
+}
+
+type Credentials = OutputOf<typeof gatewayOperations.keys.createNats>;
+
+function shownCredentials(made: Credentials, out: string | undefined): string {
+  const place = out === undefined ? made.credentials : `Written to ${out}.`;
+  const use = `They read ${made.subject} at ${made.servers.join(',')} until ${made.expiresAt}, and nothing else.`;
+  return `${place}\n\nThis is key ${made.id}, credentials for NATS. ${use} They are not shown again.`;
 }
 
 /** `apps:read` and `apps.read` are the same. */

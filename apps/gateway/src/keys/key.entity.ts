@@ -13,6 +13,14 @@ export class KeyEntity {
   @Column('text')
   name!: string;
 
+  /** `nats`: credentials for NATS, which sign in nowhere else: their hash is empty. */
+  @Column('text')
+  kind!: 'api' | 'nats';
+
+  /** Public nkey of such credentials; the seed is kept nowhere. */
+  @Column('text', { nullable: true })
+  natsUser!: string | null;
+
   @Column('text')
   role!: Role;
 

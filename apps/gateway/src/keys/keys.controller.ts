@@ -17,6 +17,14 @@ export class KeysController {
     return this.keys.create(project, wanted, caller);
   }
 
+  @Handles(ofProject.createNats)
+  createNats(
+    { project, ...wanted }: InputOf<typeof ofProject.createNats>,
+    { caller }: CallContext,
+  ): Promise<OutputOf<typeof ofProject.createNats>> {
+    return this.keys.createNats(project, wanted, caller);
+  }
+
   @Handles(ofProject.list)
   list({ project, ...page }: InputOf<typeof ofProject.list>): Promise<OutputOf<typeof ofProject.list>> {
     return this.keys.list(project, page);

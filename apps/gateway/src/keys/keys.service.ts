@@ -6,6 +6,8 @@ import {
   AltoError,
   gatewayEvents,
   grantedTo,
+  newId,
+  projectEvents,
   roleCovers,
 } from '@alto/contracts';
 import { AltoClient, type CallIdentity, checkPrecondition, Clock, Database, Outbox } from '@alto/platform';
@@ -15,6 +17,7 @@ import { mintApiKey, mintSecret } from './api-key';
 import { KeyEntity } from './key.entity';
 import { isUsable } from './key.state';
 import { type KeyUse, KeysStore, type KeyWithProject } from './keys.store';
+import { SubscriberCredentials } from './subscriber-credentials';
 
 /** Tells every gateway to forget what it knows of a key. Lost nudges cost a delay within the cache's freshness only. */
 export const keyChangedSubject = 'alto.nudge.gateway.keys';
@@ -26,7 +29,19 @@ export interface WantedKey {
   readonly scopes?: readonly string[] | undefined;
 }
 
+export interface WantedSubscriber {
+  readonly name: string;
+  readonly expiresAt?: string | undefined;
+}
+
 type ShownKey = ApiKey & { key: string };
+type ShownCredentials = ApiKey & { credentials: string; servers: string[]; subject: string };
+
+const dayMs = 86_400_000;
+const subscriberLifetimeMs = 90 * dayMs;
+const subscriberLifetimeMaxMs = 366 * dayMs;
+/** What a subscriber may do, in the words of API keys. */
+const subscriber = { role: 'viewer', scopes: ['events.read'] } as const;
 
 /** Keys belong to one project, or, where `project` is null, to the whole cluster: those are the operators'. */
 @Injectable()
@@ -39,6 +54,7 @@ export class KeysService {
     private readonly outbox: Outbox,
     private readonly clock: Clock,
     private readonly client: AltoClient,
+    private readonly subscribers: SubscriberCredentials,
   ) {}
 
   /** The answer is the only place where the key itself ever stands. */
@@ -60,6 +76,24 @@ export class KeysService {
       await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(entity));
     });
     return { ...toApiKey(entity, this.clock.now()), key: minted.text };
+  }
+
+  /** Credentials for NATS, which the answer alone holds. */
+  async createNats(project: string, wanted: WantedSubscriber, caller: CallIdentity): Promise<ShownCredentials> {
+    const now = this.clock.now();
+    const expiresAt = new Date(wanted.expiresAt ?? now.getTime() + subscriberLifetimeMs);
+    this.checkWanted({ ...subscriber, name: wanted.name, expiresAt: expiresAt.toISOString() });
+    if (expiresAt.getTime() > now.getTime() + subscriberLifetimeMaxMs) throw tooLong();
+    requireNoMore(caller, subscriber.role, subscriber.scopes);
+    const { text, user } = await this.subscribers.issue(project, expiresAt);
+    const facts = { id: newId('key'), hash: '', projectId: project, name: wanted.name, role: subscriber.role };
+    const entity = this.newKey({ ...facts, expiresAt, scopes: [...subscriber.scopes], kind: 'nats', natsUser: user });
+    await this.database.transaction(async (transaction) => {
+      await this.store.insert(transaction, entity);
+      await this.outbox.append(transaction, gatewayEvents.keyCreated, eventOf(entity));
+    });
+    const { servers } = this.subscribers;
+    return { ...toApiKey(entity, now), credentials: text, servers, subject: projectEvents(project) };
   }
 
   async list(
@@ -86,6 +120,7 @@ export class KeysService {
       const key = await this.lock(transaction, project, id);
       checkPrecondition(key);
       requireNoMore(caller, key.role, key.scopes ?? undefined);
+      if (key.kind === 'nats') throw notRotated();
       if (!isUsable(key, now)) throw noLongerUsable(key);
       key.previousHash = overlapMs > 0 ? key.hash : null;
       key.previousValidUntil = overlapMs > 0 ? new Date(now.getTime() + overlapMs) : null;
@@ -178,10 +213,12 @@ export class KeysService {
   }
 
   private newKey(
-    facts: Pick<KeyEntity, 'id' | 'hash' | 'projectId' | 'name' | 'role' | 'expiresAt' | 'scopes'>,
+    facts: Pick<KeyEntity, 'id' | 'hash' | 'projectId' | 'name' | 'role' | 'expiresAt' | 'scopes'> &
+      Partial<Pick<KeyEntity, 'kind' | 'natsUser'>>,
   ): KeyEntity {
     const never = { lastUsedAt: null, revokedAt: null, previousHash: null, previousValidUntil: null };
-    return Object.assign(new KeyEntity(), { ...facts, ...never, version: 1, createdAt: this.clock.now() });
+    const kind = { kind: 'api', natsUser: null } as const;
+    return Object.assign(new KeyEntity(), { ...kind, ...facts, ...never, version: 1, createdAt: this.clock.now() });
   }
 }
 
@@ -195,6 +232,22 @@ function requireNoMore(caller: CallIdentity, role: Role, scopes: readonly string
     message: `The key may not give what it does not have itself: ${missing}.`,
     field: 'scopes',
     nextStep: 'Narrow the scopes, or use a key that may do all of it.',
+  });
+}
+
+function tooLong(): AltoError {
+  return new AltoError('unprocessable', {
+    message: 'expiresAt: credentials for NATS last a year at most',
+    field: 'expiresAt',
+    nextStep: 'Name an earlier time, and create new credentials before it.',
+  });
+}
+
+function notRotated(): AltoError {
+  return new AltoError('conflict', {
+    message: 'The key is credentials for NATS, which are not rotated.',
+    field: 'key',
+    nextStep: 'Create new ones with `alto keys create --nats`, then revoke these.',
   });
 }
 
@@ -222,6 +275,7 @@ function toApiKey(key: KeyEntity, now: Date | undefined): ApiKey {
   return {
     id: key.id,
     name: key.name,
+    kind: key.kind,
     role: key.role,
     project: key.projectId,
     version: key.version,

@@ -102,6 +102,8 @@ async function handToService(plan: BootstrapPlan, service: ServiceName, made: Ma
   if (service === 'gateway') {
     await handCopy(plan, service, 'caller.key', secrets.callerKeyFile);
     await handCopy(plan, service, 'admin.key.sha256', secrets.adminKeyHashFile);
+    await handCopy(plan, service, 'subscribers.nk', identity.subscriberKeyFile);
+    environment.ALTO_NATS_SUBSCRIBER_KEY_FILE = join(handedFolder, 'subscribers.nk');
     environment.ALTO_CALLER_SIGNING_KEY_FILE = join(handedFolder, 'caller.key');
     environment.ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE = join(handedFolder, 'admin.key.sha256');
   }

@@ -81,7 +81,7 @@ export function makeFirstStart(settings: FirstStartSettings): FirstStart {
       ports: { api: settings.ALTO_API_PORT, apps: settings.ALTO_APPS_PORT, s3: settings.ALTO_S3_PORT },
       publicHost: settings.ALTO_PUBLIC_HOST,
       privateHost: settings.ALTO_PRIVATE_HOST,
-      gateway: gatewayPlan(directory, secrets),
+      gateway: gatewayPlan(directory, secrets, identity),
       callerPublicKey: secrets.callerPublicKey,
       masterKeyFile: secrets.masterKeyFile,
       agentCredentialsFile: present(identity.credentialsFiles, 'node-agent'),
@@ -260,12 +260,13 @@ function proxyPlan(directory: DataDirectory, programs: RuntimePrograms): Manifes
   };
 }
 
-function gatewayPlan(directory: DataDirectory, secrets: Secrets): ManifestPlan['gateway'] {
+function gatewayPlan(directory: DataDirectory, secrets: Secrets, identity: NatsIdentity): ManifestPlan['gateway'] {
   return {
     // One of its own for each: an instance that ends takes its socket with it.
     socketPaths: (slot) => directory.socket(`gateway-${slot}.sock`),
     callerKeyFile: secrets.callerKeyFile,
     adminKeyHashFile: secrets.adminKeyHashFile,
+    subscriberKeyFile: identity.subscriberKeyFile,
   };
 }
 

@@ -31,7 +31,12 @@ export interface ManifestPlan {
   publicHost: string;
   /** Where other machines reach NATS and storage. */
   privateHost: string;
-  gateway: { socketPaths: (slot: number) => string; callerKeyFile: string; adminKeyHashFile: string };
+  gateway: {
+    socketPaths: (slot: number) => string;
+    callerKeyFile: string;
+    adminKeyHashFile: string;
+    subscriberKeyFile: string;
+  };
   callerPublicKey: string;
   masterKeyFile: string;
   agentCredentialsFile: string;
@@ -228,6 +233,7 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
     return {
       ALTO_CALLER_SIGNING_KEY_FILE: plan.gateway.callerKeyFile,
       ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: plan.gateway.adminKeyHashFile,
+      ALTO_NATS_SUBSCRIBER_KEY_FILE: plan.gateway.subscriberKeyFile,
     };
   }
   if (name === 'compute') return { ALTO_MASTER_KEY_FILE: plan.masterKeyFile };

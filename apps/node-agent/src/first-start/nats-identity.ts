@@ -19,10 +19,12 @@ import {
   fmtCreds,
   fromSeed,
   type KeyPair,
+  newScopedSigner,
   parseCreds,
+  type SigningKey,
   type User,
 } from '@nats-io/jwt';
-import { type NatsPermissions, natsPermissions, serviceNames } from '@alto/contracts';
+import { type NatsPermissions, natsPermissions, serviceNames, subscriberTemplate } from '@alto/contracts';
 import { keptText, writeWhole } from './files';
 
 /** Who connects: every service, and the agent of one node as that node's. */
@@ -36,6 +38,8 @@ export interface NatsIdentity {
   account: { publicKey: string; jwt: string };
   /** Credentials file of each user. */
   credentialsFiles: ReadonlyMap<string, string>;
+  /** Seed of the key with which the gateway signs in subscribers of events, and nobody else. */
+  subscriberKeyFile: string;
 }
 
 const unlimited = -1;
@@ -83,9 +87,9 @@ export async function ensureNatsIdentity(
   const systemJwt = await keptText(join(directory, 'system.jwt'), () =>
     encodeAccount('SYS', system, { limits: systemAccountLimits }, { signer: operator }),
   );
-  const accountJwt = await keptText(join(directory, 'account.jwt'), () =>
-    encodeAccount('ALTO', account, { limits: accountLimits }, { signer: operator }),
-  );
+  const subscriberKeyFile = join(directory, 'subscribers.nk');
+  const subscribers = await keptKey(subscriberKeyFile, createAccount);
+  const accountJwt = await ensureAccount(join(directory, 'account.jwt'), account, operator, signerOf(subscribers));
 
   const credentialsFiles = new Map<string, string>();
   for (const [name, permissions] of users) {
@@ -98,7 +102,24 @@ export async function ensureNatsIdentity(
     systemAccount: { publicKey: system.getPublicKey(), jwt: systemJwt },
     account: { publicKey: account.getPublicKey(), jwt: accountJwt },
     credentialsFiles,
+    subscriberKeyFile,
   };
+}
+
+function signerOf(key: KeyPair): SigningKey {
+  const { role, ...template } = subscriberTemplate;
+  return newScopedSigner(key, role, template);
+}
+
+/** Signed anew, with the same key, where it lets another signing key sign or the same one sign for something else. */
+async function ensureAccount(file: string, account: KeyPair, operator: KeyPair, signer: SigningKey): Promise<string> {
+  const wanted: Partial<Account> = { limits: accountLimits, signing_keys: [signer] };
+  const present = existsSync(file) ? (await readFile(file, 'utf8')).trim() : undefined;
+  if (present !== undefined && isDeepStrictEqual(decode<Account>(present).nats.signing_keys, wanted.signing_keys))
+    return present;
+  const jwt = await encodeAccount('ALTO', account, wanted, { signer: operator });
+  await writeWhole(file, jwt);
+  return jwt;
 }
 
 /** What signs users. */

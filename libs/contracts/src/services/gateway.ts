@@ -19,6 +19,7 @@ export type Project = z.infer<typeof projectSchema>;
 export const apiKeySchema = z.object({
   id: idOf('key'),
   name: z.string(),
+  kind: z.enum(['api', 'nats']).optional().describe('nats: credentials that read the events of the project on NATS'),
   role: z.enum(roles),
   /** Null for a key of the whole cluster. */
   project: z.string().nullable(),
@@ -205,6 +206,28 @@ export const gatewayOperations = {
       callers: ['gateway'],
       input: z.strictObject({ project: projectField, role: z.enum(projectRoles), ...newKeyFields }),
       output: keyWithSecret,
+      errors: ['unprocessable'],
+      idempotent: false,
+    }),
+    createNats: operation({
+      service: 'gateway',
+      noun: 'keys',
+      verb: 'createNats',
+      version: 1,
+      summary: 'Create credentials that read the events of a project on NATS, and nothing else; shown once',
+      http: { method: 'POST', path: '/v1/projects/{project}/keys/nats', status: 201 },
+      permission: 'keys.write',
+      callers: ['gateway'],
+      input: z.strictObject({
+        project: projectField,
+        name: keyName,
+        expiresAt: timeField.optional().describe('When they stop working; after 90 days unless given, a year at most'),
+      }),
+      output: apiKeySchema.extend({
+        credentials: z.string().describe('Content of a NATS credentials file; kept nowhere, shown this once'),
+        servers: z.array(z.string()).describe('URLs of NATS'),
+        subject: z.string().describe('What they can subscribe to; narrower subjects under it work as well'),
+      }),
       errors: ['unprocessable'],
       idempotent: false,
     }),
