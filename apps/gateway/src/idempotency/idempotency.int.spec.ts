@@ -5,7 +5,7 @@ import { Gateways, type Answer } from '../gateways.fake';
 let gateways: Gateways;
 
 beforeAll(async () => {
-  gateways = await Gateways.start(2, { ALTO_IDEMPOTENCY_WAIT_MS: '300' });
+  gateways = await Gateways.start(2, { ALTO_IDEMPOTENCY_WAIT_MS: '60000' });
 });
 
 afterAll(() => gateways?.stop());
@@ -127,7 +127,8 @@ it('makes a repetition wait, and then says that the first one is under way', asy
   await inDatabase((client) =>
     client.query(`UPDATE idempotent_requests SET answer = NULL, busy_until = now() + interval '1 hour'`),
   );
-  const again = await create('slow', 'k-slow');
+  await gateways.add({ ALTO_IDEMPOTENCY_WAIT_MS: '300' });
+  const again = await create('slow', 'k-slow', gateways.all.length - 1);
   expect(again).toMatchObject({ status: 409, body: { code: 'request_in_progress' } });
   expect(again.headers.get('retry-after')).toBe('1');
 });
