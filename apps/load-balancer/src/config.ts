@@ -46,6 +46,16 @@ export const loadBalancerConfig = defineConfig({
     .max(1_000_000)
     .default(4_000)
     .describe('Connections from clients at most; each needs two file descriptors'),
+  ALTO_PROXY_CONNECTIONS_PER_ADDRESS: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(1_000_000)
+    .default(0)
+    .describe(
+      'Connections from one address at most, so that one client cannot take them all; 0 for half of ' +
+        'ALTO_HAPROXY_MAXCONN. Raise it where another proxy stands before this one',
+    ),
   ALTO_PROXY_THREADS: z.coerce
     .number()
     .int()

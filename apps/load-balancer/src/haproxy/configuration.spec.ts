@@ -41,6 +41,7 @@ const settings: HaproxySettings = {
   adminSocket: '/run/admin.sock',
   frontStateFile: '/state/front.state',
   connectionsMax: 1_000,
+  connectionsPerAddressMax: 500,
   threads: 1,
   serverTimeoutMs: 60_000,
   streamTimeoutMs: 3_600_000,

@@ -20,6 +20,9 @@ export interface Front {
   readonly port: number;
 }
 
+/** Of the S3 endpoint. */
+export const objectsFront = 's3';
+
 export interface ServiceFront extends Front {
   readonly targets: readonly Address[];
 }
@@ -33,6 +36,8 @@ export interface HaproxySettings {
   readonly adminSocket: string;
   readonly frontStateFile: string;
   readonly connectionsMax: number;
+  /** From one address, so that one alone cannot take them all. */
+  readonly connectionsPerAddressMax: number;
   readonly threads: number;
   readonly serverTimeoutMs: number;
   readonly streamTimeoutMs: number;
@@ -86,6 +91,7 @@ function renderText(settings: HaproxySettings, layout: Layout, structure: string
   return [
     renderGlobal(settings, structure),
     renderDefaults(settings),
+    renderAddresses(settings),
     renderAppsFront(settings, layout.headerNames),
     ...settings.services.map((front) => renderServiceFront(settings, front)),
     ...layout.backends.map(renderBackend),
@@ -120,6 +126,8 @@ function renderDefaults(settings: HaproxySettings): string {
   option dontlognull
   log-format ${quoted(logFormat)}
   option idle-close-on-response
+  # Apps speak HTTP/1.1, and what is translated into it can be understood in two ways.
+  option disable-h2-upgrade
   option redispatch 1
   retries ${retries}
   timeout connect ${connectTimeoutMs}ms
@@ -154,7 +162,11 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
   http-request deny deny_status 400 if { url -m reg '[\\x00-\\x20#]' }
   http-request deny deny_status 400 if !{ var(txn.host) -m len 1: } { req.ver 1.1 }
+  http-request deny deny_status 400 if { req.fhdr(host) -m reg '[^][A-Za-z0-9.:_-]' }
+  http-request deny deny_status 400 if { req.fhdr(content-length) -m reg '^0.|.{16}' }
   http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } { req.ver 1.0 }
+  http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } !{ req.fhdr(transfer-encoding) -m str chunked }
+  http-request deny deny_status 405 if { method CONNECT TRACE }
   http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
   http-request del-header Forwarded
   http-request del-header X-Real-IP
@@ -163,6 +175,13 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Request-Id %[var(txn.id)]
   http-response set-header X-Request-Id %[var(txn.id)]`;
+
+/**
+ * Segments `.` and `..`, hidden ones as well: clients resolve them before they ask, and an app that does so later would
+ * serve a path that no route meant. Keys of objects may hold them.
+ */
+const plainPaths = `
+  http-request deny deny_status 400 if { path -m reg -i '(^|[/\\\\]|%2f|%5c)(\\.|%2e){1,2}([/\\\\;]|%2f|%5c|%3b|$)' }`;
 
 /**
  * A request that has no effects is sent again, to another instance, when the connection ended without a byte of the
@@ -211,10 +230,26 @@ function headerRules(direction: 'request' | 'response', letter: string, names: r
   });
 }
 
+/** Connections by address. Past its share an address is closed out before a byte of it is read. */
+function renderAddresses({ connectionsPerAddressMax }: HaproxySettings): string {
+  return `# At most ${connectionsPerAddressMax} connections from one address.
+backend ${addressTable} from alto
+  stick-table type ipv6 size 100k expire 10s store conn_cur
+`;
+}
+
+const addressTable = 'addresses';
+
+function renderBind(settings: HaproxySettings, port: number): string {
+  return `  bind ${bindAddress(settings.host, port)}
+  tcp-request connection track-sc0 src table ${addressTable}
+  tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
+`;
+}
+
 function renderAppsFront(settings: HaproxySettings, names: HeaderNames): string {
   return `frontend ${settings.apps.name} from alto
-  bind ${bindAddress(settings.host, settings.apps.port)}
-${settings.accessLog ? '  no option dontlog-normal\n' : ''}${requestRules}
+${renderBind(settings, settings.apps.port)}${settings.accessLog ? '  no option dontlog-normal\n' : ''}${requestRules}${plainPaths}
 ${wantsHtml}${renderRouting(names)}
 # What each backend of an app holds.
 defaults apps from alto
@@ -231,8 +266,7 @@ ${pageErrors().join('\n')}
 function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
   const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
   return `frontend ${name} from alto
-  bind ${bindAddress(settings.host, port)}
-${requestRules}
+${renderBind(settings, port)}${requestRules}${name === objectsFront ? '' : plainPaths}
   default_backend ${name}_instances
 
 backend ${name}_instances from alto

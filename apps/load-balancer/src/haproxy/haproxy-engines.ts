@@ -5,6 +5,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, Log } from '@alto/platform';
 import { type LoadBalancerConfig, parseAddresses } from '../config';
 import { type ProxyEngine, ProxyEngines } from '../proxy/proxy.engine';
+import { objectsFront } from './configuration';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
 
 @Injectable()
@@ -32,9 +33,11 @@ function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
       apps: { name: 'apps', port: config.ALTO_APPS_PORT },
       services: [
         { name: 'api', port: config.ALTO_API_PORT, targets: parseAddresses(config.ALTO_GATEWAY_TARGETS) },
-        { name: 's3', port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
+        { name: objectsFront, port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
       ],
       connectionsMax: config.ALTO_HAPROXY_MAXCONN,
+      connectionsPerAddressMax:
+        config.ALTO_PROXY_CONNECTIONS_PER_ADDRESS || Math.floor(config.ALTO_HAPROXY_MAXCONN / 2),
       threads: config.ALTO_PROXY_THREADS || Math.max(1, Math.floor(availableParallelism() / 2)),
       serverTimeoutMs: config.ALTO_PROXY_SERVER_TIMEOUT_MS,
       streamTimeoutMs: config.ALTO_PROXY_STREAM_TIMEOUT_MS,

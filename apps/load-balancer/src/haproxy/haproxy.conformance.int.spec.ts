@@ -35,7 +35,13 @@ function ask(port: number, host: string, path: string): Promise<string | undefin
 describeProxyEngine('HAProxy', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'alto-haproxy-'));
   const [port = 0] = await freePorts(1);
-  const settings = { host: '127.0.0.1', apps: { name: 'apps', port }, services: [], connectionsMax: 500 };
+  const settings = {
+    host: '127.0.0.1',
+    apps: { name: 'apps', port },
+    services: [],
+    connectionsMax: 500,
+    connectionsPerAddressMax: 500,
+  };
   const timeouts = { threads: 1, serverTimeoutMs: 5_000, streamTimeoutMs: 60_000, slowStartMs: 0, accessLog: false };
   const engines = new TestEngines({
     command: 'haproxy',

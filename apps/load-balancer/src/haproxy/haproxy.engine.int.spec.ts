@@ -123,6 +123,7 @@ beforeEach(async () => {
         },
       ],
       connectionsMax: 2_000,
+      connectionsPerAddressMax: 2_000,
       threads: 1,
       serverTimeoutMs: 10_000,
       streamTimeoutMs: 60_000,

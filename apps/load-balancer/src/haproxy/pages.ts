@@ -24,6 +24,17 @@ const unknownHost: Problem = {
 const problems: readonly Problem[] = [
   notUnderstood,
   {
+    status: 405,
+    code: 'method_not_allowed',
+    title: 'The resource does not know this method',
+    detail: 'CONNECT and TRACE are not for use here.',
+  },
+  {
+    ...notUnderstood,
+    status: 422,
+    detail: 'The transfer encoding is not supported: send the body as it is, or in chunks.',
+  },
+  {
     status: 408,
     code: 'timeout',
     title: 'The request took too long',
@@ -74,7 +85,9 @@ export function notFoundRules(): string[] {
 
 function httpError(problem: Problem, body: string): string {
   const retryAfter = problem.status === 503 ? ' hdr Retry-After 1' : '';
-  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(body)} hdr Cache-Control no-store${retryAfter}`;
+  // After what could not be understood, nobody knows where the next request would begin.
+  const close = problem.status < 500 ? ' hdr Connection close' : '';
+  return `  http-error status ${problem.status} content-type application/problem+json lf-string ${quoted(body)} hdr Cache-Control no-store${retryAfter}${close}`;
 }
 
 const htmlType = 'text/html;charset=utf-8';
