@@ -216,6 +216,8 @@ export const gatewayOperations = {
       version: 1,
       summary: 'Create credentials that read the events of a project on NATS, and nothing else; shown once',
       http: { method: 'POST', path: '/v1/projects/{project}/keys/nats', status: 201 },
+      // What a trial would show lets its reader in: it is signed, and no server asks Alto about it.
+      dryRun: false,
       permission: 'keys.write',
       callers: ['gateway'],
       input: z.strictObject({
