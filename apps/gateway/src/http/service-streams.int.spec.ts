@@ -140,6 +140,7 @@ it('streams 200 MiB up and down without holding them', async () => {
   expect(up?.headers).not.toHaveProperty('authorization');
 
   const received = await fetch(file('big'), { headers: headers() });
+  expect(received.status).toBe(200);
   const hash = createHash('sha256');
   for await (const bytes of received.body as unknown as AsyncIterable<Uint8Array>) hash.update(bytes);
   clearInterval(watch);
