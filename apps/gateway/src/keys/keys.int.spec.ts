@@ -148,8 +148,11 @@ describe("operators' keys", () => {
     ]);
     expect(revocations.map(({ status }) => status).sort()).not.toEqual([200, 200]);
     const usable = [gateways.operator.key, second.key];
-    const alive = await Promise.all(usable.map((key) => statusOf(key, 0, '/v1/keys')));
-    expect(alive.filter((status) => status === 200)).toHaveLength(1);
+    const alive = await eventually(async () => {
+      const statuses = await Promise.all(usable.map((key) => statusOf(key, 0, '/v1/keys')));
+      expect(statuses.filter((status) => status === 200)).toHaveLength(1);
+      return statuses;
+    });
     if (alive[0] !== 200) gateways.operator.key = second.key;
     const last = (await gateways.call('GET', '/v1/whoami')).body.key;
     expect((await gateways.call('DELETE', `/v1/keys/${last}`)).body).toMatchObject({ status: 409, code: 'conflict' });
@@ -160,15 +163,19 @@ it('a revoked key is refused by every gateway within a second, also while NATS i
   const { id, key } = await gateways.createKey('shop', 'viewer');
   for (const index of [0, 1]) expect(await statusOf(key, index)).toBe(200);
   await gateways.nats.shutDown();
-  const untilThen = setInterval(() => void statusOf(key, 1).catch(() => undefined), 50);
   try {
     expect((await gateways.call('DELETE', `/v1/projects/shop/keys/${id}`)).status).toBe(200);
     const revokedAt = performance.now();
     expect(await statusOf(key)).toBe(401);
-    await eventually(async () => expect(await statusOf(key, 1)).toBe(401));
-    expect(performance.now() - revokedAt).toBeLessThan(1_000);
+    let lastAcceptedMs = 0;
+    await eventually(async () => {
+      const askedAt = performance.now();
+      const status = await statusOf(key, 1);
+      if (status === 200) lastAcceptedMs = askedAt - revokedAt;
+      expect(status).toBe(401);
+    });
+    expect(lastAcceptedMs).toBeLessThan(1_000);
   } finally {
-    clearInterval(untilThen);
     await gateways.nats.start();
   }
 });
