@@ -34,6 +34,7 @@ async function prepare(): Promise<Prepared> {
   const settings = {
     ALTO_NATS_SERVER: server('nats-server'),
     ALTO_HAPROXY_COMMAND: server('haproxy'),
+    ...(server('bwrap') !== '' && { ALTO_BUBBLEWRAP: server('bwrap') }),
     ALTO_RELEASES_SOURCE: join(repository, 'dist', 'releases'),
     ...(existsSync(postgres) && { ALTO_POSTGRES_SOURCE: postgres }),
   };

@@ -179,6 +179,7 @@ const badVersions: readonly [name: string, change: Partial<Put>, reason: RegExp,
       command: ['node', '-e', "console.log('no such table'); process.exit(3)"],
       // It crashes three times well before that, on a slow machine too.
       readiness: { path: '/healthz', deadlineMs: 60_000 },
+      progressDeadlineMs: 60_000,
     },
     /crashed 3 times/,
     [],

@@ -35,6 +35,7 @@ The command reads the file by the same schema and names every fault in it before
 | Variable | What it holds |
 | --- | --- |
 | \`PORT\`, \`HOST\` | the port to listen on, and the address |
+| \`ALTO_API_URL\`, \`ALTO_APPS_URL\`, \`ALTO_S3_URL\` | where the app finds the API, other apps and S3: not on its own loopback |
 | \`ALTO_APP\`, \`ALTO_PROJECT\` | the app's name, and the id of its project |
 | \`ALTO_INSTANCE\` | the id of this instance, as \`alto apps show\` lists it |
 | \`ALTO_REVISION\` | the number of the revision that it runs |
@@ -50,6 +51,14 @@ killed, and its status says \`out of memory\`. \`resources.cpuMillis\` is what a
 wants it may take up to one CPU (\`ALTO_INSTANCE_CPU_BURST_MILLIS\`). It may have 512 processes and threads
 (\`ALTO_INSTANCE_PROCESSES_MAX\`). These limits need control groups that the agent may write, as root has them;
 \`alto doctor\` says what a machine cannot bound.
+
+## What an app sees
+
+On a machine that can (\`alto nodes\` shows \`sandboxed\`), an app has a user, files, processes and a network of its own.
+Its folder is \`/app\`, where it is started; \`/tmp\` and \`HOME\` are its own as well; all three are made anew for each run.
+\`/usr\` and what programs need of \`/etc\` are there to be read. It reaches the internet, and of this machine the public
+ports of the load balancer alone; other apps are reached through it. An app that must run on such a machine asks for it:
+\`constraints: [{ label: alto.sandbox, equals: sandboxed }]\`.
 
 ## When a new version is bad
 

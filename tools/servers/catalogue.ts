@@ -1,7 +1,9 @@
 /** The servers, the oldest versions that do, and where each comes from. */
 
 export interface ServerPackage {
-  name: 'nats-server' | 'haproxy';
+  name: 'nats-server' | 'haproxy' | 'bwrap';
+  /** Alto starts without it, too, and says what is weaker then. */
+  optional?: true;
   minimumVersion: string;
   /** How it is asked for its version, and where in the answer that stands. */
   versionArguments: readonly string[];
@@ -51,7 +53,18 @@ const haproxy: ServerPackage = {
   debianPath: 'usr/sbin/haproxy',
 };
 
-export const serverPackages: readonly ServerPackage[] = [natsServer, haproxy];
+/** Walls apps in. The project publishes sources only, and other systems than Linux have nothing alike. */
+const bubblewrap: ServerPackage = {
+  name: 'bwrap',
+  optional: true,
+  minimumVersion: '0.4.0',
+  versionArguments: ['--version'],
+  versionPattern: /(\d+\.\d+\.\d+)/,
+  debianPackage: 'bubblewrap',
+  debianPath: 'usr/bin/bwrap',
+};
+
+export const serverPackages: readonly ServerPackage[] = [natsServer, haproxy, bubblewrap];
 
 /** The project's name for this machine, e.g. `linux-amd64`. */
 export function releaseTarget(platform: string = process.platform, arch: string = process.arch): string {
@@ -70,7 +83,7 @@ export function compareVersions(left: string, right: string): number {
 
 /** What a person has to do on this system, judged by the package manager that is there. */
 export function installCommand(server: ServerPackage, has: (program: string) => boolean): string {
-  const { name } = server;
+  const name = server.name === 'bwrap' ? 'bubblewrap' : server.name;
   const commands: readonly [packageManager: string, command: string][] = [
     ['apt-get', `sudo apt-get update && sudo apt-get install ${name}`],
     ['dnf', `sudo dnf install ${name}`],

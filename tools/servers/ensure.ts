@@ -26,7 +26,14 @@ export interface EnsureOptions {
 /** @throws Error with what to type, when a server is neither there nor to be had. */
 export async function ensureServers(options: EnsureOptions = {}): Promise<ServerProgram[]> {
   const found: ServerProgram[] = [];
-  for (const server of serverPackages) found.push(await ensureServer(server, options));
+  for (const server of serverPackages) {
+    const program = await ensureServer(server, options).catch((error: Error) => {
+      if (server.optional !== true) throw error;
+      options.report?.(`Going on without ${server.name}, and apps are walled in less. ${error.message}`);
+      return undefined;
+    });
+    if (program !== undefined) found.push(program);
+  }
   return found;
 }
 

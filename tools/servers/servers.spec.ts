@@ -11,9 +11,10 @@ describe('servers', () => {
     const printed = {
       'nats-server': 'nats-server: v2.9.10\n',
       haproxy: 'HAProxy version 2.6.12-1+deb12u4 2026/10/17\n',
+      bwrap: 'bubblewrap 0.8.0\n',
     };
     const versions = serverPackages.map(({ name, versionPattern }) => versionPattern.exec(printed[name])?.[1]);
-    expect(versions).toEqual(['2.9.10', '2.6.12']);
+    expect(versions).toEqual(['2.9.10', '2.6.12', '0.8.0']);
   });
 
   it('names the command of the system that is there', () => {
@@ -24,6 +25,9 @@ describe('servers', () => {
     expect(command('dnf')).toBe('install it with `sudo dnf install haproxy`');
     expect(command('apk')).toBe('install it with `sudo apk add haproxy`');
     expect(command('brew')).toBe('install it with `brew install haproxy`');
+    const [, , bubblewrap] = serverPackages;
+    const install = installCommand(bubblewrap as (typeof serverPackages)[number], (name) => name === 'dnf');
+    expect(install).toBe('install it with `sudo dnf install bubblewrap`');
   });
 
   it('pins a checksum for every build that it would download', () => {

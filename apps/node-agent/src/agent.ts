@@ -20,11 +20,15 @@ import { type FirstStart, type ReleaseChoice, Releases } from './first-start';
 import { AgentHandover, MachineServices } from './handover';
 import { ComputeSync } from './instances/compute-sync';
 import { InstancesService } from './instances/instances.service';
+import { machineOf } from './instances/machine';
+import { Places } from './instances/places';
 import { NodeTokens } from './join';
 import { InstanceLogs } from './logs/instance-logs';
 import { MachineKeys } from './master-keys/machine-keys';
 import { NodeAgentModule } from './node-agent.module';
 import { ProcessRuntime } from './runtime/process/process-runtime';
+import { openSandbox } from './sandbox/open-sandbox';
+import type { Sandbox } from './sandbox/sandbox';
 import { AgentStateStore } from './state/agent-state';
 import { writeWhole } from './state/state-file';
 import { checkReadiness } from './workloads/readiness';
@@ -33,6 +37,8 @@ import { StaticWorkloads, type Report } from './workloads/static-workloads';
 import { Supervisor } from './workloads/supervisor';
 import type { StaticManifest, Workload } from './workloads/workload';
 
+/** By which apps can ask for a machine that walls them in, or see that none does. */
+const SANDBOX_LABEL = 'alto.sandbox';
 const COLLECT_EVERY_MS = 60_000;
 
 export interface AgentOptions {
@@ -72,6 +78,7 @@ export class Agent implements Control {
     private readonly lock: AgentLock,
     private readonly state: AgentStateStore,
     private readonly runtime: ProcessRuntime,
+    private readonly sandbox: Sandbox,
   ) {
     const { config, log } = options;
     const clock = new SystemClock(config.ALTO_CLOCK_OFFSET_FILE);
@@ -84,6 +91,7 @@ export class Agent implements Control {
       check: checkReadiness,
       prepare: async (workload, progress) =>
         workload.kind === 'instance' ? await this.instances.prepare(workload, progress) : {},
+      confine: (workload, launch) => (workload.kind === 'instance' ? this.instances.confine(workload, launch) : launch),
     });
     this.statics = new StaticWorkloads(this.supervisor, state, log);
     const releases = new Releases(directory.releases, config.ALTO_RELEASES_SOURCE);
@@ -112,13 +120,9 @@ export class Agent implements Control {
       runtime,
       state,
       bundles: new BundleStore(directory.bundles, (project, bundle) => this.locate(project, bundle.id), limits),
-      machine: {
-        instancesFolder: directory.instances,
-        nodePath: config.ALTO_NODE_BIN_DIR ?? nodePath(directory),
-        ip: config.ALTO_NODE_IP,
-        cpuBurstMillis: config.ALTO_INSTANCE_CPU_BURST_MILLIS,
-        processesMax: config.ALTO_INSTANCE_PROCESSES_MAX,
-      },
+      machine: machineOf(config, directory, config.ALTO_NODE_BIN_DIR ?? nodePath(directory)),
+      folderLimits: { bytesMax: config.ALTO_INSTANCE_DISK_BYTES_MAX, entriesMax: config.ALTO_INSTANCE_FILES_MAX },
+      places: new Places({ sandbox, state, machineIp: config.ALTO_NODE_IP }),
       masterKeyFile: this.masterKeys.file,
       ports: config.ALTO_INSTANCE_PORTS,
       endedLogsBytesMax: config.ALTO_ENDED_LOGS_BYTES_MAX,
@@ -149,7 +153,10 @@ export class Agent implements Control {
         name: createHash('sha256').update(directory.root).digest('hex').slice(0, 12),
         logBytesMax: config.ALTO_WORKLOAD_LOG_BYTES_MAX,
       });
-      return new Agent(options, directory, lock, state, runtime);
+      const nodeFolders = config.ALTO_NODE_BIN_DIR ?? nodePath(directory);
+      const { bounded } = runtime;
+      const sandbox = await openSandbox({ config, directory, nodePath: nodeFolders, bounded, state: state.current });
+      return new Agent(options, directory, lock, state, runtime, sandbox);
     } catch (error) {
       lock.release();
       throw error;
@@ -189,6 +196,7 @@ export class Agent implements Control {
       dataDir: this.directory.root,
       startedAt: this.startedAt,
       phase: this.phase,
+      sandbox: this.sandbox.status,
       ready: this.statics.ready,
       handover: this.handover.last,
       progress: this.progress,
@@ -204,6 +212,7 @@ export class Agent implements Control {
     await this.statics.stopAll(report);
     await this.supervisor.stop();
     await this.runtime.close();
+    await this.sandbox.close();
   }
 
   async logs(workload: string, options: { lines: number; cursor?: string }) {
@@ -332,7 +341,7 @@ export class Agent implements Control {
       node: this.nodeId,
       name: config.ALTO_NODE_NAME ?? hostname(),
       agentVersion: config.ALTO_SERVICE_VERSION,
-      labels: config.ALTO_NODE_LABELS,
+      labels: { ...config.ALTO_NODE_LABELS, [SANDBOX_LABEL]: this.sandbox.level },
       capacity: {
         cpuMillis: config.ALTO_NODE_CPU_MILLIS ?? Math.min(256_000, cpus().length * 1000),
         memoryBytes: config.ALTO_NODE_MEMORY_BYTES ?? totalmem(),

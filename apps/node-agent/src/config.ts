@@ -4,6 +4,7 @@ import { labelsSchema } from '@alto/contracts';
 import { defineConfig, type ConfigOf } from '@alto/platform';
 import { z } from 'zod';
 import { firstStartSettings } from './first-start';
+import { sandboxSettings } from './sandbox/settings';
 
 /** `20000-29999` → first and last port. */
 const portRange = z
@@ -32,6 +33,7 @@ const labels = z
 
 export const nodeAgentConfig = defineConfig({
   ...firstStartSettings,
+  ...sandboxSettings,
   ALTO_DATA_DIR: z
     .string()
     .refine(isAbsolute, 'must be an absolute path')
@@ -99,6 +101,26 @@ export const nodeAgentConfig = defineConfig({
     .max(100_000)
     .default(512)
     .describe('Processes and threads that an instance may have at a time'),
+  ALTO_INSTANCE_LOG_BYTES_PER_SECOND: z.coerce
+    .number()
+    .int()
+    .min(1_024)
+    .default(2 ** 20)
+    .describe(
+      'Bytes of output kept of an instance in a second, ten seconds of it at once; a note says what was dropped',
+    ),
+  ALTO_INSTANCE_DISK_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(2 ** 20)
+    .default(2 ** 32)
+    .describe('Bytes that an instance may have in its working folder, its bundle included; with more it is killed'),
+  ALTO_INSTANCE_FILES_MAX: z.coerce
+    .number()
+    .int()
+    .min(100)
+    .default(200_000)
+    .describe('Files and folders that an instance may have in its working folder; with more it is killed'),
   ALTO_NODE_SYNC_MS: z.coerce
     .number()
     .int()

@@ -35,6 +35,8 @@ export interface AltoStatus {
   /** Id of the machine. */
   readonly nodeId: string;
   readonly phase: string;
+  /** How far apps are walled in on this machine, and what of them it cannot bound. */
+  readonly sandbox: { readonly level: string; readonly reason: string | null; readonly unbounded: readonly string[] };
   readonly workloads: readonly AltoWorkload[];
 }
 

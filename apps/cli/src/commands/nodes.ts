@@ -32,17 +32,21 @@ export function nodeCommands(session: Session, output: Output): Command {
       const client = await session.client();
       const items = await collect(client.listAll(computeOperations.nodes.list, {}));
       output.result({ items }, () => {
-        const rows = items.map(({ name, state, intake, used, capacity, agentVersion, lastSeenAt, reason }) => [
+        const rows = items.map(({ name, state, intake, used, capacity, labels, agentVersion, lastSeenAt, reason }) => [
           name,
           intake === 'open' ? state : `${state}, ${intake}`,
           used.instances,
           `${(used.cpuMillis / 1000).toFixed(1)}/${(capacity.cpuMillis / 1000).toFixed(1)}`,
           `${gibibytes(used.memoryBytes)}/${gibibytes(capacity.memoryBytes)} GiB`,
+          labels['alto.sandbox'] ?? '',
           agentVersion,
           `${age(lastSeenAt)} ago`,
           reason,
         ]);
-        return output.table(['NODE', 'STATE', 'INSTANCES', 'CPU', 'MEMORY', 'AGENT', 'SEEN', 'REASON'], rows);
+        return output.table(
+          ['NODE', 'STATE', 'INSTANCES', 'CPU', 'MEMORY', 'SANDBOX', 'AGENT', 'SEEN', 'REASON'],
+          rows,
+        );
       });
     });
   for (const [verb, description, meaning] of intakes) {

@@ -32,6 +32,7 @@ const checks: readonly [name: string, check: (facts: Facts) => Verdict | Promise
   ['keys', checkKeys],
   ['disk', checkDisk],
   ['agent', checkAgent],
+  ['apps', checkSandbox],
   ['port API', (facts) => checkPort(facts, 'api', 4000, 'ALTO_API_PORT')],
   ['port apps', (facts) => checkPort(facts, 'apps', 8080, 'ALTO_APPS_PORT')],
   ['port S3', (facts) => checkPort(facts, 's3', 9000, 'ALTO_S3_PORT')],
@@ -119,6 +120,21 @@ function checkAgent({ status, dataDirectory }: Facts): Verdict {
   if (status === undefined)
     return warning('does not run', `\`alto up\` starts it; its log is ${join(dataDirectory, 'logs', 'agent.log')}.`);
   return ok(`${status.phase}, process ${status.pid}`);
+}
+
+/** How far apps are walled in; an agent from before does not say. */
+function checkSandbox({ status }: Facts): Verdict {
+  if (status?.sandbox === undefined) return warning('how far apps are walled in is not known while no agent runs');
+  const { level, reason, unbounded } = status.sandbox;
+  const problems = [
+    ...(reason === null ? [] : [reason]),
+    ...(unbounded.length === 0 ? [] : [`${unbounded.join(', ')} of apps cannot be limited`]),
+  ];
+  if (problems.length === 0) return ok(`are ${level}: own user, files, processes and network`);
+  return warning(
+    `are ${level === 'none' ? 'not sandboxed' : level}: ${problems.join('; ')}`,
+    'docs/runbooks/app-sandbox.md says what each level is, and what the strongest needs.',
+  );
 }
 
 async function checkPort({ status, session }: Facts, name: string, usual: number, setting: string): Promise<Verdict> {

@@ -11,6 +11,7 @@ import type { ServiceVersions } from '../first-start';
 import type { Handover } from '../handover';
 import type { NodeToken } from '../join';
 import type { LogChunk } from '../runtime/runtime';
+import type { SandboxStatus } from '../sandbox/level';
 import type { WorkloadStatus } from '../workloads/supervisor';
 
 export interface AgentStatus {
@@ -20,6 +21,8 @@ export interface AgentStatus {
   dataDir: string;
   startedAt: string;
   phase: 'preparing' | 'starting' | 'running' | 'stopping';
+  /** How far apps are walled in on this machine. */
+  sandbox: SandboxStatus;
   /** Every one of Alto's own processes is ready. */
   ready: boolean;
   /** The last change of the agent's own release. */

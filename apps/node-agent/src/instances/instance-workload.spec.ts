@@ -9,6 +9,8 @@ const machine = {
   ip: '127.0.0.1',
   cpuBurstMillis: 1_000,
   processesMax: 512,
+  logBytesPerSecond: 1 << 20,
+  publicPorts: undefined,
 };
 const instance: DesiredInstance = {
   id: newId('instance'),
@@ -44,7 +46,7 @@ describe('instanceWorkload', () => {
       TMPDIR: '/my',
       PORT: '20007',
       HOST: '127.0.0.1',
-      HOME: `/data/instances/${instance.id}`,
+      HOME: `/data/instances/${instance.id}/home`,
       ALTO_APP: 'hello',
       ALTO_REVISION: '3',
     });
@@ -57,7 +59,13 @@ describe('limits of an instance', () => {
     instanceWorkload({ ...instance, resources: { cpuMillis, memoryBytes: 1 << 27 } }, 20_007, machine).limits;
 
   it('are its resources, with the CPU that others leave', () => {
-    expect(limitsOf(100)).toEqual({ cpuMillis: 100, cpuMillisMax: 1_000, memoryBytes: 1 << 27, processesMax: 512 });
+    expect(limitsOf(100)).toEqual({
+      cpuMillis: 100,
+      cpuMillisMax: 1_000,
+      memoryBytes: 1 << 27,
+      processesMax: 512,
+      logBytesPerSecond: 1 << 20,
+    });
     expect(limitsOf(2_500)).toMatchObject({ cpuMillis: 2_500, cpuMillisMax: 2_500 });
   });
 });

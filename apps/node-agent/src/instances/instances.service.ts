@@ -4,16 +4,22 @@
  */
 import { AltoError, type DesiredInstance, type ObservedInstance } from '@alto/contracts';
 import { createServer } from 'node:net';
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { cp, mkdir } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { constants } from 'node:fs';
 import type { Clock, Log } from '@alto/platform';
 import type { BundleStore } from '../bundles/bundle-store';
-import type { WorkloadRuntime } from '../runtime/runtime';
+import type { Launch, WorkloadRuntime } from '../runtime/runtime';
+import type { Sandbox, SandboxedInstance } from '../sandbox/sandbox';
 import type { AgentStateStore } from '../state/agent-state';
 import type { Supervisor } from '../workloads/supervisor';
 import type { Workload } from '../workloads/workload';
 import { outdatedLogs } from './ended-logs';
+import { FolderGuard } from './folder-guard';
+import type { FolderLimits } from './folder-size';
 import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
+import type { Places } from './places';
 import { choosePort, type PortRange } from './ports';
 import { secretEnvironment } from './secret-environment';
 
@@ -32,6 +38,10 @@ export interface InstancesOptions {
   state: AgentStateStore;
   bundles: BundleStore;
   machine: Machine;
+  /** Of what one has in its working folder, the bundle included. */
+  folderLimits: FolderLimits;
+  /** How and where instances are walled in. */
+  places: Places<Sandbox>;
   /** Ports that instances get; no other agent on this machine gives them out. */
   ports: PortRange;
   /** Opens the secrets of instances. */
@@ -45,11 +55,18 @@ export interface InstancesOptions {
 export class InstancesService {
   private applying: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: InstancesOptions) {}
+  private readonly guard: FolderGuard;
+
+  constructor(private readonly options: InstancesOptions) {
+    const { runtime, folderLimits, log } = options;
+    this.guard = new FolderGuard({ runtime, limits: folderLimits, log, folders: () => this.livingFolders() });
+  }
 
   /** Takes up what the disk says, at the start of the agent. */
   async resume(): Promise<void> {
     await this.options.bundles.clean();
+    await this.options.places.forgetEnded(this.options.runtime);
+    this.guard.start();
     await this.serially(() => this.pursue());
   }
 
@@ -72,25 +89,37 @@ export class InstancesService {
   }
 
   observed(): ObservedInstance[] {
-    const statuses = this.options.supervisor.statuses().filter(({ kind }) => kind === 'instance');
-    return statuses.map((status) => observedInstance(status, this.options.machine.ip));
+    const { supervisor, places } = this.options;
+    const statuses = supervisor.statuses().filter(({ kind }) => kind === 'instance');
+    return statuses.map((status) => {
+      const place = places.of(status.id, status.ports['http'] ?? 0);
+      return observedInstance(status, places.reachedAt(place), places.weaknessOf(place));
+    });
   }
 
   /** Makes the throw-away folder of a run, with the bundle's files in it. @returns the instance's secrets, opened */
   async prepare(workload: Workload, progress: (reason: string) => void): Promise<Record<string, string>> {
-    const { state, bundles, machine, masterKeyFile } = this.options;
+    const { state, bundles, machine, masterKeyFile, places } = this.options;
     const instance = state.desired(workload.id);
     if (!instance) throw new Error('It is no longer wanted');
     const secrets = secretEnvironment(instance, masterKeyFile);
     progress('Fetching its bundle');
     const bundle = instance.bundle ? await bundles.ensure(instance.project, instance.bundle) : undefined;
     progress('Making its working folder');
+    await places.take(workload.id, workload.ports['http'] ?? 0, () => this.wantAnew(instance));
     const folders = instanceFolders(machine, workload.id);
-    await rm(folders.root, { recursive: true, force: true });
+    await removeTree(folders.root);
     await mkdir(folders.temporary, { recursive: true });
+    await mkdir(folders.home);
     if (bundle === undefined) await mkdir(folders.app);
     else await cp(bundle, folders.app, { recursive: true, verbatimSymlinks: true, mode: constants.COPYFILE_FICLONE });
+    await places.sandbox.prepare(this.sandboxedOf(workload));
     return secrets;
+  }
+
+  /** The command of a run that was prepared, walled in. */
+  confine(workload: Workload, launch: Launch): Launch {
+    return this.options.places.sandbox.confine(launch, this.sandboxedOf(workload));
   }
 
   /** Drops what is gone and no longer listed, and in time its log and the bundles that nothing uses. */
@@ -106,6 +135,24 @@ export class InstancesService {
   /** Whether the runtime keeps it for its log alone. */
   isRetired(id: string): boolean {
     return id in this.options.state.current.retired;
+  }
+
+  private livingFolders() {
+    const { supervisor, machine } = this.options;
+    const living = supervisor.statuses().filter(({ kind, pid }) => kind === 'instance' && pid !== null);
+    return living.map(({ id }) => ({ id, folder: instanceFolders(machine, id).root }));
+  }
+
+  private sandboxedOf({ id, name, ports }: Workload): SandboxedInstance {
+    const { root, ...folders } = instanceFolders(this.options.machine, id);
+    return { name, port: ports['http'] ?? 0, root, folders };
+  }
+
+  /** With the address that it has from now on. */
+  private wantAnew(instance: DesiredInstance): void {
+    const { state, supervisor, machine, places } = this.options;
+    const port = state.current.ports[instance.id] ?? 0;
+    supervisor.want(instanceWorkload(instance, port, machine, places.of(instance.id, port)), 'running');
   }
 
   private refuseOlder({ generation, fencingToken }: DesiredSet): void {
@@ -126,14 +173,14 @@ export class InstancesService {
 
   /** Tells the supervisor what is wanted. An address is on the disk before anything can listen there. */
   private async pursue(): Promise<void> {
-    const { state, supervisor, machine } = this.options;
+    const { state, supervisor, machine, places } = this.options;
     const listed = new Set(state.current.instances.map(({ id }) => id));
     const wanted = state.current.instances.filter(({ want }) => want === 'running');
     await this.allocate(wanted.filter(({ id }) => state.current.ports[id] === undefined));
     for (const instance of state.current.instances) {
       const port = state.current.ports[instance.id] ?? 0;
       const want = instance.want === 'running' && port === 0 ? 'stopped' : instance.want;
-      supervisor.want(instanceWorkload(instance, port, machine), want);
+      supervisor.want(instanceWorkload(instance, port, machine, places.of(instance.id, port)), want);
     }
     const unlisted = supervisor.workloads().filter(({ id, kind }) => kind === 'instance' && !listed.has(id));
     for (const workload of unlisted) supervisor.want(workload, 'stopped');
@@ -161,7 +208,7 @@ export class InstancesService {
 
   /** An address is given back only now: nothing of the instance can listen there any more. */
   private async retireGone(): Promise<void> {
-    const { state, supervisor, machine, clock } = this.options;
+    const { state, supervisor, machine, clock, places } = this.options;
     const listed = new Set(state.current.instances.map(({ id }) => id));
     const gone = supervisor
       .statuses()
@@ -171,9 +218,11 @@ export class InstancesService {
       );
     for (const { id } of gone) {
       supervisor.drop(id);
-      await rm(instanceFolders(machine, id).root, { recursive: true, force: true });
+      await removeTree(instanceFolders(machine, id).root);
+      await places.leave(id, state.current.ports[id]);
       await state.commit((current) => {
         delete current.ports[id];
+        delete current.places[id];
         delete current.memories[id];
         current.retired[id] = clock.nowMs();
       });
@@ -199,6 +248,11 @@ export class InstancesService {
     this.applying = done.catch(() => undefined);
     return done;
   }
+}
+
+/** Also what an app has nested deeper than any path is long: `rm` goes from folder to folder. */
+async function removeTree(folder: string): Promise<void> {
+  await promisify(execFile)('rm', ['-rf', '--', folder]);
 }
 
 /** Nobody listens there on any address. */

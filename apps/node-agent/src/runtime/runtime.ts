@@ -17,6 +17,23 @@ export interface Launch {
   user?: { uid: number; gid: number };
   /** Left out: none. Where the machine cannot bound something it is left unbounded. */
   limits?: RunLimits;
+  /** Left out: it sees all that its user may see. Only for runtimes that can wall in. */
+  confinement?: Confinement;
+}
+
+/**
+ * A bubblewrap that the command is run under. Its variables and the options go through a pipe: no list of processes
+ * shows them, and no privileged program has them in its environment.
+ */
+export interface Confinement {
+  /** Begins with a program and ends with options of bubblewrap. */
+  launcher: readonly string[];
+  /** Further options. The last ones are those without which no command can be run. */
+  options: readonly string[];
+  /** File with a compiled filter of system calls. */
+  filter: string | undefined;
+  /** Whom the command becomes inside, if somebody else: its output is that user's. */
+  user: { uid: number; gid: number } | undefined;
 }
 
 /** What all processes of a run may take together. */
@@ -29,6 +46,8 @@ export interface RunLimits {
   cpuMillisMax: number;
   /** Threads count. */
   processesMax: number;
+  /** What is more for long is dropped from its log. */
+  logBytesPerSecond: number;
 }
 
 /** Both null: the process is gone and nobody saw how (its shim was killed, or the machine restarted). */
@@ -64,8 +83,8 @@ export interface WorkloadRuntime {
   /** To the main process of the newest run. One that has ended gets none: no error. */
   signal(id: string, signal: Signal): Promise<void>;
 
-  /** SIGKILL to every process of the newest run. `observe` shows when they are gone. */
-  kill(id: string): Promise<void>;
+  /** SIGKILL to every process of the newest run. `observe` shows when they are gone, and the cause in words if given. */
+  kill(id: string, cause?: string): Promise<void>;
 
   /** Removes all that is kept of a workload, its log included. @throws Error while any process of it is alive. */
   forget(id: string): Promise<void>;

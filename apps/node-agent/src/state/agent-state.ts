@@ -23,6 +23,11 @@ const memorySchema = z.object({
   digest: z.string().nullable(),
 }) satisfies z.ZodType<WorkloadMemory>;
 
+const placeSchema = z.object({
+  level: z.enum(['sandboxed', 'restricted', 'none']),
+  ip: z.string(),
+});
+
 const replacementSchema = z.object({
   from: z.string().nullable(),
   to: z.string().nullable(),
@@ -41,6 +46,8 @@ const agentStateSchema = z.object({
   ports: z.record(z.string(), z.number().int()),
   /** The port given out last: the next search begins behind it, so that a port rests before it is used again. */
   lastPort: z.number().int(),
+  /** How each instance that was started is walled in, and where it listens. */
+  places: z.record(z.string(), placeSchema).default({}),
   /** Slots in which each static workload runs. */
   slots: z.record(z.string(), z.array(z.number().int())),
   /** How many instances of a static workload run, where that was chosen. */
@@ -107,6 +114,7 @@ function emptyState(): AgentState {
     instances: [],
     ports: {},
     lastPort: 0,
+    places: {},
     slots: {},
     scales: {},
     replacements: {},

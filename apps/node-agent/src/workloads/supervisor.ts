@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Clock, Log } from '@alto/platform';
-import type { RunView, WorkloadRuntime } from '../runtime/runtime';
+import type { Launch, RunView, WorkloadRuntime } from '../runtime/runtime';
 import { HealthMonitor } from './health-monitor';
 import { LivenessMonitor } from './liveness-monitor';
 import type { CheckReadiness } from './readiness';
@@ -40,6 +40,8 @@ export interface SupervisorOptions {
   check: CheckReadiness;
   /** Makes what a run needs on disk, before each run. @returns variables for its process alone: secrets */
   prepare?: (workload: Workload, progress: (reason: string) => void) => Promise<Readonly<Record<string, string>>>;
+  /** Walls in what was prepared. */
+  confine?: (workload: Workload, launch: Launch) => Launch;
 }
 
 export interface WorkloadStatus {
@@ -252,12 +254,13 @@ export class Supervisor {
 
   /** Prepares and starts a run. A failure is remembered and tried again with backoff. */
   private async begin(unit: Unit): Promise<void> {
-    const { runtime, prepare, clock, log } = this.options;
+    const { runtime, prepare, confine, clock, log } = this.options;
     const { workload } = unit;
     try {
       const secrets = await prepare?.(workload, (reason) => this.show(unit, 'starting', reason));
       if (unit.want === 'stopped') return;
-      const run = await runtime.start({ ...workload, env: { ...workload.env, ...secrets } });
+      const launch: Launch = { ...workload, env: { ...workload.env, ...secrets } };
+      const run = await runtime.start(confine ? confine(workload, launch) : launch);
       this.remember(workload.id, undefined, afterStart(this.memoryOf(workload.id), digestOf(workload)));
       log.info('Started a workload', { workload: workload.id, run });
     } catch (error) {

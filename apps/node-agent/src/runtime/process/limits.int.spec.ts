@@ -9,7 +9,13 @@ import type { Control } from './cgroups/hierarchies';
 import { ProcessRuntime } from './process-runtime';
 
 const PATH = process.env.PATH ?? '';
-const limits: RunLimits = { memoryBytes: 96 << 20, cpuMillis: 100, cpuMillisMax: 1_000, processesMax: 40 };
+const limits: RunLimits = {
+  memoryBytes: 96 << 20,
+  cpuMillis: 100,
+  cpuMillisMax: 1_000,
+  processesMax: 40,
+  logBytesPerSecond: 1 << 20,
+};
 
 const probe = Cgroups.find(`alto-probe-${process.pid}`);
 const can = (control: Control) => probe?.controls.has(control) ?? false;
@@ -94,6 +100,44 @@ describe('ProcessRuntime with limits', () => {
     const { exit } = await until('bomb', 'ended');
     expect(exit).toMatchObject({ signal: 'SIGKILL', cause: 'it was at its limit of 40 processes' });
     await eventually(async () => expect(await runtime.observe('bomb')).toMatchObject({ leftovers: 0 }));
+  });
+
+  it('drops from a log what is more than its rate, and says how much; the app never waits', async () => {
+    const flood = `const line = 'x'.repeat(1023) + '\\n';
+      for (let n = 0; n < 65536; n++) require('node:fs').writeSync(1, line);
+      console.log('done'); setInterval(() => {}, 1000);`;
+    const logLimits = { ...limits, logBytesPerSecond: 64 << 10, memoryBytes: 512 << 20 };
+    await runtime.start({
+      id: 'a',
+      command: ['/bin/sh', '-c', 'sleep 1; exec "$0" -e "$1"', process.execPath, flood],
+      env: { PATH },
+      cwd: '/',
+      limits: logLimits,
+    });
+    const words = async () => {
+      await runtime.track();
+      return (await runtime.logs.read('a', { linesMax: 1_000 })).lines.filter(({ stream }) => stream === 'alto');
+    };
+    await eventually(async () => expect((await words()).at(-1)?.text).toMatch(/^Dropped \d+ bytes of its output/), {
+      withinMs: 30_000,
+    });
+    await eventually(async () => {
+      await runtime.track();
+      expect(await runtime.logs.bytesOf('a')).toBeLessThan(4 << 20);
+      const { lines } = await runtime.logs.read('a', { linesMax: 1_000 });
+      expect(lines.some(({ text }) => text === 'done')).toBe(true);
+    });
+  });
+
+  it('ends a run for a cause that its people read', async () => {
+    await start('a', 'sleep', '300');
+    await until('a', 'running');
+    await runtime.kill('a', 'its working folder had more than 1 MiB');
+    expect((await until('a', 'ended')).exit).toEqual({
+      code: null,
+      signal: 'SIGKILL',
+      cause: 'its working folder had more than 1 MiB',
+    });
   });
 
   whereBound('cpu')('gives no more CPU than the most', async () => {

@@ -9,6 +9,8 @@ import type { LogCapability, LogChunk, LogEntry } from '../runtime';
 const READ_BYTES_MAX = 256 * 1024;
 /** A longer line is shown cut. */
 const LINE_BYTES_MAX = 16 * 1024;
+/** No program writes so many of these in a row. */
+const HOLE = Buffer.alloc(2_048);
 /** Begins the lines that the agent adds. Programs do not write this character (ASCII record separator). */
 const NOTE_MARK = '\u001ealto ';
 
@@ -90,10 +92,20 @@ function linesOf(bytes: Buffer): string[] {
   for (let start = 0; start < bytes.length;) {
     const newline = bytes.indexOf(0x0a, start);
     const end = newline < 0 ? bytes.length : newline;
-    lines.push(bytes.toString('utf8', start, Math.min(end, start + LINE_BYTES_MAX)).replace(/\r$/, ''));
+    lines.push(...piecesOf(bytes.subarray(start, end)));
     start = end + 1;
   }
   return lines;
+}
+
+/** A line, or what is left of two where something between was given back. */
+function piecesOf(line: Buffer): string[] {
+  const text = (from: number, to: number) =>
+    line.toString('utf8', from, Math.min(to, from + LINE_BYTES_MAX)).replace(/\r$/, '');
+  const hole = line.indexOf(HOLE);
+  if (hole < 0) return [text(0, line.length)];
+  const after = line.lastIndexOf(0) + 1;
+  return [text(0, hole), text(after, line.length)].filter((piece) => piece !== '');
 }
 
 function toEntry(line: string): LogEntry {

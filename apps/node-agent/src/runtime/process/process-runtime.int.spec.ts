@@ -8,6 +8,7 @@ import { runtimeConformance, type Script } from '../runtime.conformance';
 import type { Launch, RunView, WorkloadRuntime } from '../runtime';
 import { ProcessRuntime, type ProcessRuntimeOptions } from './process-runtime';
 import { isAlive, identityOf } from './process-table';
+import { installScripts } from './shim';
 
 const PATH = process.env.PATH ?? '';
 
@@ -207,8 +208,8 @@ describe('ProcessRuntime', () => {
     const { RunFolder } = await import('./run-folder');
     const orphan = new RunFolder(join(test.options.folder, 'a/2'), 2);
     orphan.create(undefined);
-    const script = test.runtime.shimPath;
-    execFileSync('/bin/sh', [script, 'supervise', orphan.path, 'touch', join(test.root, 'ran')], { input: '' });
+    const { shim } = await installScripts(test.options.scripts);
+    execFileSync('/bin/sh', [shim, 'supervise', orphan.path, 'touch', join(test.root, 'ran')], { input: '' });
     expect(await test.runtime.observe('a')).toEqual({ state: 'starting', run: 2 });
     expect((await ended(test.runtime, 'a')).exit).toEqual({ code: null, signal: null });
     await expect(stat(join(test.root, 'ran'))).rejects.toThrow();

@@ -1,17 +1,20 @@
 /** Runs workloads as plain processes of this machine, each under a shim that outlives the agent. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, fchownSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signal } from '../../workloads/workload';
 import { causeOf, warningOf } from './limit-words';
 import type { Launch, RunView, WorkloadRuntime } from '../runtime';
 import { Cgroups } from './cgroups/cgroups';
+import type { Control } from './cgroups/hierarchies';
 import { LogFiles } from './log-files';
 import { LogGuard } from './log-guard';
+import { LogRate } from './log-rate';
 import { isAlive, type ProcessIdentity } from './process-table';
 import { ProcessTree } from './process-tree';
 import { RunFolder, runsIn } from './run-folder';
-import { installScripts } from './shim';
+import { findApp, firstProcess } from './sandboxed-app';
+import { installScripts, type Scripts } from './shim';
 
 /** Runs that stay on record for their exit codes, the newest included. */
 const RUNS_KEPT = 3;
@@ -38,6 +41,7 @@ export class ProcessRuntime implements WorkloadRuntime {
   readonly name = 'process';
   readonly logs: LogFiles;
   private readonly tree = new ProcessTree();
+  private readonly rate = new LogRate();
   /** Ended runs without a living process: nothing about them changes any more. */
   private readonly settled = new Set<string>();
   /** When something that should have been seen was first missed, by run folder. */
@@ -45,7 +49,7 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   private constructor(
     private readonly folder: string,
-    readonly shimPath: string,
+    private readonly scripts: Scripts,
     private readonly cgroups: Cgroups | undefined,
     private readonly guard: LogGuard,
   ) {
@@ -54,11 +58,11 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   static async open(options: ProcessRuntimeOptions): Promise<ProcessRuntime> {
     mkdirSync(options.folder, { recursive: true, mode: 0o711 });
-    const { shim, logGuard } = await installScripts(options.scripts);
+    const scripts = await installScripts(options.scripts);
     const cgroups = options.useCgroups === false ? undefined : Cgroups.find(`alto-${options.name}`);
-    const guard = new LogGuard(logGuard, options.folder, options.logBytesMax, options.logBoundEveryMs ?? 5_000);
+    const guard = new LogGuard(scripts.logGuard, options.folder, options.logBytesMax, options.logBoundEveryMs ?? 5_000);
     guard.ensure();
-    return new ProcessRuntime(options.folder, shim, cgroups, guard);
+    return new ProcessRuntime(options.folder, scripts, cgroups, guard);
   }
 
   async start(launch: Launch): Promise<number> {
@@ -85,19 +89,22 @@ export class ProcessRuntime implements WorkloadRuntime {
     const run = this.newest(id);
     if (!run) return { state: 'none' };
     const main = run.main;
-    if (run.exit) return this.ended(id, run);
+    if (run.exit && !(main && this.isClosing(id, run))) return this.ended(id, run);
     if (!main) return this.unborn(id, run);
-    if (isAlive(main)) return running(run, main);
+    if (run.exit) return running(run, run.app ?? main);
+    if (isAlive(main)) return this.alive(run, main);
     return this.gone(id, run, main);
   }
 
   async signal(id: string, signal: Signal): Promise<void> {
-    const main = this.newest(id)?.main;
-    if (main && isAlive(main)) sendSignal(main.pid, signal);
+    const run = this.newest(id);
+    const target = run && (run.confined ? run.app : run.main);
+    if (target && isAlive(target)) sendSignal(target.pid, signal);
   }
 
-  async kill(id: string): Promise<void> {
+  async kill(id: string, cause?: string): Promise<void> {
     const run = this.newest(id);
+    if (run && cause !== undefined && run.exit === undefined) run.cause = cause;
     if (run) this.tree.kill(run, this.marker(id, run));
   }
 
@@ -117,15 +124,21 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   async track(): Promise<void> {
     this.guard.ensure();
-    const living = (await this.list())
-      .map((id) => this.newest(id))
-      .filter((run) => run !== undefined && run.exit === undefined);
-    this.tree.record(living.filter((run) => run !== undefined));
+    const newest = (await this.list()).map((id) => ({ id, run: this.newest(id) }));
+    const living = newest.filter(({ run }) => run !== undefined && run.exit === undefined);
+    this.tree.record(living.flatMap(({ run }) => run ?? []));
+    for (const { id, run } of living) if (run) await this.holdLog(id, run);
+    this.rate.keep(new Set(living.map(({ id }) => id)));
   }
 
   async close(): Promise<void> {
     this.guard.end();
     this.cgroups?.close();
+  }
+
+  /** What of a run this machine can bound. */
+  get bounded(): ReadonlySet<Control> {
+    return this.cgroups?.controls ?? new Set();
   }
 
   /** Where a workload's output goes. */
@@ -150,17 +163,22 @@ export class ProcessRuntime implements WorkloadRuntime {
     const log = openSync(this.logPath(launch.id), 'a', 0o600);
     const marker = this.marker(launch.id, run);
     const [name = '', value = ''] = splitAt(marker, marker.indexOf('='));
+    run.confined = launch.confinement !== undefined;
+    const { action, command, env, input } = shimCall(launch, { [name]: value }, run, this.scripts);
+    const owner = launch.confinement?.user;
     try {
-      const child = spawn('/bin/sh', [this.shimPath, 'supervise', run.path, ...launch.command], {
+      // So that the app may open its own output by name, as /dev/stdout.
+      if (owner) fchownSync(log, owner.uid, owner.gid);
+      const child = spawn('/bin/sh', [this.scripts.shim, action, run.path, ...command], {
         cwd: launch.cwd,
-        env: { ...launch.env, [name]: value },
+        env,
         stdio: ['pipe', log, log],
         detached: true,
         ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
       });
       await spawned(child);
       if (child.pid !== undefined) this.bound(launch, run, child.pid);
-      child.stdin?.on('error', ignoreBrokenPipe).end('go\n');
+      child.stdin?.on('error', ignoreBrokenPipe).end(`go\n${input}`);
       child.unref();
     } catch (error) {
       run.giveUp();
@@ -171,10 +189,19 @@ export class ProcessRuntime implements WorkloadRuntime {
     }
   }
 
+  private async holdLog(id: string, run: RunFolder): Promise<void> {
+    const rate = run.limits?.logBytesPerSecond;
+    if (rate === undefined) return;
+    const dropped = await this.rate.hold(id, this.logPath(id), rate, performance.now());
+    if (!dropped) return;
+    const text = `Dropped ${dropped.bytes} bytes of its output: more than ${rate} bytes a second are not kept`;
+    await this.logs.note(id, text, new Date());
+  }
+
   /** The shim waits for its `go` meanwhile: nothing of the run exists outside of the group. */
   private bound({ id, limits }: Launch, run: RunFolder, pid: number): void {
     run.group = this.cgroups?.enter(`${id}.${run.run}`, pid, limits);
-    if (run.group) run.limits = limits;
+    run.limits = limits;
   }
 
   /** Written down before the group goes, which alone knows. */
@@ -203,6 +230,20 @@ export class ProcessRuntime implements WorkloadRuntime {
     return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers };
   }
 
+  /** The first process of a sandbox goes a moment after the app: left behind is only what stays longer, or is more. */
+  private isClosing(id: string, run: RunFolder): boolean {
+    if (!run.confined || this.settled.has(run.path) || Date.now() - run.endedAtMs > EXIT_WRITE_MS) return false;
+    const living = this.tree.living(run, this.marker(id, run));
+    return living.length === 1 && living[0]?.pid === firstProcess(run.sandboxInfoPath);
+  }
+
+  /** A sandbox runs once its app does. */
+  private alive(run: RunFolder, main: ProcessIdentity): RunView {
+    if (!run.confined) return running(run, main);
+    run.app ??= findApp(run.sandboxInfoPath, main);
+    return run.app ? running(run, run.app) : { state: 'starting', run: run.run };
+  }
+
   /** No process seen yet. Its shim is waited for while it lives, and a little longer for one not yet recorded. */
   private unborn(id: string, run: RunFolder): RunView {
     const overdue = this.missedForMs(run) > (run.shim && !isAlive(run.shim) ? EXIT_WRITE_MS : BIRTH_MS);
@@ -217,7 +258,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       run.endWith({ code: null, signal: null });
       return this.ended(id, run);
     }
-    return running(run, main);
+    return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
   }
 
   private missedForMs(run: RunFolder): number {
@@ -225,6 +266,23 @@ export class ProcessRuntime implements WorkloadRuntime {
     this.missedSinceMs.set(run.path, since);
     return performance.now() - since;
   }
+}
+
+/** How the shim is called, and what comes after its line. */
+function shimCall(launch: Launch, marker: Record<string, string>, run: RunFolder, scripts: Scripts) {
+  const { command, confinement } = launch;
+  const env = { ...launch.env, ...marker };
+  if (!confinement) return { action: 'supervise', command, env, input: '' };
+  const { launcher, options, filter } = confinement;
+  const variables = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
+  const descriptors = ['--info-fd', '3', ...(filter === undefined ? [] : ['--seccomp', '4']), '--args', '5'];
+  const enter = ['/bin/sh', scripts.enter, run.sandboxInfoPath, filter ?? '/dev/null'];
+  return {
+    action: 'supervise-input',
+    command: [...enter, ...launcher, ...descriptors, '--', ...command],
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...marker },
+    input: ['--clearenv', ...variables, ...options].map((word) => `${word}\0`).join(''),
+  };
 }
 
 function running(run: RunFolder, main: ProcessIdentity): RunView {

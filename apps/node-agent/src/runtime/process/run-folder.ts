@@ -36,6 +36,31 @@ export class RunFolder {
     return this.identity('pid');
   }
 
+  /** The app itself, where `main` is the sandbox around it. */
+  get app(): ProcessIdentity | undefined {
+    return this.identity('app');
+  }
+
+  set app(identity: ProcessIdentity | undefined) {
+    if (identity === undefined) return;
+    const { pid, started, boot } = identity;
+    this.write('app', `${pid} ${started} ${boot}`);
+  }
+
+  /** Whether the command is run in a sandbox. */
+  get confined(): boolean {
+    return this.read('confined') !== undefined;
+  }
+
+  set confined(confined: boolean) {
+    if (confined) this.write('confined', 'yes');
+  }
+
+  /** Where the sandbox says what it is. */
+  get sandboxInfoPath(): string {
+    return join(this.path, 'sandbox');
+  }
+
   get startedAtMs(): number {
     return this.modifiedAtMs('pid');
   }

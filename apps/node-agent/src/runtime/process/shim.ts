@@ -21,6 +21,8 @@ export const SHIM_PROTOCOL = 1;
  * `claimed` decides between a process that is slow to start and an agent that has given it up: only one of them
  * can make the file.
  *
+ * `supervise-input` leaves what follows the line to the command, as input.
+ *
  * It forks for the command alone. A program it called would be a process of the run, and killed with it; so files
  * are not renamed into place, but count from the moment they end with a newline, which one write brings.
  */
@@ -41,11 +43,15 @@ identity() {
 }
 
 case $action in
-supervise)
+supervise | supervise-input)
   trap : HUP INT QUIT TERM USR1 USR2
   identity >"$run/shim" || exit 125
   IFS= read -r go || exit 0
-  /bin/sh "$0" become "$run" "$@" </dev/null
+  if [ "$action" = supervise ]; then
+    /bin/sh "$0" become "$run" "$@" </dev/null
+  else
+    /bin/sh "$0" become "$run" "$@"
+  fi
   code=$?
   echo "$code" >"$run/exit"
   ;;
@@ -56,6 +62,18 @@ become)
   exec "$@"
   ;;
 esac
+`;
+
+/**
+ * Becomes bubblewrap with what that reads and writes through descriptors: 3 takes what it says of the sandbox, 4 has
+ * the filter of system calls, 5 the options that came by the input.
+ */
+const enterScript = `#!/bin/sh
+# Alto sandbox. Usage: enter INFO_FILE FILTER_FILE LAUNCHER [ARGUMENT...]
+info=$1 filter=$2
+shift 2
+exec 3>"$info" 4<"$filter" 5<&0 </dev/null
+exec "$@"
 `;
 
 /**
@@ -81,11 +99,19 @@ while [ -d "$folder" ]; do
 done
 `;
 
+/** Where they lie. */
+export interface Scripts {
+  shim: string;
+  enter: string;
+  logGuard: string;
+}
+
 /** Puts the scripts under `folder`. Their names carry a hash: a shell reads its script while it runs it. */
-export async function installScripts(folder: string): Promise<{ shim: string; logGuard: string }> {
+export async function installScripts(folder: string): Promise<Scripts> {
   mkdirSync(folder, { recursive: true, mode: 0o755 });
   return {
     shim: await installScript(folder, `shim-${SHIM_PROTOCOL}`, shimScript),
+    enter: await installScript(folder, 'enter', enterScript),
     logGuard: await installScript(folder, 'log-guard', logGuardScript),
   };
 }

@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cgroups } from './cgroups';
 
-const limits = { memoryBytes: 1 << 26, cpuMillis: 100, cpuMillisMax: 1_000, processesMax: 64 };
+const limits = {
+  memoryBytes: 1 << 26,
+  cpuMillis: 100,
+  cpuMillisMax: 1_000,
+  processesMax: 64,
+  logBytesPerSecond: 1 << 20,
+};
 
 describe('Cgroups over cgroup 2', () => {
   let mount: string;

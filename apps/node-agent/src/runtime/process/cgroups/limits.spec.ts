@@ -1,6 +1,12 @@
 import { separateSettings, unifiedSettings } from './limits';
 
-const limits = { memoryBytes: 67_108_864, cpuMillis: 250, cpuMillisMax: 1_000, processesMax: 512 };
+const limits = {
+  memoryBytes: 67_108_864,
+  cpuMillis: 250,
+  cpuMillisMax: 1_000,
+  processesMax: 512,
+  logBytesPerSecond: 1 << 20,
+};
 
 describe('limits as the kernel takes them', () => {
   it('bounds memory together with swap, in cgroup 1 and 2', () => {
