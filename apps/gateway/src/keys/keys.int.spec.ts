@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '@alto/testing';
 import { Gateways } from '../gateways.fake';
+import { makeFirstOperator } from '../identity/first-operator.fake';
 
 /** Business time of all gateways, moved by the tests. */
 const clockFolder = mkdtempSync(join(tmpdir(), 'alto-gateway-clock-'));
@@ -137,6 +138,19 @@ describe("operators' keys", () => {
     expect((await gateways.call('DELETE', `/v1/keys/${id}`)).body.revokedAt).not.toBeNull();
     expect(await statusOf(rotated.key, 0, '/v1/whoami')).toBe(401);
     expect((await gateways.call('DELETE', `/v1/projects/shop/keys/${id}`)).status).toBe(404);
+  });
+
+  it('are made known by a file at the start of a gateway, so that a lost one can be replaced', async () => {
+    const replacement = makeFirstOperator();
+    try {
+      const hashFile = replacement.settings['ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE'] ?? '';
+      await gateways.add({ ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: hashFile });
+      expect(await statusOf(replacement.key, 0, '/v1/keys')).toBe(200);
+      const { id } = (await gateways.call('GET', '/v1/keys')).body.items.at(-1) as { id: string };
+      expect((await gateways.call('DELETE', `/v1/keys/${id}`)).status).toBe(200);
+    } finally {
+      replacement.remove();
+    }
   });
 
   it('are never all revoked, also not by two at once', async () => {
