@@ -73,6 +73,7 @@ describe('deploy', () => {
   it('shows what it would do, and does nothing, with --dry-run', async () => {
     writeApp('echo', ['replicas: 2', "env: { VERSION: 'one' }"]);
     expect(await terminal.typeWell('alto deploy echo --dry-run')).toMatch(/2 instances/);
+    expect(await terminal.typeWell('alto deploy echo --dry-run --replicas 900')).toMatch(/would wait: .*CPU/);
     expect(await terminal.typeWell('alto apps list')).not.toContain('echo');
   }, 60_000);
 

@@ -162,11 +162,11 @@ describe('an app under load', () => {
   }, 120_000);
 });
 
-/** A server that does what is asked of it: `$HEALTH` answers readiness, everything else a bad version. */
-function serverThat(health: string): string[] {
+/** Answers readiness as `health` says; everything else as a bad version, with an error where `answers` says so. */
+function serverThat(health: string, answers = ''): string[] {
   const program = `
     require('node:http').createServer((request, response) => {
-      if (request.url === '/healthz') { ${health} }
+      if (request.url === '/healthz') { ${health} } else { ${answers} }
       response.end(JSON.stringify({ version: 'bad' }));
     }).listen(process.env.PORT, process.env.HOST);`;
   return ['node', '-e', program];
@@ -229,6 +229,42 @@ describe('a bad version', () => {
       expect(Object.keys(report.versions).sort()).toEqual([good.env?.VERSION, ...answers].sort());
     },
     90_000,
+  );
+
+  it.each<Put['strategy'] & object>([
+    { kind: 'rolling' },
+    { kind: 'canary', steps: [{ weight: 30, holdMs: 20_000 }] },
+    { kind: 'blue-green' },
+  ])(
+    'that answers users with 500, however ready, is taken back by itself in a $kind rollout',
+    async (strategy) => {
+      const traffic = new Traffic(alto.appsUrl, host);
+      let report: TrafficReport;
+      try {
+        const command = serverThat('', 'response.statusCode = 500;');
+        await put({ ...good, strategy, command, healthyMs: 8_000, progressDeadlineMs: 60_000 });
+        await eventually(
+          async () => {
+            const { rollout } = (await currentApp()).status;
+            expect(rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(/requests .*failed/) });
+          },
+          { withinMs: 60_000 },
+        );
+        await eventually(async () => expect((await currentApp()).status).toMatchObject({ ready: 2, desired: 2 }));
+      } finally {
+        report = await traffic.end(0);
+      }
+      // Users meet the version's own errors until it is taken back, and the old one all the time.
+      expect(Object.keys(report.failures)).toEqual(['status 500']);
+      expect(Object.keys(report.versions)).toEqual([good.env?.VERSION]);
+      expect(report.failures['status 500']).toBeLessThan((report.versions[good.env?.VERSION ?? ''] ?? 0) / 2);
+      const later = await new Traffic(alto.appsUrl, host).end(1_000);
+      expect({ failures: later.failures, versions: Object.keys(later.versions) }).toEqual({
+        failures: {},
+        versions: [good.env?.VERSION],
+      });
+    },
+    120_000,
   );
 
   it('is told by the command: what it said last, and by the exit code', async () => {
