@@ -77,7 +77,8 @@ describe('every command in a document works as it stands there', () => {
   )(
     '%s: %s',
     async (_document, _typed, session, index) => {
-      await alto.start(); // A session before may have ended with `./alto down`.
+      // A session before may have ended with `./alto down`.
+      await alto.status().catch(() => alto.start());
       const outputs = await run(session, index);
       session.commands.forEach(({ printed }, position) => {
         if (printed === '') return;

@@ -3,7 +3,7 @@ import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { computeOperations, gatewayOperations, notificationsOperations, searchOperations } from '@alto/contracts';
 import { AltoClient } from '@alto/sdk';
-import { type Alto, eventually, loadClient, startAlto } from '@alto/testing';
+import { type Alto, eventually, startAlto } from '@alto/testing';
 
 const project = 'default';
 const hello = fileURLToPath(new URL('../../examples/hello', import.meta.url));
@@ -190,31 +190,6 @@ describe('a service alone', () => {
     notifications: (client: AltoClient) => client.call(notificationsOperations.topics.list, { project }),
     search: (client: AltoClient) => client.call(searchOperations.hits.list, { project, index: 'notes', q: 'stop' }),
   };
-
-  it.each([
-    ['gateway', '/v1/projects'],
-    ['compute', '/v1/projects/default/apps'],
-    ['storage', '/v1/projects/default/bundles'],
-    ['load-balancer', '/v1/projects/default/routes'],
-    ['notifications', '/v1/projects/default/topics'],
-    ['search', '/v1/projects/default/indexes/notes/search?q=stop'],
-  ])(
-    '%s is restarted without a failed request of its own API or of an app',
-    async (service, path) => {
-      const headers = { authorization: `Bearer ${alto.adminKey}` };
-      const isRight = ({ status }: { status: number }) => status === 200;
-      const load = { connections: 4, isRight };
-      const app = loadClient({ ...load, url: alto.appsUrl, host: helloHost, keepAlive: true, rate: 100 });
-      const api = loadClient({ ...load, url: `${alto.apiUrl}${path}`, headers, keepAlive: true, rate: 50 });
-      const before = await alto.pid(service);
-      await alto.restart(service);
-      const [appReport, apiReport] = await Promise.all([app.stop(), api.stop()]);
-      expect(await alto.pid(service)).not.toBe(before);
-      expect({ app: appReport.failures, api: apiReport.failures }).toEqual({ app: {}, api: {} });
-      expect(apiReport.requests).toBeGreaterThan(20);
-    },
-    90_000,
-  );
 
   it.each(['compute', 'notifications', 'search'] as const)(
     '%s can be missing: 503 names it at once, the others serve',

@@ -204,6 +204,8 @@ describe('the agent', () => {
         PATH: process.env.PATH,
         ALTO_DATA_DIR: dataDir,
         ALTO_NODE_SYNC_MS: '200',
+        // Others than an Alto of this machine gives: an instance that is being started again leaves its port for a moment.
+        ALTO_INSTANCE_PORTS: '31000-31999',
         ALTO_LOG_LEVEL: 'warn',
         ALTO_NODE_BIN_DIR: join(process.execPath, '..'),
         ...more,

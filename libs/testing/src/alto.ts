@@ -38,7 +38,7 @@ export async function startAlto(options: AltoOptions = {}): Promise<Alto> {
     ALTO_API_PORT: String(ports.api),
     ALTO_APPS_PORT: String(ports.apps),
     ALTO_S3_PORT: String(ports.s3),
-    ALTO_SERVICE_PORT_FIRST: String(10_000 + Math.floor(Math.random() * 4_000)),
+    ...ownPorts(),
     ...options.env,
   });
   try {
@@ -139,6 +139,19 @@ async function prepare(): Promise<Prepared> {
   });
   return JSON.parse(stdout) as Prepared;
 }
+
+/** Files of tests run side by side: each worker of Jest has ports of its own, in the part that the kernel gives nobody. */
+function ownPorts(): Record<string, string> {
+  const worker = (Number(process.env['JEST_WORKER_ID'] ?? 1) - 1) % workersMost;
+  const first = instancePorts.first + worker * instancePorts.each;
+  return {
+    ALTO_SERVICE_PORT_FIRST: String(10_000 + worker * 1_000 + Math.floor(Math.random() * 800)),
+    ALTO_INSTANCE_PORTS: `${first}-${first + instancePorts.each - 1}`,
+  };
+}
+
+const workersMost = 4;
+const instancePorts = { first: 20_000, each: 2_500 };
 
 async function freePort(): Promise<number> {
   const server = createServer();
