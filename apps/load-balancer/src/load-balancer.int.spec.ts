@@ -345,6 +345,12 @@ it('a second load balancer waits, answers meanwhile, and takes over with no gap'
   const second = await start();
   await put({ route: 'main', host: 'www.example.com', app: 'shop' });
   await serves('www.example.com', 'shop');
+  const told = (one: TestService) =>
+    one.call(routes.get, { project: project.id, route: 'main' }, callerOf(project, 'viewer'));
+  await eventually(async () => {
+    expect((await told(service)).status.targets).toMatchObject([{ state: 'ready', reason: 'It gets requests.' }]);
+    expect(await told(second)).toEqual(await told(service));
+  });
   await service.stop();
   service = second;
   compute.tell(await appOf(project, 'blog'));

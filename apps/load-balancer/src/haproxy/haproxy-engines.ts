@@ -1,12 +1,16 @@
 /** The HAProxy of this machine, as the service's settings describe it. */
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, Log } from '@alto/platform';
 import { type LoadBalancerConfig, parseAddresses } from '../config';
-import { type ProxyEngine, ProxyEngines } from '../proxy/proxy.engine';
+import { readIfThere } from '../durable-file';
+import { type ProxyEngine, ProxyEngines, type TargetReport } from '../proxy/proxy.engine';
 import { objectsFront } from './configuration';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
+import { readLayout } from './layout-file';
+import { HaproxyRuntime, socketsIn } from './runtime';
+import { targetsIn } from './targets';
 
 @Injectable()
 export class HaproxyEngines extends ProxyEngines {
@@ -19,6 +23,12 @@ export class HaproxyEngines extends ProxyEngines {
 
   open(): Promise<ProxyEngine> {
     return HaproxyEngine.open(optionsOf(this.config), this.log);
+  }
+
+  async targets(pool: string): Promise<TargetReport[]> {
+    const { folder, runFolder } = optionsOf(this.config);
+    const text = await readIfThere(join(folder, 'layout.json'));
+    return text === undefined ? [] : targetsIn(readLayout(text), new HaproxyRuntime(socketsIn(runFolder)), pool);
   }
 }
 

@@ -19,6 +19,10 @@ class TestEngines extends ProxyEngines {
   open() {
     return HaproxyEngine.open(this.options, log);
   }
+
+  targets() {
+    return Promise.resolve([]);
+  }
 }
 
 /** Body of the answer; undefined unless the status is 200. */

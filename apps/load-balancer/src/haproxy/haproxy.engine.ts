@@ -11,13 +11,14 @@ import type { Log } from '@alto/platform';
 import { readIfThere, replaceFile } from '../durable-file';
 import type { Applied, EndpointTraffic, ProxyEngine, ProxySpec, TargetReport } from '../proxy/proxy.engine';
 import { type Configuration, type HaproxySettings, render } from './configuration';
-import { arrange, type Backend, emptyLayout, isEnding, type Layout, lostLayout, type Slot } from './layout';
+import { arrange, type Backend, emptyLayout, isEnding, type Layout, lostLayout } from './layout';
 import { mapFiles, type MapName, mapNames } from './maps';
-import { backendName, slotName } from './place-names';
+import { slotName } from './place-names';
 import { readLayout, writeLayout } from './layout-file';
-import { type EndingConnections, HaproxyRuntime, oldProcessQuietMs } from './runtime';
-import type { ProcessInfo, RuntimeSlot, SlotConnections } from './runtime-state';
+import { type EndingConnections, HaproxyRuntime, oldProcessQuietMs, socketsIn } from './runtime';
+import type { ProcessInfo, SlotConnections } from './runtime-state';
 import { SocketError } from './socket';
+import { targetsIn } from './targets';
 import { TrafficCounts } from './traffic-counts';
 import { WriterLock } from './writer-lock';
 
@@ -67,11 +68,10 @@ export class HaproxyEngine implements ProxyEngine {
     this.written = written;
     this.settings = {
       ...options.settings,
-      adminSocket: join(options.runFolder, 'admin.sock'),
+      adminSocket: socketsIn(options.runFolder).adminSocket,
       frontStateFile: this.path('front.state'),
     };
-    const { adminSocket } = this.settings;
-    this.runtime = new HaproxyRuntime({ adminSocket, masterSocket: join(options.runFolder, 'master.sock') });
+    this.runtime = new HaproxyRuntime(socketsIn(options.runFolder));
   }
 
   /** @throws AnotherWriterError while another process writes the folder */
@@ -111,13 +111,8 @@ export class HaproxyEngine implements ProxyEngine {
     return { settled: reason === '', reason: words, ...(busy !== undefined && { busy }) };
   }
 
-  async targets(pool: string): Promise<TargetReport[]> {
-    const number = this.layout.backends.findIndex((backend) => backend.pool === pool);
-    const slots = this.layout.backends[number]?.slots ?? [];
-    const running = await this.runtime.slots(backendName(number)).catch(() => new Map<string, RuntimeSlot>());
-    return slots.flatMap((slot, index) =>
-      slot === null || slot.state === 'gone' ? [] : [{ pool, ...reportOf(slot, running.get(slotName(index))) }],
-    );
+  targets(pool: string): Promise<TargetReport[]> {
+    return targetsIn(this.layout, this.runtime, pool);
   }
 
   async traffic(): Promise<readonly EndpointTraffic[]> {
@@ -284,20 +279,4 @@ async function openLayout(folder: string, text: string, log: Log): Promise<Layou
     log.error('The layout of HAProxy could not be read; it is set aside and made anew', { aside, error });
     return lostLayout;
   }
-}
-
-function reportOf(slot: Slot, running: RuntimeSlot | undefined): Omit<TargetReport, 'pool'> {
-  const endpoint = slot.id;
-  if (slot.state !== 'ready') {
-    return { endpoint, state: 'draining', reason: 'It gets no new requests; those in flight may end.' };
-  }
-  if (running === undefined) return { endpoint, state: 'unknown', reason: 'HAProxy does not answer.' };
-  if (running.health === 'down') {
-    return {
-      endpoint,
-      state: 'down',
-      reason: 'HAProxy cannot connect to it; it gets requests again when it accepts connections.',
-    };
-  }
-  return { endpoint, state: 'up', reason: 'It gets requests.' };
 }

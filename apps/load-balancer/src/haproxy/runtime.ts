@@ -1,4 +1,5 @@
 /** One running HAProxy, reached over its two sockets: what it has is read, changed and read again. */
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectTimeoutMs, keepAliveMs, requestTimeoutMs, retries } from './configuration';
 import { runtimeCommands, type RuntimeView } from './changes';
@@ -23,6 +24,10 @@ import { ask, SocketError, tell } from './socket';
 export interface RuntimePaths {
   readonly adminSocket: string;
   readonly masterSocket: string;
+}
+
+export function socketsIn(runFolder: string): RuntimePaths {
+  return { adminSocket: join(runFolder, 'admin.sock'), masterSocket: join(runFolder, 'master.sock') };
 }
 
 /**

@@ -125,4 +125,6 @@ export class AnotherWriterError extends Error {
 export abstract class ProxyEngines {
   /** @throws AnotherWriterError while another process commands the proxy */
   abstract open(): Promise<ProxyEngine>;
+  /** What {@link ProxyEngine.targets} tells, for a process that does not command the proxy. */
+  abstract targets(pool: string): Promise<TargetReport[]>;
 }

@@ -1,4 +1,4 @@
-import { ejections, judge, noOutliers, type Outliers } from './outliers.state';
+import { ejections, judge, noOutliers, type Outliers, remembered, restored } from './outliers.state';
 
 const limits = { baseMs: 10_000, maxMs: 40_000 };
 
@@ -149,4 +149,14 @@ it('takes nobody out where that is turned off', () => {
   const world = new World(['a', 'b'], 10, { ...limits, baseMs: 0 });
   world.failing.set('b', 1);
   expect(world.after(20).out).toEqual([]);
+});
+
+it('is remembered by who takes over, and ends in time there as well', () => {
+  const world = new World(['a', 'b', 'c']);
+  world.failing.set('b', 1);
+  world.after(1);
+  world.outliers = restored(remembered(world.outliers), world.nowMs);
+  expect(world.after(9).out).toEqual(['b']);
+  world.failing.clear();
+  expect(world.after(1).out).toEqual([]);
 });

@@ -37,6 +37,12 @@ export interface Ejection {
   readonly reason: string;
 }
 
+export interface RememberedEjection extends Ejection {
+  readonly endpoint: string;
+  readonly pool: string;
+  readonly times: number;
+}
+
 interface Sample {
   readonly atMs: number;
   readonly requests: number;
@@ -80,6 +86,22 @@ export function judge(
 /** Endpoint → why it is out and until when. */
 export function ejections(outliers: Outliers): Map<string, Ejection> {
   return new Map([...outliers].flatMap(([id, { ejection }]) => (ejection === undefined ? [] : [[id, ejection]])));
+}
+
+/** What is to be remembered when another process takes over: only who is out. */
+export function restored(out: readonly RememberedEjection[], nowMs: number): Outliers {
+  return new Map(
+    out.map(({ endpoint, pool, times, sinceMs, untilMs, reason }) => [
+      endpoint,
+      { ...fresh(pool, nowMs), times, ejection: { sinceMs, untilMs, reason } },
+    ]),
+  );
+}
+
+export function remembered(outliers: Outliers): RememberedEjection[] {
+  return [...outliers].flatMap(([endpoint, { pool, times, ejection }]) =>
+    ejection === undefined ? [] : [{ endpoint, pool, times, ...ejection }],
+  );
 }
 
 function fresh(pool: string, nowMs: number): Member {

@@ -1,14 +1,24 @@
 /**
  * Looks at how endpoints answer: for compute, which judges rollouts by it, and to take out for a while those that fail
- * alone. Nothing of it is kept: a load balancer that starts takes nobody out.
+ * alone. Who is out is kept in a file; what was counted is not.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import type { InstanceTraffic } from '@alto/contracts';
 import { Clock, CONFIG, Log } from '@alto/platform';
 import type { LoadBalancerConfig } from '../config';
 import type { EndpointTraffic, ProxyEngine } from '../proxy/proxy.engine';
+import { EjectionsFile } from './ejections-file';
 import type { Known } from './known';
-import { type Ejection, ejections, judge, type JudgedPool, noOutliers, type Outliers } from './outliers.state';
+import {
+  type Ejection,
+  ejections,
+  judge,
+  type JudgedPool,
+  noOutliers,
+  type Outliers,
+  remembered,
+  restored,
+} from './outliers.state';
 import { TrafficMetrics } from './traffic-metrics';
 
 /** As many as a report may hold; the rest goes with the next. */
@@ -21,17 +31,26 @@ export class TrafficWatch {
   private traffic: readonly EndpointTraffic[] = [];
   /** Instance → requests that compute knows of. */
   private readonly told = new Map<string, number>();
+  private readonly file: EjectionsFile;
 
   constructor(
     @Inject(CONFIG) private readonly config: LoadBalancerConfig,
     private readonly clock: Clock,
     private readonly log: Log,
     private readonly metrics: TrafficMetrics,
-  ) {}
+  ) {
+    this.file = new EjectionsFile(config.ALTO_HAPROXY_DIR);
+  }
 
   /** Instances that get no requests for a while because of how they answered. */
   get ejected(): ReadonlyMap<string, Ejection> {
     return this.out;
+  }
+
+  /** Takes up what the process that commands the proxy, or did, has decided. */
+  async recall(): Promise<void> {
+    this.outliers = restored(await this.file.read(), this.clock.nowMs());
+    this.out = ejections(this.outliers);
   }
 
   /** @returns whether other instances are out than before */
@@ -56,7 +75,9 @@ export class TrafficWatch {
       });
     }
     for (const instance of went) this.log.info('An instance gets requests again', { instance });
-    return came.length + went.length > 0;
+    if (came.length + went.length === 0) return false;
+    await this.file.write(remembered(this.outliers));
+    return true;
   }
 
   /** What has changed since {@link wasTold} was last called. */

@@ -81,9 +81,9 @@ export class TrafficReconciler implements OnModuleInit {
     return this.applied.reason;
   }
 
-  /** What the proxy found out about the targets of an app; nothing while another process commands it. */
-  async targets(app: string): Promise<TargetReport[]> {
-    return (await this.engine?.targets(app)) ?? [];
+  /** What the proxy found out about the targets of an app, whichever process commands it. */
+  targets(app: string): Promise<TargetReport[]> {
+    return (this.engine ?? this.engines).targets(app);
   }
 
   /** Instances that get no requests for a while because they alone of their app fail. */
@@ -124,9 +124,10 @@ export class TrafficReconciler implements OnModuleInit {
     const interval = new Bell();
     while (!signal.aborted) {
       await interval.wait(this.config.ALTO_PROXY_WATCH_INTERVAL_MS, signal);
-      if (signal.aborted || this.engine === undefined) continue;
+      if (signal.aborted) return;
       try {
-        if (await this.watch.look(this.engine, this.current)) this.bell.ring();
+        if (this.engine === undefined) await this.watch.recall();
+        else if (await this.watch.look(this.engine, this.current)) this.bell.ring();
       } catch (error) {
         this.log.warn('How instances answer could not be read from the proxy', { error });
       }
@@ -148,9 +149,13 @@ export class TrafficReconciler implements OnModuleInit {
   }
 
   private async begin(engine: ProxyEngine): Promise<void> {
-    this.engine = engine;
-    const { known, lost } = await this.file.read();
+    const { known, lost } = await this.file.read().catch(async (error: unknown) => {
+      await engine.close();
+      throw error;
+    });
+    await this.watch.recall();
     this.current = known;
+    this.engine = engine;
     this.blank = lost;
     if (lost) this.log.error('What was known of endpoints and routes could not be read; asking for it anew');
     else await this.file.write(known);
