@@ -4,10 +4,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { transform } from '@swc/core';
+import { build, type Plugin } from 'esbuild';
 import { eventually, type EventuallyOptions } from './eventually';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -30,9 +32,35 @@ export async function buildChild(entry: URL): Promise<ChildProgram> {
     sourcemap: 'inline',
     tsconfig: join(root, 'tsconfig.base.json'),
     logLevel: 'silent',
+    plugins: [decorators],
   });
   return new ChildProgram(folder, outfile);
 }
+
+/** esbuild emits no decorator metadata, on which Nest and TypeORM rely: files with decorators go through swc first. */
+const decorators: Plugin = {
+  name: 'decorators',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/](apps|libs)[\\/].*\.ts$/ }, async ({ path }) => {
+      const source = await readFile(path, 'utf8');
+      if (!/^\s*@[A-Za-z]|[(,]\s*@[A-Z]/m.test(source)) return { contents: source, loader: 'ts' };
+      const { code } = await transform(source, {
+        filename: path,
+        configFile: false,
+        swcrc: false,
+        sourceMaps: 'inline',
+        module: { type: 'es6' },
+        jsc: {
+          target: 'es2024',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+          keepClassNames: true,
+        },
+      });
+      return { contents: code, loader: 'js' };
+    });
+  },
+};
 
 export class ChildProgram {
   private readonly children: Child[] = [];
@@ -64,6 +92,8 @@ export class Child {
   constructor(file: string, input: unknown) {
     this.process = spawn(process.execPath, [file, JSON.stringify(input)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      // What is loaded again and again is compiled once.
+      env: { ...process.env, NODE_COMPILE_CACHE: join(dirname(file), 'compiled') },
     });
     this.process.stderr?.on('data', (chunk: Buffer) => (this.errors += chunk.toString()));
     this.process.on('message', (message) => this.messages.push(message as Record<string, unknown>));

@@ -30,6 +30,8 @@ export class ScriptedAgent {
   readonly running = new Map<string, ObservedInstance>();
   /** Every id that it has ever been told to run. */
   readonly started = new Set<string>();
+  /** Instructions that it did not follow, for somebody newer has given others. */
+  readonly refused: string[] = [];
   instructions: Instructions = { generation: 0, fencingToken: 0, instances: [] };
   behave: (instance: DesiredInstance) => Behaviour;
   /** Ids of the master keys on its disk; it does not speak of them while undefined. */
@@ -123,7 +125,9 @@ export class ScriptedAgent {
   private obey(instructions: Instructions): void {
     const { generation, fencingToken } = this.instructions;
     if (instructions.generation < generation || instructions.fencingToken < fencingToken) {
-      throw new Error(`told generation ${instructions.generation} after ${generation}`);
+      const [told, before] = [instructions, this.instructions].map((one) => `${one.generation} (${one.fencingToken})`);
+      this.refused.push(`told generation ${told} after ${before}`);
+      return;
     }
     this.instructions = instructions;
     const wanted = new Map(instructions.instances.map((instance) => [instance.id, instance]));
