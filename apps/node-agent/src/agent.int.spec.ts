@@ -397,6 +397,30 @@ describe('the agent', () => {
     expect(words[2]).toContain('starts again in 1 s');
   });
 
+  it('says in words which limit ended an instance, and how far it is walled in', async () => {
+    const serve = app.replaceAll("console.log('up');", '');
+    const hostile = (text: string) =>
+      instance({ command: ['node', '-e', `${serve};${text}`], resources: { cpuMillis: 100, memoryBytes: 100 << 20 } });
+    const kept = instance();
+    const growing = hostile(`const all = []; setInterval(() => all.push(Buffer.alloc(8 << 20, 1)), 5);`);
+    const filling = hostile(
+      `const block = Buffer.alloc(1 << 20, 1);
+       setInterval(() => require('node:fs').appendFileSync(process.env.TMPDIR + '/waste', block), 20);`,
+    );
+    want(kept, growing, filling);
+    await startAgent({ ALTO_INSTANCE_DISK_BYTES_MAX: String(8 << 20), ALTO_LOG_LEVEL: 'silent' });
+    const { sandbox } = await status();
+    const reasonOf = ({ id }: DesiredInstance) => lastReport(id)?.reason;
+    const patience = { withinMs: 60_000 };
+    if (!sandbox.unbounded.includes('memory'))
+      await eventually(() => expect(reasonOf(growing)).toContain('out of memory (its limit is 100 MiB)'), patience);
+    await eventually(() => expect(reasonOf(filling)).toContain('its working folder had more than 8 MiB'), patience);
+    await ready(kept.id);
+    expect(lastReport(kept.id)).toMatchObject({ restarts: 0 });
+    if (sandbox.reason !== null) expect(reasonOf(kept)).toContain(sandbox.reason);
+    expect(world.reports.at(-1)?.labels).toEqual({ 'alto.sandbox': sandbox.level });
+  }, 150_000);
+
   it('goes on from its disk without a bus: what crashes is started again', async () => {
     const one = instance();
     want(one);

@@ -28,7 +28,7 @@ describe('confine', () => {
       ...['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all', '--'],
       ...['node', 'server.mjs'],
     ]);
-    expect(confinement.options.slice(-3)).toEqual(['--ro-bind', '/usr', '/usr']);
+    expect(confinement.options.slice(-5)).toEqual(['--ro-bind', '/usr', '/usr', '--remount-ro', '/']);
   });
 
   it('shows no variable on a command line', () => {

@@ -46,7 +46,7 @@ export function confine<L extends Launch>(launch: L, plan: SandboxPlan): L & { c
       launcher: [...enterNetwork(plan), plan.bwrap, ...isolation(plan), ...mounts(plan)],
       filter: plan.filter,
       // Last: should the pipe break off, there is nothing to be run.
-      options: ['--chdir', inside.app, '--ro-bind', '/usr', '/usr'],
+      options: ['--chdir', inside.app, '--ro-bind', '/usr', '/usr', '--remount-ro', '/'],
       user: plan.user && { uid: plan.user.uid, gid: plan.user.uid },
     },
   };
