@@ -104,3 +104,37 @@ it('gives out its share while the shared bucket is away, and returns to it by it
   await admitted([gateway], 100);
   expect(shared.asked).toBeGreaterThan(before);
 });
+
+it('takes from the shared bucket afterwards what it gave out alone meanwhile', async () => {
+  const shared = new Shared();
+  shared.sharers = 2;
+  const [slow, other] = [shared.gateway(), shared.gateway()];
+  let sum = await admitted([slow, other], 3_000);
+  for (let second = 0; second < 20; second++) {
+    shared.nowMs += 1_000;
+    // For one of them the shared bucket is away half of the time.
+    shared.isAway = second % 4 < 2;
+    sum += await admitted([slow], 300);
+    shared.isAway = false;
+    sum += await admitted([other], 300);
+  }
+  shared.nowMs += 4_000;
+  sum += await admitted([slow, other], 3_000);
+  expect(sum).toBeGreaterThan(3_300);
+  expect(sum).toBeLessThanOrEqual(1_000 + 24 * 100 + 10);
+});
+
+it('is not in debt for longer than its part of the quota lasts', async () => {
+  const shared = new Shared();
+  shared.isAway = true;
+  const gateway = shared.gateway();
+  for (let minute = 0; minute < 60; minute++) {
+    shared.nowMs += 60_000;
+    await admitted([gateway], 1_000);
+  }
+  shared.isAway = false;
+  shared.nowMs += 2_000;
+  await admitted([gateway], 5);
+  shared.nowMs += 10_000;
+  expect(await admitted([gateway], 2_000)).toBeGreaterThan(900);
+});

@@ -1,7 +1,8 @@
 /**
  * One bucket as a gateway sees it. Requests are let through from a small lease that was taken from the shared bucket
  * in advance, so that most of them ask nobody. What is leased counts as used, so all gateways together never let
- * through more than the bucket has; what a gateway leaves unused of a lease is a hundredth of the quota at most.
+ * through more than the bucket has; what a gateway leaves unused of a lease is a hundredth of the quota at most. What it
+ * gives out by itself, while the shared bucket is slow or away, it takes from there afterwards, up to its part of the quota.
  */
 import { intervalUs, quotaOf, type RatePolicy, take, type Taken, toleranceUs } from './gcra.state';
 
@@ -25,7 +26,7 @@ export interface Admission {
 }
 
 /** A request waits this long for the shared bucket, then the gateway goes by itself for a while. */
-const patienceMs = 250;
+export const patienceMs = 500;
 const aloneMs = 1_000;
 /** A bucket that was empty is not asked again sooner, however many want something from it. */
 const emptyPauseMs = 25;
@@ -37,6 +38,8 @@ export class Bucket {
   private emptyUntilMs = 0;
   private aloneUntilMs = 0;
   private aloneTatUs = 0;
+  /** Given out alone, and to be taken from the shared bucket when it is there again. */
+  private debt = 0;
   private waiting = 0;
   private leasing: Promise<void> | undefined;
   private readonly batch: number;
@@ -82,11 +85,12 @@ export class Bucket {
     }
     const taken = take(this.share(), this.aloneTatUs, Math.floor(nowMs * 1_000), 1);
     this.aloneTatUs = taken.tatUs;
+    this.debt = Math.min(this.debt + taken.granted, quotaOf(this.share()));
     return { admitted: taken.granted === 1, remaining: taken.remaining, retryAfterMs: taken.retryAfterUs / 1_000 };
   }
 
   private lease(): Promise<void> {
-    const wanted = Math.max(this.batch, this.waiting);
+    const wanted = Math.max(this.batch, this.waiting) + this.debt;
     const answered = this.options.takeShared(wanted).then((taken) => this.keep(taken, wanted));
     const leasing = withinPatience(answered)
       .catch(() => this.goAlone())
@@ -98,7 +102,9 @@ export class Bucket {
   /** Also what comes after the patience ended: it was taken. */
   private keep({ granted, remaining, retryAfterUs }: Taken, wanted: number): void {
     const nowMs = this.options.now();
-    this.leased += granted;
+    const paid = Math.min(this.debt, granted);
+    this.debt -= paid;
+    this.leased += granted - paid;
     this.leaseEndsAtMs = nowMs + this.options.policy.windowSeconds * 1_000;
     this.shared = remaining;
     this.aloneUntilMs = 0;

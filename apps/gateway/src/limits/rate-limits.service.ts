@@ -7,15 +7,16 @@ import { Counter } from 'prom-client';
 import type { GatewayConfig } from '../config';
 import { limitedTogether, localAddress } from '../front/client-address';
 import type { Principal } from '../identity/principal';
-import { Bucket } from './bucket';
+import { Bucket, patienceMs } from './bucket';
 import { BucketsStore } from './buckets.store';
-import type { RatePolicy } from './gcra.state';
+import type { RatePolicy, Taken } from './gcra.state';
 import { type AppliedLimit, rateLimitFields } from './rate-limit-fields';
 
 type LimitName = 'address' | 'key' | 'project';
 
 /** A bucket that falls out of memory loses what was leased for it, no more. */
 const bucketsMax = 50_000;
+const awayMs = 1_000;
 
 /**
  * How often who may ask: each address before anything else is looked at, then each key and each project. The buckets
@@ -27,6 +28,7 @@ export class RateLimits {
   /** What a request came under so far, to tell it in the answer. */
   private readonly applied = new WeakMap<ServerResponse, AppliedLimit[]>();
   private readonly refused: Counter<'limit'>;
+  private awayUntilMs = 0;
 
   constructor(
     @Inject(CONFIG) private readonly config: GatewayConfig,
@@ -76,12 +78,27 @@ export class RateLimits {
     if (known) return known;
     const bucket = new Bucket({
       policy,
-      takeShared: (wanted) => this.store.take(name, policy, wanted),
+      takeShared: (wanted) => this.takeShared(name, policy, wanted),
       sharers: () => this.directory.instances('gateway').length,
       now: () => performance.now(),
     });
     this.buckets.set(name, bucket);
     return bucket;
+  }
+
+  /** What has just proven slow or away for one bucket is not asked, and waited for, for each of the others. */
+  private async takeShared(name: string, policy: RatePolicy, wanted: number): Promise<Taken> {
+    if (performance.now() < this.awayUntilMs) throw new Error('The shared buckets have just been away');
+    const giveUp = () => (this.awayUntilMs = performance.now() + awayMs);
+    const tooSlow = setTimeout(giveUp, patienceMs);
+    try {
+      return await this.store.take(name, policy, wanted);
+    } catch (error) {
+      giveUp();
+      throw error;
+    } finally {
+      clearTimeout(tooSlow);
+    }
   }
 
   private tell(response: ServerResponse, limit: AppliedLimit): void {
