@@ -1,7 +1,7 @@
 /**
  * Three gateways under load, each killed in turn and replaced. Clients do what the sdk does: a request that was not
  * answered is sent again, with its idempotency key, to whichever gateway serves. In the end every acknowledged change is
- * there, each exactly once, and nobody was granted more than the limits say.
+ * there, each exactly once, none is missing from the audit log, and nobody was granted more than the limits say.
  */
 import { type ServiceProcess, startServices, type TestServices } from '@alto/testing';
 
@@ -146,6 +146,19 @@ async function messagesOf(topic: string): Promise<unknown[]> {
   return found;
 }
 
+/** How many messages the audit log says that somebody published, or may have, to each topic. */
+async function written(): Promise<Map<string, number>> {
+  const target = '/v1/projects/default/audit/export?operation=notifications.messages.publish';
+  const headers = { authorization: `Bearer ${alto.operatorKey}` };
+  const response = await fetch(`${serving[0]?.url}${target}`, { headers });
+  const counts = new Map<string, number>();
+  for (const line of (await response.text()).trim().split('\n')) {
+    const { resource, result } = JSON.parse(line) as { resource: string; result: string };
+    if (result !== 'refused') counts.set(resource, (counts.get(resource) ?? 0) + 1);
+  }
+  return counts;
+}
+
 it('applies each change once and loses none, and holds to the limits, while gateways are killed', async () => {
   const topics = Array.from({ length: writers }, (_, index) => `topic-${index}`);
   const keys = await Promise.all(topics.map((topic) => createKey(`writer-of-${topic}`)));
@@ -170,8 +183,10 @@ it('applies each change once and loses none, and holds to the limits, while gate
   const seconds = (performance.now() - startedAt) / 1_000;
 
   const lasts = await Promise.all(load);
+  const entries = await written();
   for (const [index, topic] of topics.entries()) {
     expect(await messagesOf(topic)).toEqual(Array.from({ length: lasts[index] ?? 0 }, (_, number) => number + 1));
+    expect(entries.get(`topics/${topic}/messages`)).toBeGreaterThanOrEqual(lasts[index] ?? 0);
   }
   expect(acknowledged.unanswered).toBeGreaterThan(0);
   await making;

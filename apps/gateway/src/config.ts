@@ -5,7 +5,7 @@ import { parseRanges } from './front/client-address';
 
 const milliseconds = z.coerce.number().int().min(0).max(3_600_000);
 const count = z.coerce.number().int().min(1).max(1_000_000);
-const perSecond = z.coerce.number().min(0.01).max(10_000);
+const perSecond = z.coerce.number().min(0.01).max(100_000);
 const addressRanges = z.string().superRefine((ranges, context) => {
   try {
     parseRanges(ranges);

@@ -4,7 +4,7 @@
  */
 
 export interface RatePolicy {
-  /** Requests that are let through at an even pace, 1 to 10,000. */
+  /** Requests that are let through at an even pace, 100,000 at most: beyond, whole microseconds are too coarse. */
   readonly perSecond: number;
   /** What was saved up in this time may be spent at once. */
   readonly windowSeconds: number;
