@@ -4,7 +4,7 @@ const plan: SandboxPlan = {
   bwrap: '/usr/bin/bwrap',
   name: 'shop',
   folders: { app: '/i/app', home: '/i/home', temporary: '/i/tmp' },
-  settings: { passwd: '/i/etc/passwd', group: '/i/etc/group', resolv: '/i/etc/resolv.conf' },
+  settings: { passwd: '/i/etc/passwd', group: '/i/etc/group', hosts: '/i/etc/hosts', resolv: '/i/etc/resolv.conf' },
   system: [['--symlink', 'usr/bin', '/bin']],
   programs: ['/alto/node/bin'],
   user: { uid: 2_000_020_000, setpriv: '/usr/bin/setpriv' },

@@ -14,7 +14,7 @@ export interface SandboxPlan {
   /** Folders of the instance on the machine. */
   folders: { app: string; home: string; temporary: string };
   /** Files of the instance that stand for the machine's. */
-  settings: { passwd: string; group: string; resolv: string };
+  settings: { passwd: string; group: string; hosts: string; resolv: string };
   system: readonly Mount[];
   /** Folders with programs of Alto's own that apps may run, read-only: Node. */
   programs: readonly string[];
@@ -86,6 +86,7 @@ function mounts({ folders, settings, system, programs }: SandboxPlan): string[] 
     ...system,
     ['--ro-bind', settings.passwd, '/etc/passwd'],
     ['--ro-bind', settings.group, '/etc/group'],
+    ['--ro-bind', settings.hosts, '/etc/hosts'],
     ['--ro-bind', settings.resolv, '/etc/resolv.conf'],
     ['--proc', '/proc'],
     ['--dev', '/dev'],

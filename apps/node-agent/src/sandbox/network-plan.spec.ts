@@ -53,6 +53,7 @@ chain input {
 type filter hook input priority filter - 5; policy accept;
 iifname "alto-0a1b2c" ct state established,related accept
 iifname "alto-0a1b2c" ct status dnat accept
+iifname "alto-0a1b2c" ip daddr 192.0.2.53 meta l4proto { tcp, udp } th dport 53 accept
 iifname "alto-0a1b2c" reject
 }
 chain forward {

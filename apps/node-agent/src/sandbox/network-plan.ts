@@ -118,30 +118,34 @@ function nodeRules(plan: NetworkPlan, ports: readonly number[]): Line[] {
   );
 }
 
-/** To this machine: answers, and the load balancer. */
+/** To this machine: answers, the load balancer, and a name server that is here. */
 function inputRules(plan: NetworkPlan): Line[] {
   return [
     `${from(plan)} ct state established,related accept`,
     `${from(plan)} ct status dnat accept`,
+    ...nameRules(plan),
     `${from(plan)} reject`,
   ];
 }
 
 /** Through this machine: outwards, but to no other app and to nothing that is refused; inwards, what was asked for. */
 function forwardRules(plan: NetworkPlan): Line[] {
-  const names = plan.nameServers.map(
-    (server) => `${from(plan)} ip daddr ${server} meta l4proto { tcp, udp } th dport 53 accept`,
-  );
   const refused = plan.refused.map((network) => `${from(plan)} ip daddr ${formatNetwork(network)} reject`);
   return [
     `${from(plan)} ${to(plan)} drop`,
     `${from(plan)} ct state established,related accept`,
-    ...names,
+    ...nameRules(plan),
     ...refused,
     `${to(plan)} ct state established,related accept`,
     `${to(plan)} ct status dnat accept`,
     `${to(plan)} drop`,
   ];
+}
+
+function nameRules(plan: NetworkPlan): Line[] {
+  return plan.nameServers.map(
+    (server) => `${from(plan)} ip daddr ${server} meta l4proto { tcp, udp } th dport 53 accept`,
+  );
 }
 
 const from = (plan: NetworkPlan) => `iifname "${bridgeName(plan)}"`;

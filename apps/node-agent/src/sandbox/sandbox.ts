@@ -3,7 +3,7 @@
  * starts, with the very commands that apps are started by.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Launch } from '../runtime/runtime';
@@ -160,13 +160,15 @@ export class Sandbox {
     if (this.level === 'sandboxed') await this.network?.add(instance.port);
   }
 
-  private async writeSettings({ port, root }: SandboxedInstance): Promise<void> {
+  private async writeSettings({ name, port, root }: SandboxedInstance): Promise<void> {
     const files = settingsOf(root);
     const id = this.isRoot ? this.uidOf(port) : (process.getuid?.() ?? 0);
     await mkdir(join(root, 'etc'), { recursive: true, mode: 0o755 });
+    const hosts = await readFile('/etc/hosts', 'utf8').catch(() => '127.0.0.1\tlocalhost');
     const users = ['root:x:0:0:root:/root:/usr/sbin/nologin', `app:x:${id}:${id}:app:${inside.home}:/bin/sh`];
     await writeFile(files.passwd, `${users.join('\n')}\n`, { mode: 0o644 });
     await writeFile(files.group, `root:x:0:\napp:x:${id}:\n`, { mode: 0o644 });
+    await writeFile(files.hosts, `${hosts}\n${this.addressOf(port) ?? '127.0.0.1'}\t${name}\n`, { mode: 0o644 });
     await writeFile(files.resolv, this.options.resolv, { mode: 0o644 });
   }
 
@@ -197,7 +199,7 @@ export class Sandbox {
 
 function settingsOf(root: string) {
   const file = (name: string) => join(root, 'etc', name);
-  return { passwd: file('passwd'), group: file('group'), resolv: file('resolv.conf') };
+  return { passwd: file('passwd'), group: file('group'), hosts: file('hosts'), resolv: file('resolv.conf') };
 }
 
 /** @returns why there is none, in words */
