@@ -34,6 +34,7 @@ function sessionsOf(document: string): Session[] {
 function shapeOf(text: string): string {
   return text
     .replaceAll(/(ins|msg)_[0-9a-z]{26}/g, '<id>')
+    .replaceAll(/\b[0-9a-f]{16}\b/g, '<key>')
     .replaceAll(/^hello\.\S+ \| /gm, 'hello.<tail> | ')
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/\d+(\.\d+)?/g, '<n>')

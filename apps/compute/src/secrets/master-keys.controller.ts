@@ -11,4 +11,9 @@ export class MasterKeysController {
   list() {
     return this.service.list();
   }
+
+  @Handles(masterKeyOperations.inspect)
+  inspect() {
+    return this.service.list();
+  }
 }

@@ -47,7 +47,7 @@ export class MachineKeys {
     const compute = this.options.compute();
     if (compute === undefined)
       throw new AltoError('service_unavailable', 'The agent is not in touch with compute yet.');
-    const { items } = await compute.call(masterKeyOperations.list, {});
+    const { items } = await compute.call(masterKeyOperations.inspect, {});
     const key = items.find((one) => one.id === id);
     if (key === undefined || key.state === 'missing')
       throw new AltoError('not_found', {
