@@ -140,12 +140,16 @@ const refused: Record<string, string> = {
   'a target without a slash': get('GET first HTTP/1.1'),
   'a method with a NUL': get('G\0T /first HTTP/1.1'),
   'another protocol': get('GET /first FTP/1.1'),
-  'a way out of a folder': get('GET /a/../first HTTP/1.1'),
-  'a hidden way out of a folder': get('GET /a/%2e%2E/first HTTP/1.1'),
-  'a long way out of a folder': get('GET /a/..%2f../first HTTP/1.1'),
   'a header of 20 KiB': post(`X-A: ${'a'.repeat(20_480)}`, ''),
   'a target of 20 KiB': get(`GET /${'a'.repeat(20_480)} HTTP/1.1`),
   'five hundred headers': post(Array.from({ length: 500 }, (_, number) => `X-${number}: a`).join('\r\n'), ''),
+};
+
+/** An app that resolved them would serve a path that no route meant; the services behind other ports do not. */
+const hiddenPaths: Record<string, string> = {
+  'a way out of a folder': get('GET /a/../first HTTP/1.1'),
+  'a hidden way out of a folder': get('GET /a/%2e%2E/first HTTP/1.1'),
+  'a long way out of a folder': get('GET /a/..%2f../first HTTP/1.1'),
 };
 
 /** May be passed on, understood in one way: as so many requests at most, never as one hidden in another. */
@@ -191,11 +195,14 @@ const normalised: Record<string, string> = {
 const statusesOf = (answer: string) => [...answer.matchAll(/^HTTP\/1\.1 (\d+) /gm)].map(([, status]) => Number(status));
 
 describe.each(['apps', 'api'] as const)('at the port of the %s', (front) => {
-  it.each(Object.entries(refused))('refuses %s', async (_name, text) => {
-    const answer = await send(text, ports[front]);
-    expect(backend).toMatchObject({ requests: [], violations: [] });
-    expect([[], [400], [405], [422]]).toContainEqual(statusesOf(answer));
-  });
+  it.each(Object.entries(front === 'apps' ? { ...refused, ...hiddenPaths } : refused))(
+    'refuses %s',
+    async (_name, text) => {
+      const answer = await send(text, ports[front]);
+      expect(backend).toMatchObject({ requests: [], violations: [] });
+      expect([[], [400], [405], [422]]).toContainEqual(statusesOf(answer));
+    },
+  );
 
   it.each(Object.entries(normalised))(
     'passes %s on so that it is understood in one way, or refuses it',

@@ -20,9 +20,6 @@ export interface Front {
   readonly port: number;
 }
 
-/** Of the S3 endpoint. */
-export const objectsFront = 's3';
-
 export interface ServiceFront extends Front {
   readonly targets: readonly Address[];
 }
@@ -178,7 +175,7 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
 
 /**
  * Segments `.` and `..`, hidden ones as well: clients resolve them before they ask, and an app that does so later would
- * serve a path that no route meant. Keys of objects may hold them.
+ * serve a path that no route meant. Alto's own services take a path apart as it is, and say what is wrong with it.
  */
 const plainPaths = `
   http-request deny deny_status 400 if { path -m reg -i '(^|[/\\\\]|%2f|%5c)(\\.|%2e){1,2}([/\\\\;]|%2f|%5c|%3b|$)' }`;
@@ -266,7 +263,7 @@ ${pageErrors().join('\n')}
 function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
   const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
   return `frontend ${name} from alto
-${renderBind(settings, port)}${requestRules}${name === objectsFront ? '' : plainPaths}
+${renderBind(settings, port)}${requestRules}
   default_backend ${name}_instances
 
 backend ${name}_instances from alto

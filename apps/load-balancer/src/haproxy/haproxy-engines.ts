@@ -6,7 +6,6 @@ import { CONFIG, Log } from '@alto/platform';
 import { type LoadBalancerConfig, parseAddresses } from '../config';
 import { readIfThere } from '../durable-file';
 import { type ProxyEngine, ProxyEngines, type TargetReport } from '../proxy/proxy.engine';
-import { objectsFront } from './configuration';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
 import { readLayout } from './layout-file';
 import { HaproxyRuntime, socketsIn } from './runtime';
@@ -43,7 +42,7 @@ function optionsOf(config: LoadBalancerConfig): HaproxyOptions {
       apps: { name: 'apps', port: config.ALTO_APPS_PORT },
       services: [
         { name: 'api', port: config.ALTO_API_PORT, targets: parseAddresses(config.ALTO_GATEWAY_TARGETS) },
-        { name: objectsFront, port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
+        { name: 's3', port: config.ALTO_S3_PORT, targets: parseAddresses(config.ALTO_STORAGE_TARGETS) },
       ],
       connectionsMax: config.ALTO_HAPROXY_MAXCONN,
       connectionsPerAddressMax:
