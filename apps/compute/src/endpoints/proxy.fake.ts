@@ -24,6 +24,8 @@ export class ScriptedProxy {
   constructor(
     private readonly client: AltoClient,
     readonly id: string,
+    /** How long it waits for an answer before it asks again. */
+    private readonly timeoutMs = 2_000,
   ) {}
 
   start(): void {
@@ -63,8 +65,8 @@ export class ScriptedProxy {
       traffic: [...this.traffic].map(([instance, counts]) => ({ instance, ...counts })),
     };
     const answer = await this.client.call(computeOperations.proxies.sync, input, {
-      timeoutMs: 2_000,
-      patienceMs: 2_000,
+      timeoutMs: this.timeoutMs,
+      patienceMs: this.timeoutMs,
     });
     if (this.isStuck) return;
     if (answer.complete) this.sets.clear();

@@ -16,6 +16,8 @@ export type Behaviour = Partial<Pick<ObservedInstance, 'state' | 'reason' | 'exi
 export interface ScriptedAgentOptions {
   readonly node: string;
   readonly capacity?: { cpuMillis: number; memoryBytes: number };
+  /** How long it waits for an answer before it asks again. */
+  readonly timeoutMs?: number;
   /** What becomes of an instance that it is to run; ready unless told otherwise. */
   readonly behave?: (instance: DesiredInstance) => Behaviour;
 }
@@ -92,7 +94,8 @@ export class ScriptedAgent {
   }
 
   send(report: Report): Promise<Instructions> {
-    return this.client.call(computeOperations.nodes.sync, report, { timeoutMs: 2_000, patienceMs: 2_000 });
+    const { timeoutMs = 2_000 } = this.options;
+    return this.client.call(computeOperations.nodes.sync, report, { timeoutMs, patienceMs: timeoutMs });
   }
 
   /** One report, and what follows from the answer. */

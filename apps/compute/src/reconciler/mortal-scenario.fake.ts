@@ -31,6 +31,8 @@ export const withinMs = 60_000;
 const sparesKept = 2;
 const changeMs = 10_000;
 const lookMs = 2_000;
+/** Short, for a frozen compute is asked as often as one that answers. */
+const syncMs = 500;
 const capacity = { cpuMillis: 256_000, memoryBytes: 2 ** 40 };
 
 export class MortalScenario {
@@ -50,8 +52,8 @@ export class MortalScenario {
     private readonly observer: RunningClient,
     private readonly others: RunningClient,
   ) {
-    this.agent = new ScriptedAgent(others.client, { node: 'node-a', capacity });
-    this.proxy = new ScriptedProxy(others.client, 'proxy-a');
+    this.agent = new ScriptedAgent(others.client, { node: 'node-a', capacity, timeoutMs: syncMs });
+    this.proxy = new ScriptedProxy(others.client, 'proxy-a', syncMs);
     this.agent.start();
     this.proxy.start();
   }
