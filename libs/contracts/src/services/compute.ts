@@ -121,6 +121,9 @@ function nodeIntake<V extends 'cordon' | 'drain' | 'uncordon'>(verb: V, summary:
   });
 }
 
+/** Of revisions and rollouts, which count from 1 in each app: what an integer of the database holds. */
+const numberMax = 2_147_483_647;
+
 export const computeOperations = {
   apps: {
     put: operation({
@@ -220,7 +223,10 @@ export const computeOperations = {
       http: { method: 'POST', path: '/v1/projects/{project}/apps/{app}/rollback' },
       permission: 'apps.write',
       callers: ['gateway'],
-      input: z.strictObject({ ...appAddress, to: z.number().int().min(1).optional().describe('Number of a revision') }),
+      input: z.strictObject({
+        ...appAddress,
+        to: z.number().int().min(1).max(numberMax).optional().describe('Number of a revision'),
+      }),
       output: appSchema,
       errors: ['conflict', 'unprocessable', 'quota_exceeded'],
       idempotent: false,
@@ -252,7 +258,7 @@ export const computeOperations = {
       http: { method: 'GET', path: '/v1/projects/{project}/apps/{app}/rollouts/{rollout}' },
       permission: 'apps.read',
       callers: ['gateway'],
-      input: z.strictObject({ ...appAddress, rollout: z.coerce.number().int().min(1) }),
+      input: z.strictObject({ ...appAddress, rollout: z.coerce.number().int().min(1).max(numberMax) }),
       output: rolloutSchema,
       errors: [],
       idempotent: true,
