@@ -2,7 +2,7 @@
 import { serviceNames } from '@alto/contracts';
 import { startServices, type TestServices } from '@alto/testing';
 
-const many = '100000';
+const many = '10000';
 
 export function startAllServices(): Promise<TestServices> {
   return startServices({
