@@ -224,6 +224,7 @@ export class Supervisor {
       want: unit.want,
       restart: workload.restart,
       oneShot: workload.oneShot,
+      isProxy: workload.kind === 'proxy',
       stop: stopOf(workload, before),
       memory: before,
       view: unit.view,

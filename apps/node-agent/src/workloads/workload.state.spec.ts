@@ -26,6 +26,7 @@ function situation(more: Partial<Situation> = {}): Situation {
     want: 'running',
     restart: 'always',
     oneShot: false,
+    isProxy: false,
     stop: { signal: 'SIGTERM', graceMs: 5_000 },
     memory: emptyMemory,
     view: { state: 'none' },
@@ -50,6 +51,18 @@ describe('decide', () => {
       action: 'none',
       reason: 'Waits for nats',
     });
+  });
+
+  it('starts a proxy that was ready again at once, and one that keeps ending like everything else', () => {
+    const ready = memory({ readySinceMs: NOW - 60_000 });
+    const first = decide(situation({ isProxy: true, view: ended(137), memory: ready }));
+    expect(first).toMatchObject({ phase: 'starting', action: 'start', memory: { failures: 1, restarts: 1 } });
+    const again = { ...first.memory, readySinceMs: NOW + 500 };
+    const second = decide(
+      situation({ isProxy: true, view: ended(137, 2, NOW + 1_000), memory: again, nowMs: NOW + 1_000 }),
+    );
+    expect(second).toMatchObject({ phase: 'backoff', memory: { failures: 2, notBeforeMs: NOW + 3_000 } });
+    expect(decide(situation({ isProxy: true, view: ended(1) }))).toMatchObject({ phase: 'backoff' });
   });
 
   it('counts an end once and waits 1 s, doubling to 60 s', () => {

@@ -75,6 +75,8 @@ export interface Situation {
   want: 'running' | 'stopped';
   restart: RestartPolicy;
   oneShot: boolean;
+  /** Everything goes through it: after long health its first end is no reason to wait. */
+  isProxy: boolean;
   stop: StopPolicy;
   memory: WorkloadMemory;
   view: RunView;
@@ -125,7 +127,7 @@ export function describeExit(exit: Exit | null): string {
   return `Ended with code ${exit.code}`;
 }
 
-function countEnd({ view, memory, restart, oneShot }: Situation): WorkloadMemory {
+function countEnd({ view, memory, restart, oneShot, isProxy }: Situation): WorkloadMemory {
   if (view.state !== 'ended' || view.run <= memory.countedRun) return memory;
   const seen = { ...memory, countedRun: view.run, lastExit: view.exit, readySinceMs: null };
   const wasDead = isRestarted(memory, view.run);
@@ -133,7 +135,8 @@ function countEnd({ view, memory, restart, oneShot }: Situation): WorkloadMemory
   if (wasDead ? restart === 'never' : endsForGood(view.exit, restart, oneShot)) return seen;
   const healthyMs = memory.readySinceMs === null ? 0 : view.endedAtMs - memory.readySinceMs;
   const failures = healthyMs >= HEALTHY_RESET_MS ? 1 : memory.failures + 1;
-  const notBeforeMs = view.endedAtMs + backoffMs(failures);
+  const isFirst = failures === 1 && memory.readySinceMs !== null;
+  const notBeforeMs = view.endedAtMs + (isProxy && isFirst ? 0 : backoffMs(failures));
   return { ...seen, failures, restarts: memory.restarts + 1, notBeforeMs, lastError: memory.stopReason };
 }
 
