@@ -74,6 +74,7 @@ describe('two machines', () => {
     expect(await placed()).toEqual({ first: 2, second: 2 });
     const running = (await second.status()).workloads;
     expect(running.map(({ kind }) => kind)).toEqual(['instance', 'instance']);
+    expect(await second.command('doctor')).not.toContain('✗');
   });
 
   it('show the logs of all instances, wherever they run', async () => {
@@ -111,6 +112,19 @@ describe('two machines', () => {
     await settled();
     expect(Object.keys(await placed()).sort()).toEqual(['first', 'second']);
   }, 120_000);
+
+  it('gets new credentials while what it runs goes on', async () => {
+    const { nodeId, pid, workloads } = await second.status();
+    await second.commandReading(await alto.command('nodes', 'token', '--node', nodeId), 'join');
+    const after = await second.status();
+    expect(after.nodeId).toBe(nodeId);
+    expect(after.pid).not.toBe(pid);
+    await eventually(async () => {
+      const now = (await second.status()).workloads;
+      expect(now.map((one) => [one.id, one.pid])).toEqual(workloads.map((one) => [one.id, one.pid]));
+    });
+    await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'ready' }));
+  }, 60_000);
 
   it('one is lost: the other one takes its instances, and it is welcome again', async () => {
     await second.crash();
