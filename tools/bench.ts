@@ -30,7 +30,13 @@ const path = [...servers.map((server) => dirname(server.path)), process.env['PAT
 for (const name of names) {
   const outputDirectory = join(output, name.replace('.bench.ts', ''));
   mkdirSync(outputDirectory, { recursive: true });
-  await bundle({ root, outputDirectory, entries: { main: join('tests', 'bench', name) } });
+  await bundle({
+    root,
+    outputDirectory,
+    entries: { main: join('tests', 'bench', name) },
+    // What builds programs for tests.
+    external: ['@swc/core', 'esbuild'],
+  });
   console.log(`\n── ${name} ──`);
   const { status } = spawnSync(process.execPath, [join(outputDirectory, 'main.mjs')], {
     cwd: root,

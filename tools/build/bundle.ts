@@ -15,19 +15,27 @@ export interface BundleRequest {
   outputDirectory: string;
   /** TypeScript file to begin with, relative to the root, by the output that it becomes. */
   entries: Readonly<Record<string, string>>;
+  /** Packages that are left where they are, to be found from the output. */
+  external?: readonly string[];
 }
 
 /**
  * All programs at once, since most of what they are made of is the same.
  * @returns what each output imports from outside
  */
-export async function bundle({ root, outputDirectory, entries }: BundleRequest): Promise<Map<string, string[]>> {
+export async function bundle({
+  root,
+  outputDirectory,
+  entries,
+  external = [],
+}: BundleRequest): Promise<Map<string, string[]>> {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: { ...entries },
     outdir: outputDirectory,
     outExtension: { '.js': '.mjs' },
     bundle: true,
+    external: [...external],
     format: 'esm',
     platform: 'node',
     target: 'node24',
