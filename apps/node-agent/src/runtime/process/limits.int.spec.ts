@@ -109,7 +109,7 @@ describe('ProcessRuntime with limits', () => {
     const logLimits = { ...limits, logBytesPerSecond: 64 << 10, memoryBytes: 512 << 20 };
     await runtime.start({
       id: 'a',
-      command: ['/bin/sh', '-c', 'sleep 1; exec "$0" -e "$1"', process.execPath, flood],
+      command: [process.execPath, '-e', flood],
       env: { PATH },
       cwd: '/',
       limits: logLimits,

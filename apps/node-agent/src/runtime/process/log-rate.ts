@@ -27,6 +27,11 @@ export interface Dropped {
 export class LogRate {
   private readonly meters = new Map<string, Meter>();
 
+  /** A run begins to write to a log of this size. What an agent before has started is metered from when it is first seen. */
+  begin(id: string, bytesPerSecond: number, size: number, nowMs: number): void {
+    this.meters.set(id, { allowance: bytesPerSecond * BURST_SECONDS, size, atMs: nowMs });
+  }
+
   /** @param nowMs of a clock that only goes forward @returns what was taken out of the log, if anything was */
   async hold(id: string, path: string, bytesPerSecond: number, nowMs: number): Promise<Dropped | undefined> {
     const size = await stat(path).then(

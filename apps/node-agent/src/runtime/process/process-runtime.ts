@@ -1,6 +1,6 @@
 /** Runs workloads as plain processes of this machine, each under a shim that outlives the agent. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { closeSync, fchownSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, fchownSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Signal } from '../../workloads/workload';
 import { causeOf, warningOf } from './limit-words';
@@ -169,6 +169,8 @@ export class ProcessRuntime implements WorkloadRuntime {
     try {
       // So that the app may open its own output by name, as /dev/stdout.
       if (owner) fchownSync(log, owner.uid, owner.gid);
+      const rate = launch.limits?.logBytesPerSecond;
+      if (rate !== undefined) this.rate.begin(launch.id, rate, fstatSync(log).size, performance.now());
       const child = spawn('/bin/sh', [this.scripts.shim, action, run.path, ...command], {
         cwd: launch.cwd,
         env,
