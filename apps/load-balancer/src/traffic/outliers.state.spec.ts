@@ -49,6 +49,7 @@ class World {
 it('takes out the one that fails, and says why and until when', () => {
   const world = new World(['a', 'b', 'c']);
   world.failing.set('b', 1);
+  expect(world.after(1).out).toEqual([]);
   world.after(1);
   expect([...ejections(world.outliers)]).toEqual([
     [
@@ -56,7 +57,7 @@ it('takes out the one that fails, and says why and until when', () => {
       {
         sinceMs: world.nowMs,
         untilMs: world.nowMs + 10_000,
-        reason: "10 of its last 10 requests failed, and 0 of 20 of the others'",
+        reason: "20 of its last 20 requests failed, and 0 of 40 of the others'",
       },
     ],
   ]);
@@ -154,7 +155,7 @@ it('takes nobody out where that is turned off', () => {
 it('is remembered by who takes over, and ends in time there as well', () => {
   const world = new World(['a', 'b', 'c']);
   world.failing.set('b', 1);
-  world.after(1);
+  world.after(2);
   world.outliers = restored(remembered(world.outliers), world.nowMs);
   expect(world.after(9).out).toEqual(['b']);
   world.failing.clear();

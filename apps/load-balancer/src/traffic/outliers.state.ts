@@ -19,6 +19,11 @@ export interface OutlierLimits {
 export const windowMs = 10_000;
 /** With fewer requests in the window nothing is said of an endpoint, nor of its siblings. */
 export const requestsMin = 5;
+/**
+ * Whoever has had fewer in all is new: compute judges it by them, and reverts a version whose instances fail. Taken out
+ * before, a bad version would be promoted unseen.
+ */
+export const newcomerRequests = 20;
 /** An endpoint fails when so many of its requests do … */
 export const failingShareMin = 0.5;
 /** … and it alone when no more of its siblings' do. */
@@ -141,7 +146,7 @@ function release(members: Map<string, Member>, nowMs: number): void {
 
 function eject(members: Map<string, Member>, nowMs: number, { baseMs, maxMs }: OutlierLimits): void {
   const worstFirst = [...members.keys()]
-    .filter((id) => isFailing(windowOf(members.get(id)!)))
+    .filter((id) => !isNewcomer(members.get(id)!) && isFailing(windowOf(members.get(id)!)))
     .sort((one, other) => shareOf(windowOf(members.get(other)!)) - shareOf(windowOf(members.get(one)!)));
   for (const id of worstFirst) {
     if (outOf(members).length >= outMax(members)) return;
@@ -158,6 +163,10 @@ function eject(members: Map<string, Member>, nowMs: number, { baseMs, maxMs }: O
       ejection: { sinceMs: nowMs, untilMs: nowMs + lastsMs, reason },
     });
   }
+}
+
+function isNewcomer({ samples }: Member): boolean {
+  return (samples.at(-1)?.requests ?? 0) < newcomerRequests;
 }
 
 interface Answers {

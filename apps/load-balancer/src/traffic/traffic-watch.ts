@@ -95,12 +95,13 @@ export class TrafficWatch {
   }
 }
 
-/** Those that drain or weigh nothing are not meant to serve: they are neither judged nor siblings. */
+/**
+ * Those that drain or weigh nothing are not meant to serve: they are neither judged nor siblings. While a rollout weighs
+ * the instances of an app, it judges them itself.
+ */
 function judgedPools(known: Known): JudgedPool[] {
-  return known.sets.map(({ app, endpoints }) => ({
-    pool: app,
-    endpoints: endpoints
-      .filter(({ state, weight }) => state === 'ready' && weight !== 0)
-      .map(({ instance }) => instance),
-  }));
+  return known.sets.flatMap(({ app, endpoints }) => {
+    if (endpoints.some(({ weight }) => weight !== undefined)) return [];
+    return { pool: app, endpoints: endpoints.flatMap(({ instance, state }) => (state === 'ready' ? [instance] : [])) };
+  });
 }
