@@ -277,6 +277,27 @@ describe('the agent', () => {
     expect(JSON.stringify([await status(), world.reports])).not.toContain(value);
   });
 
+  it('adds a master key, and tells compute which keys it has and which of them its disk needs', async () => {
+    const key = Buffer.alloc(32, 5).toString('base64');
+    mkdirSync(join(dataDir, 'keys'), { recursive: true });
+    writeFileSync(join(dataDir, 'keys/master.key'), `${key}\n`, { mode: 0o600 });
+    const [old] = MasterKeys.parse(key, 'the test').ids;
+    const holder = instance();
+    const place = { project: holder.project, name: 'TOKEN', version: 1 };
+    const sealed = sealSecret(MasterKeys.parse(key, 'the test'), 'value', place);
+    want({ ...holder, secretEnv: [{ name: 'TOKEN', version: 1, sealed }] });
+    await startAgent();
+    await ready(holder.id);
+    const { id } = JSON.parse(await call('POST', '/v1/master-keys')) as { id: string };
+    await eventually(() => expect(world.reports.at(-1)).toMatchObject({ masterKeys: [old, id], sealedWith: [old] }));
+    // What is sealed anew is taken over, and the instance goes on as it is.
+    const pid = (await pidsOf()).get(holder.id);
+    const both = MasterKeys.fromFile(join(dataDir, 'keys/master.key'));
+    want({ ...holder, secretEnv: [{ name: 'TOKEN', version: 1, sealed: sealSecret(both, 'value', place) }] });
+    await eventually(() => expect(world.reports.at(-1)).toMatchObject({ sealedWith: [id] }));
+    expect((await pidsOf()).get(holder.id)).toBe(pid);
+  });
+
   it('says what keeps the secrets of an instance from being opened', async () => {
     const holder = instance({ secretEnv: [{ name: 'TOKEN', version: 2, sealed: null }] });
     want(holder);
