@@ -268,25 +268,27 @@ it('takes no longer to refuse what exists elsewhere than what exists nowhere', a
       { project: attacker.id, bundle: unknownLike(String(victim.known['bundle'])) },
     ],
   ].map((pair) => pair.map((input) => requestOf(get, { ...attacker.known, ...input }, attacker.keys.admin)));
-  for (const [theirs, nobodys] of attempts) {
-    const [theirTimes, nobodysTimes]: number[][] = [[], []];
-    // In turn, so that whatever else the machine does meets both.
+  const medianMs = (times: number[]) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
+  /** How many times as long the slower one takes. In turn, so that whatever else the machine does meets both. */
+  const ratioOf = async (requests: readonly HttpRequest[]) => {
+    const times = requests.map((): number[] => []);
     for (let round = 0; round < 300; round++) {
-      for (const [request, times] of [
-        [theirs, theirTimes],
-        [nobodys, nobodysTimes],
-      ] as const) {
+      for (const [nth, request] of requests.entries()) {
         const startedAt = performance.now();
-        await send(request as HttpRequest);
-        times?.push(performance.now() - startedAt);
+        await send(request);
+        times[nth]?.push(performance.now() - startedAt);
       }
     }
-    const median = (times: number[] = []) => times.sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
-    const [slow, quick] = [median(theirTimes), median(nobodysTimes)].sort((a, b) => b - a) as [number, number];
-    // One look-up more would be half of the whole time and more.
-    expect(slow / quick).toBeLessThan(1.3);
+    const [quick = 0, slow = 0] = times.map(medianMs).sort((a, b) => a - b);
+    return slow / quick;
+  };
+  for (const requests of attempts) {
+    // One look-up more would show each time; what else the machine does shows once.
+    const ratios = [await ratioOf(requests)];
+    while (ratios.length < 4 && Math.min(...ratios) > 1.2) ratios.push(await ratioOf(requests));
+    expect(Math.min(...ratios)).toBeLessThan(1.2);
   }
-}, 120_000);
+}, 240_000);
 
 it('leaves the other project as it was', async () => {
   expect(await stateOf(alto.apiUrl, victim.keys.admin, victim.known)).toEqual(before);
