@@ -260,6 +260,25 @@ describe('Sandbox', () => {
     },
   );
 
+  whereSandboxed('shows the same process until the end of one whose shim was killed is known', async () => {
+    await made.prepare('a');
+    await made.runtime.start(made.confined('a', ['sleep', '300']));
+    const { pid } = await until('a', 'running');
+    const [shim] = (await readFile(join(made.root, 'workloads/a/1/shim'), 'utf8')).split(' ');
+    process.kill(Number(shim), 'SIGKILL');
+    process.kill(pid, 'SIGKILL');
+    const seen = new Set<number>();
+    await eventually(
+      async () => {
+        const view = await made.runtime.observe('a');
+        if (view.state === 'running') seen.add(view.pid);
+        expect(view).toMatchObject({ state: 'ended', exit: { code: null, signal: null }, leftovers: 0 });
+      },
+      { withinMs: 30_000 },
+    );
+    expect([...seen]).toEqual([pid]);
+  });
+
   whereSandboxed(
     'keeps places over a restart of the agent, removes those of nobody, and leaves nothing behind',
     async () => {

@@ -149,7 +149,9 @@ describe('ProcessRuntime', () => {
     await test.runtime.track();
     await test.runtime.kill('a');
     await eventually(() => expect(sleepers.filter(isAlive)).toEqual([]));
-    expect(await ended(test.runtime, 'a')).toMatchObject({ leftovers: 0, exit: { signal: 'SIGKILL' } });
+    await eventually(async () =>
+      expect(await ended(test.runtime, 'a')).toMatchObject({ leftovers: 0, exit: { signal: 'SIGKILL' } }),
+    );
   });
 
   it('knows recorded descendants that lost their parent and their environment', async () => {

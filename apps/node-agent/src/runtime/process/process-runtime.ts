@@ -260,7 +260,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       run.endWith({ code: null, signal: null });
       return this.ended(id, run);
     }
-    return { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs };
+    return running(run, run.app ?? main);
   }
 
   private missedForMs(run: RunFolder): number {
