@@ -1,6 +1,7 @@
-/** What an Alto keeps, to be searched: every column of every table of its databases, and its files. */
-import { closeSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
-import { join, relative } from 'node:path';
+/** All that an Alto keeps, to be searched: every column of every table of every database, and every file but its keys. */
+import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import type { Alto } from '@alto/testing';
 import pg from 'pg';
 
 /** Where a needle was found, e.g. `database compute: secrets` or `file logs/agent.log`. */
@@ -28,6 +29,23 @@ export async function foundInDatabases(
     });
   }
   return found;
+}
+
+interface Manifest {
+  readonly workloads: readonly { readonly id: string; readonly readiness?: { readonly socketPath?: string } }[];
+}
+
+/** Every database of a whole Alto, as the superuser. */
+export async function databasesOf(alto: Alto): Promise<pg.ClientConfig[]> {
+  const read = <T>(...path: string[]) => JSON.parse(readFileSync(join(alto.dataDirectory, ...path), 'utf8')) as T;
+  const { workloads } = read<Manifest>('state', 'manifest.json');
+  const postgres = workloads.find(({ id }) => id === 'postgres');
+  const { superuser: password } = read<{ superuser: string }>('keys', 'databases.json');
+  const settings = { host: dirname(postgres?.readiness?.socketPath ?? ''), user: 'alto', password };
+  const names = await withClient({ ...settings, database: 'postgres' }, (client) =>
+    column(client, 'SELECT datname FROM pg_database WHERE NOT datistemplate'),
+  );
+  return names.map((database) => ({ ...settings, database }));
 }
 
 const tables = `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
