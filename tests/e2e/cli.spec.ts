@@ -225,7 +225,7 @@ describe('routes', () => {
 
   it('are listed, explained by target, and deleted', async () => {
     expect(await terminal.typeWell('alto routes')).toMatch(/shares +shares\.test +echo \(50\), next \(50\) +/);
-    expect(await terminal.typeWell('alto routes show api')).toMatch(/ins_\w+ +127\.\S+ +\w+/);
+    expect(await terminal.typeWell('alto routes show api')).toMatch(/ins_\w+ +[\d.]+:\d+ +\w+/);
     await terminal.typeWell('alto routes delete old');
     await eventually(async () => expect((await ask('old.test')).status).toBe(404));
   }, 60_000);
