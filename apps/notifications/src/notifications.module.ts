@@ -6,6 +6,7 @@ import { MessagesController } from './messages/messages.controller';
 import { MessagesService } from './messages/messages.service';
 import { MessagesStore } from './messages/messages.store';
 import { notificationsMigrations } from './migrations';
+import { MessageQuota } from './quotas/message-quota';
 import { QuotasStore } from './quotas/quotas.store';
 import { UsageController } from './quotas/usage.controller';
 import { TopicEntity } from './topics/topic.entity';
@@ -15,7 +16,7 @@ import { TopicsStore } from './topics/topics.store';
 
 @Module({
   controllers: [TopicsController, MessagesController, UsageController],
-  providers: [TopicsService, TopicsStore, MessagesService, MessagesStore, QuotasStore],
+  providers: [TopicsService, TopicsStore, MessagesService, MessagesStore, MessageQuota, QuotasStore],
 })
 export class NotificationsModule {}
 

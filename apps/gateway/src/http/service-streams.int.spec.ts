@@ -82,7 +82,7 @@ beforeAll(async () => {
   gateway = await startTestService(gatewayService, {
     natsUrl: nats.url,
     databaseUrl: database.url,
-    settings: { ...operator.settings, ALTO_UPLOAD_BYTES_MAX: String(bytesMax), ALTO_STREAM_IDLE_MS: '1500' },
+    settings: { ...operator.settings, ALTO_UPLOAD_BYTES_MAX: String(bytesMax), ALTO_STREAM_IDLE_MS: '5000' },
   });
   await eventually(async () => expect((await fetch(`${gateway.url}/readyz`)).status).toBe(200));
 });

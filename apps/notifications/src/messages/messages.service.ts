@@ -8,9 +8,9 @@ import {
   notificationsEvents,
   notificationsOperations,
 } from '@alto/contracts';
-import { type CallIdentity, Clock, CONFIG, Database, hasQuota, Outbox, requireQuota } from '@alto/platform';
+import { type CallIdentity, Clock, CONFIG, Database, Outbox } from '@alto/platform';
 import type { NotificationsConfig } from '../config';
-import { QuotasStore } from '../quotas/quotas.store';
+import { MessageQuota } from '../quotas/message-quota';
 import type { TopicEntity } from '../topics/topic.entity';
 import { TopicsService } from '../topics/topics.service';
 import type { MessageEntity } from './message.entity';
@@ -25,7 +25,7 @@ export class MessagesService {
     @Inject(CONFIG) private readonly config: NotificationsConfig,
     private readonly topics: TopicsService,
     private readonly store: MessagesStore,
-    private readonly quotas: QuotasStore,
+    private readonly quota: MessageQuota,
     private readonly db: Database,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
@@ -38,16 +38,12 @@ export class MessagesService {
    */
   async publish({ project, topic: name, body, dedupeKey }: Publication, caller: CallIdentity): Promise<Message> {
     const json = this.encode(body);
-    const isLimited = hasQuota(caller, ['messages']);
     return this.db.transaction(async (tx) => {
-      if (isLimited) await this.quotas.lock(tx, project);
+      await this.quota.lock(tx, caller, project);
       const topic = await this.topics.lock(tx, project, name);
       const first = dedupeKey === undefined ? null : await this.store.findByDedupeKey(tx, topic.id, dedupeKey);
       if (first !== null) return view(first, name);
-      if (isLimited) {
-        const before = await this.quotas.countMessages(project, tx);
-        requireQuota(caller, { messages: { before, after: before + 1 } });
-      }
+      await this.quota.requireRoom(tx, caller, project);
       return view(await this.append(tx, topic, json, dedupeKey ?? null), name);
     });
   }
