@@ -26,7 +26,7 @@ if (names.length === 0) {
   process.exit(1);
 }
 const servers = await ensureServers({ report: (line) => console.error(line) });
-const path = [...servers.map((server) => dirname(server.path)), process.env['PATH']].join(delimiter);
+const path = [process.env['PATH'], ...servers.map((server) => dirname(server.path))].join(delimiter);
 for (const name of names) {
   const outputDirectory = join(output, name.replace('.bench.ts', ''));
   mkdirSync(outputDirectory, { recursive: true });

@@ -35,6 +35,7 @@ async function prepare(): Promise<Prepared> {
     ALTO_NATS_SERVER: server('nats-server'),
     ALTO_HAPROXY_COMMAND: server('haproxy'),
     ...(server('bwrap') !== '' && { ALTO_BUBBLEWRAP: server('bwrap') }),
+    ...(server('nft') !== '' && { ALTO_NFT: server('nft') }),
     ALTO_RELEASES_SOURCE: join(repository, 'dist', 'releases'),
     ...(existsSync(postgres) && { ALTO_POSTGRES_SOURCE: postgres }),
   };

@@ -44,7 +44,8 @@ const folder = mkdtempSync(join(tmpdir(), 'alto-test-'));
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 try {
   const servers = await ensureServers({ report: (line) => console.log(line) });
-  const path = [...servers.map((server) => dirname(server.path)), process.env['PATH']].join(delimiter);
+  // Behind what is there: the folder of a server can hold an older Node, too.
+  const path = [process.env['PATH'], ...servers.map((server) => dirname(server.path))].join(delimiter);
   const environment = { ...process.env, PATH: path };
   for (const tier of chosen.length > 0 ? chosen : tiers) await runTier(tier, environment);
 } finally {

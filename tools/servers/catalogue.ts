@@ -1,7 +1,7 @@
 /** The servers, the oldest versions that do, and where each comes from. */
 
 export interface ServerPackage {
-  name: 'nats-server' | 'haproxy' | 'bwrap';
+  name: 'nats-server' | 'haproxy' | 'bwrap' | 'nft';
   /** Alto starts without it, too, and says what is weaker then. */
   optional?: true;
   minimumVersion: string;
@@ -64,7 +64,18 @@ const bubblewrap: ServerPackage = {
   debianPath: 'usr/bin/bwrap',
 };
 
-export const serverPackages: readonly ServerPackage[] = [natsServer, haproxy, bubblewrap];
+/** Says what an app reaches on the network. */
+const nftables: ServerPackage = {
+  name: 'nft',
+  optional: true,
+  minimumVersion: '0.9.0',
+  versionArguments: ['--version'],
+  versionPattern: /v(\d+\.\d+(?:\.\d+)?)/,
+  debianPackage: 'nftables',
+  debianPath: 'usr/sbin/nft',
+};
+
+export const serverPackages: readonly ServerPackage[] = [natsServer, haproxy, bubblewrap, nftables];
 
 /** The project's name for this machine, e.g. `linux-amd64`. */
 export function releaseTarget(platform: string = process.platform, arch: string = process.arch): string {
@@ -83,7 +94,7 @@ export function compareVersions(left: string, right: string): number {
 
 /** What a person has to do on this system, judged by the package manager that is there. */
 export function installCommand(server: ServerPackage, has: (program: string) => boolean): string {
-  const name = server.name === 'bwrap' ? 'bubblewrap' : server.name;
+  const name = server.optional === true ? server.debianPackage : server.name;
   const commands: readonly [packageManager: string, command: string][] = [
     ['apt-get', `sudo apt-get update && sudo apt-get install ${name}`],
     ['dnf', `sudo dnf install ${name}`],

@@ -12,9 +12,10 @@ describe('servers', () => {
       'nats-server': 'nats-server: v2.9.10\n',
       haproxy: 'HAProxy version 2.6.12-1+deb12u4 2026/10/17\n',
       bwrap: 'bubblewrap 0.8.0\n',
+      nft: 'nftables v1.0.6 (Lester Gooch #5)\n',
     };
     const versions = serverPackages.map(({ name, versionPattern }) => versionPattern.exec(printed[name])?.[1]);
-    expect(versions).toEqual(['2.9.10', '2.6.12', '0.8.0']);
+    expect(versions).toEqual(['2.9.10', '2.6.12', '0.8.0', '1.0.6']);
   });
 
   it('names the command of the system that is there', () => {

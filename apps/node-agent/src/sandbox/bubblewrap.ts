@@ -82,7 +82,7 @@ function foldersTo(paths: readonly string[]): string[][] {
 function mounts({ folders, settings, system, programs }: SandboxPlan): string[] {
   const targets = system.map((mount) => mount.at(-1) ?? '/');
   return [
-    ...foldersTo([...targets, ...programs, inside.home, '/etc/passwd', '/var/tmp']),
+    ...foldersTo([...targets, inside.home, '/etc/passwd', '/var/tmp']),
     ...system,
     ['--ro-bind', settings.passwd, '/etc/passwd'],
     ['--ro-bind', settings.group, '/etc/group'],
@@ -96,6 +96,8 @@ function mounts({ folders, settings, system, programs }: SandboxPlan): string[] 
     ['--bind', folders.temporary, '/var/tmp'],
     ['--bind', folders.home, inside.home],
     ['--bind', folders.app, inside.app],
+    // After the app's own folders: Alto's may lie in the machine's /tmp.
+    ...foldersTo(programs),
     ...programs.map((folder) => ['--ro-bind-try', folder, folder]),
   ].flat();
 }

@@ -39,7 +39,10 @@ export async function openSandbox({ config, directory, nodePath, bounded, state 
     publicPorts: Object.values(publicPortsOf(config, directory) ?? {}),
     publicHost: config.ALTO_PUBLIC_HOST,
   });
-  const given = config.ALTO_BUBBLEWRAP === undefined ? {} : { bwrap: config.ALTO_BUBBLEWRAP };
+  const given = {
+    ...(config.ALTO_BUBBLEWRAP !== undefined && { bwrap: config.ALTO_BUBBLEWRAP }),
+    ...(config.ALTO_NFT !== undefined && { nft: config.ALTO_NFT }),
+  };
   return await Sandbox.open({
     policy: config.ALTO_SANDBOX,
     folder: join(directory.runtime, 'sandbox'),

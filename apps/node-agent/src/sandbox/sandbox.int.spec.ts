@@ -122,13 +122,16 @@ describe('Sandbox', () => {
   let made: Made;
   afterEach(() => made.dispose());
 
-  /** Where the level is lower, nothing of it is promised: then only that is seen. */
+  /** Where the level is lower, nothing of it is promised. */
   const whereSandboxed = (name: string, test: () => Promise<void>) =>
-    it(level === 'sandboxed' ? name : `${name} (this machine: ${level})`, async () => {
-      made = await makeSandbox();
-      expect(made.sandbox.reason === null).toBe(level === 'sandboxed');
-      if (level === 'sandboxed') await test();
-    });
+    (level === 'sandboxed' ? it : it.skip)(
+      level === 'sandboxed' ? name : `${name} (this machine: ${level})`,
+      async () => {
+        made = await makeSandbox();
+        expect(made.sandbox.reason).toBeNull();
+        await test();
+      },
+    );
 
   const outputOf = async (id: string) =>
     (await made.runtime.logs.read(id, { linesMax: 200 })).lines.map(({ text }) => text);

@@ -47,4 +47,9 @@ export const sandboxSettings = {
     .refine(isAbsolute, 'must be an absolute path')
     .optional()
     .describe('Path of bubblewrap (bwrap); unless given it is looked for in PATH'),
+  ALTO_NFT: z
+    .string()
+    .refine(isAbsolute, 'must be an absolute path')
+    .optional()
+    .describe('Path of nft (nftables); unless given it is looked for in PATH'),
 };
