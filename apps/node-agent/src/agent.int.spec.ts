@@ -270,8 +270,12 @@ describe('the agent', () => {
     const { url } = await ready(holder.id);
     expect(await get(url)).toBe(value);
 
-    const files = readdirSync(dataDir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-    const contents = files.map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1'));
+    // A file that is being replaced goes while it is looked for.
+    const contents = await eventually(() =>
+      readdirSync(dataDir, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map(({ parentPath, name }) => readFileSync(join(parentPath, name), 'latin1')),
+    );
     expect(contents.some((content) => content.includes('in clear'))).toBe(true);
     expect(contents.filter((content) => content.includes(value))).toEqual([]);
     expect(JSON.stringify([await status(), world.reports])).not.toContain(value);

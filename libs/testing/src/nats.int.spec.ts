@@ -1,7 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect } from '@nats-io/transport-node';
+import { buildChild } from './child';
 import { eventually } from './eventually';
 import { startNats } from './nats';
 
@@ -43,21 +42,17 @@ it('a secured server refuses who has no credentials', async () => {
 });
 
 it('a server does not outlive a test process that is killed', async () => {
-  const script = `
-    const { startNats } = await import(${JSON.stringify(new URL('./nats.ts', import.meta.url).href)});
-    const nats = await startNats();
-    process.stdout.write(JSON.stringify({ pid: nats.pid, folder: nats.folder }));
-    setInterval(() => {}, 1000);
-  `;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const [output] = (await once(child.stdout, 'data')) as [Buffer];
-  const { pid, folder } = JSON.parse(output.toString()) as { pid: number; folder: string };
-  expect(isAlive(pid)).toBe(true);
-  child.kill('SIGKILL');
-  await eventually(() => {
-    expect(isAlive(pid)).toBe(false);
-    expect(existsSync(folder)).toBe(false);
-  });
+  const program = await buildChild(new URL('./fixtures/nats-holder.ts', import.meta.url));
+  try {
+    const child = program.start({});
+    const { pid, folder } = (await child.said({ started: true })) as { pid: number; folder: string };
+    expect(isAlive(pid)).toBe(true);
+    await child.kill();
+    await eventually(() => {
+      expect(isAlive(pid)).toBe(false);
+      expect(existsSync(folder)).toBe(false);
+    });
+  } finally {
+    await program.remove();
+  }
 });

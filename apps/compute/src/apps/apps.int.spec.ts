@@ -152,10 +152,18 @@ describe('an app', () => {
       behave: () => ({ state: 'backoff', reason: 'exited with code 1; starts again in 4 s', exitCode: 1, restarts: 3 }),
     });
     await scenario.put('hello');
-    const { status } = await scenario.reaches('hello', 'degraded', { ready: 0 });
-    const [instance] = await scenario.instancesOf('hello');
-    expect(status.reason).toBe(
-      `0 of 1 replica ready at revision 1; ${instance!.id}: exited with code 1; starts again in 4 s`,
+    // Before the agent has joined, it waits for one.
+    const instance = await eventually(
+      async () => {
+        const { status } = await scenario.get('hello');
+        const [placed] = await scenario.instancesOf('hello');
+        expect(status).toMatchObject({
+          state: 'degraded',
+          reason: `0 of 1 replica ready at revision 1; ${placed?.id}: exited with code 1; starts again in 4 s`,
+        });
+        return placed;
+      },
+      { withinMs },
     );
     expect(instance).toMatchObject({ state: 'backoff', exitCode: 1, restarts: 3 });
     agent.set(instance!.id, { state: 'ready', reason: 'answers' });
