@@ -33,6 +33,8 @@ export interface AgentHandoverOptions {
 export interface Handover {
   state: string;
   version: string;
+  /** Process of the script that hands over. */
+  script: string;
 }
 
 export class AgentHandover {
@@ -41,8 +43,8 @@ export class AgentHandover {
   /** How far the last one is: `starting`, then `ready`, or `failed` where the agent before is back. */
   get last(): Handover | null {
     try {
-      const [state = '', version = ''] = readFileSync(this.options.record, 'utf8').trim().split(' ');
-      return { state, version };
+      const [state = '', version = '', script = ''] = readFileSync(this.options.record, 'utf8').trim().split(' ');
+      return { state, version, script };
     } catch {
       return null; // nothing was handed over
     }
@@ -54,7 +56,7 @@ export class AgentHandover {
     const { last } = this;
     if (last?.state === 'starting' && last.version === version) {
       await releases.use(agentService, version);
-      this.note(`ready ${version}`);
+      this.note(`ready ${version} ${last.script}`);
     } else {
       await releases.takeOver(agentService, version);
     }

@@ -42,7 +42,8 @@ function handOver(seconds: number): void {
   handover = spawn('/bin/sh', words, { stdio: ['pipe', 'ignore', 'ignore'] });
 }
 
-const atWork = () => `echo "ready 2" >"${path('record')}"`;
+const atWork = () => `read -r state version script <"${path('record')}"; echo "ready 2 $script" >"${path('record')}"`;
+const record = () => told('record').split(' ').slice(0, 2).join(' ');
 const started = (name: string, version: string) =>
   eventually(() => expect(told(`${name}.started`)).toBe(version), { withinMs: 20_000 });
 
@@ -55,7 +56,7 @@ describe('a handover', () => {
     await started('new', '2');
     await eventually(() => expect(handover.exitCode).toBe(0), { withinMs: 20_000 });
     expect(isAlive(Number(told('new.pid')))).toBe(true);
-    expect([told('record'), told('old.started')]).toEqual(['ready 2', '']);
+    expect([record(), told('old.started')]).toEqual(['ready 2', '']);
   });
 
   it('leaves a new one that ends after it was at work to its keeper', async () => {
@@ -63,7 +64,18 @@ describe('a handover', () => {
     handOver(20);
     handover.stdin?.end();
     await eventually(() => expect(handover.exitCode).toBe(0), { withinMs: 20_000 });
-    expect([told('record'), told('old.started')]).toEqual(['ready 2', '']);
+    expect([record(), told('old.started')]).toEqual(['ready 2', '']);
+  });
+
+  it('is over when the next one begins, before it has seen that its own agent is at work', async () => {
+    agent('new', `${atWork()}\nexec sleep 60`);
+    handOver(20);
+    handover.stdin?.end();
+    await eventually(() => expect(record()).toBe('ready 2'), { withinMs: 20_000, everyMs: 10 });
+    writeFileSync(path('record'), 'starting 1 0\n');
+    end(Number(told('new.pid')));
+    await eventually(() => expect(handover.exitCode).toBe(0), { withinMs: 20_000 });
+    expect([told('record'), told('old.started')]).toEqual(['starting 1 0', '']);
   });
 
   it('starts the old one again when the new one ends', async () => {
@@ -71,7 +83,7 @@ describe('a handover', () => {
     handOver(20);
     handover.stdin?.end();
     await started('old', '1');
-    expect(told('record')).toBe('failed 2');
+    expect(record()).toBe('failed 2');
   });
 
   it('ends a new one that says nothing within its time, and starts the old one again', async () => {
@@ -82,6 +94,6 @@ describe('a handover', () => {
     const silent = Number(told('new.pid'));
     await started('old', '1');
     expect(isAlive(silent)).toBe(false);
-    expect(told('record')).toBe('failed 2');
+    expect(record()).toBe('failed 2');
   });
 });
