@@ -56,6 +56,15 @@ beforeAll(async () => {
   await alto.client.secrets.put({ project: project.name, secret: 'UNUSED', value: 'never read' });
   operatorKeyId = (await alto.client.operatorKeys.create({ name: 'to be changed' })).id;
   await addBareNode();
+  // What waits for a machine says that of this one from the reconciler's next look on, and then no more.
+  await eventually(
+    async () => {
+      const instances = (await rowsOf(alto.processes))['compute.instance'] ?? [];
+      expect(instances).toHaveLength(2);
+      for (const instance of instances) expect(instance).toContain('bare is lost');
+    },
+    { withinMs: 60_000, everyMs: 100 },
+  );
 }, 300_000);
 
 afterAll(async () => {

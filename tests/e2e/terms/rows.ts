@@ -2,8 +2,8 @@
 import pg from 'pg';
 
 const tablesLeftOut = /^(alto_lease|alto_migration|alto_once|idempotent_requests|rate_limit|audit)/;
-/** Of the outbox counts what is to be told, not whether it was told yet. */
-const columnsLeftOut = /^(last_used_at|last_seen_at|seen_at|heartbeats|published_.*)$/;
+/** Of the outbox counts what is to be told, not whether it was told yet; of a proxy not what it reports every few seconds. */
+const columnsLeftOut = /^(last_used_at|last_seen_at|seen_at|heartbeats|published_.*|applied_generation|busy)$/;
 
 /** @returns rows as JSON by `<service>.<table>` */
 export async function rowsOf(
