@@ -37,8 +37,8 @@ function agent(name: string, action: string): void {
   chmodSync(path(name), 0o755);
 }
 
-function handOver(seconds: number): void {
-  const words = [path('handover.sh'), path('record'), String(seconds), '2', path('new'), '1', path('old'), '/bin/sh'];
+function handOver(seconds: number, record = path('record')): void {
+  const words = [path('handover.sh'), record, String(seconds), '2', path('new'), '1', path('old'), '/bin/sh'];
   handover = spawn('/bin/sh', words, { stdio: ['pipe', 'ignore', 'ignore'] });
 }
 
@@ -84,6 +84,14 @@ describe('a handover', () => {
     handover.stdin?.end();
     await started('old', '1');
     expect(record()).toBe('failed 2');
+  });
+
+  it('goes back to the old one where no record can be written', async () => {
+    agent('new', 'exec sleep 60');
+    handOver(20, path('missing/record'));
+    handover.stdin?.end();
+    await started('old', '1');
+    expect(told('new.started')).toBe('');
   });
 
   it('ends a new one that says nothing within its time, and starts the old one again', async () => {

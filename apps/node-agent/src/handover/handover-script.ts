@@ -17,7 +17,8 @@ note() {
 
 IFS= read -r word
 
-note starting
+# Without a record, on a full disk say, nobody could tell how it goes: then it does not begin.
+note starting || ALTO_SERVICE_VERSION=$old exec "$@" "$old_main" </dev/null
 (
   ALTO_SERVICE_VERSION=$new /bin/sh -c 'echo $$ >"$0.pid"; exec "$@"' "$record" "$@" "$new_main" </dev/null
   read -r state version script <"$record"
