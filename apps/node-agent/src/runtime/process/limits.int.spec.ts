@@ -1,11 +1,13 @@
 /** What bounded runs do when they want more. Where the machine's cgroups cannot be written there is nothing to try. */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '@alto/testing';
 import type { RunLimits, RunView } from '../runtime';
 import { Cgroups } from './cgroups/cgroups';
-import type { Control } from './cgroups/hierarchies';
+import { findHierarchies, type Control } from './cgroups/hierarchies';
 import { ProcessRuntime } from './process-runtime';
 
 const PATH = process.env.PATH ?? '';
@@ -56,6 +58,29 @@ describe('ProcessRuntime with limits', () => {
       },
       { withinMs: 30_000 },
     );
+
+  it('leaves no group behind where it only tried what can be bounded', () => {
+    const { separate, unified } = findHierarchies();
+    const places = [...separate.values(), ...(unified ? [unified] : [])].flatMap(({ mount, folder }) => [
+      mount,
+      folder,
+    ]);
+    expect(places.filter((place) => existsSync(join(place, `alto-probe-${process.pid}`)))).toEqual([]);
+  });
+
+  (can('pids') ? it : it['skip'])('gives a run a group of its own while the one of its name is held', async () => {
+    const cgroups = Cgroups.find(`alto-held-${process.pid}`);
+    const processes = [spawn('sleep', ['300']), spawn('sleep', ['300'])];
+    const groups = processes.map(({ pid = 0 }) => {
+      const group = cgroups?.enter('a.1', pid, limits);
+      const pidsMax = readFileSync(join(group?.folders[0] ?? '', 'pids.max'), 'utf8');
+      group?.forbidForks();
+      return { group, pidsMax, members: group?.members(), removed: group?.remove() };
+    });
+    for (const child of processes) child.kill('SIGKILL');
+    expect(groups).toMatchObject(processes.map(({ pid }) => ({ pidsMax: '40\n', members: [pid], removed: false })));
+    await eventually(() => expect(groups.map(({ group }) => group?.remove())).toEqual([true, true]));
+  });
 
   /** Where the machine cannot bound it, the runtime must know that. */
   const whereBound = (control: Control) => (name: string, test: () => Promise<void>) =>

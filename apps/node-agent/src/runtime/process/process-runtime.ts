@@ -2,11 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, fchownSync, fstatSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Signal } from '../../workloads/workload';
 import { causeOf, warningOf } from './limit-words';
 import type { Launch, RunView, WorkloadRuntime } from '../runtime';
 import { Cgroups } from './cgroups/cgroups';
 import type { Control } from './cgroups/hierarchies';
+import { RunGroup } from './cgroups/run-group';
 import { LogFiles } from './log-files';
 import { LogGuard } from './log-guard';
 import { LogRate } from './log-rate';
@@ -22,6 +24,8 @@ const RUNS_KEPT = 3;
 const BIRTH_MS = 10_000;
 /** How long a shim may take to write the exit code after the command is gone. */
 const EXIT_WRITE_MS = 1_000;
+/** How long processes that were killed may take to be gone when the runtime closes. */
+const REAPED_MS = 1_000;
 
 export interface ProcessRuntimeOptions {
   /** `workloads/`. */
@@ -44,6 +48,8 @@ export class ProcessRuntime implements WorkloadRuntime {
   private readonly rate = new LogRate();
   /** Ended runs without a living process: nothing about them changes any more. */
   private readonly settled = new Set<string>();
+  /** Groups of ended runs that still hold a process that nobody has waited for, as recorded. */
+  private readonly leaving = new Set<string>();
   /** When something that should have been seen was first missed, by run folder. */
   private readonly missedSinceMs = new Map<string, number>();
 
@@ -75,7 +81,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       throw new Error(`Workload ${launch.id} still has processes of run ${before.run}.`);
     }
     const runs = runsIn(this.workloadPath(launch.id));
-    for (const old of runs) old.group?.remove();
+    for (const old of runs) this.removeGroup(old);
     for (const old of runs.slice(0, -(RUNS_KEPT - 1))) this.removeRun(old);
     mkdirSync(this.workloadPath(launch.id), { recursive: true, mode: 0o711 });
     const number = (runs.at(-1)?.run ?? 0) + 1;
@@ -124,6 +130,7 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   async track(): Promise<void> {
     this.guard.ensure();
+    for (const record of this.leaving) if (RunGroup.parse(record).remove()) this.leaving.delete(record);
     const newest = (await this.list()).map((id) => ({ id, run: this.newest(id) }));
     const living = newest.filter(({ run }) => run !== undefined && run.exit === undefined);
     this.tree.record(living.flatMap(({ run }) => run ?? []));
@@ -133,7 +140,8 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   async close(): Promise<void> {
     this.guard.end();
-    this.cgroups?.close();
+    // What was killed is in its group until it has been waited for.
+    for (let waitedMs = 0; this.cgroups?.close() === false && waitedMs < REAPED_MS; waitedMs += 20) await delay(20);
   }
 
   /** What of a run this machine can bound. */
@@ -214,8 +222,12 @@ export class ProcessRuntime implements WorkloadRuntime {
     if (cause !== undefined) run.cause = cause;
   }
 
+  private removeGroup({ group }: RunFolder): void {
+    if (group && !group.remove()) this.leaving.add(group.record);
+  }
+
   private removeRun(run: RunFolder): void {
-    run.group?.remove();
+    this.removeGroup(run);
     this.settled.delete(run.path);
     rmSync(run.path, { recursive: true, force: true });
   }
@@ -226,7 +238,7 @@ export class ProcessRuntime implements WorkloadRuntime {
     const exit = run.exit ?? { code: null, signal: null };
     const leftovers = this.settled.has(run.path) ? 0 : this.tree.living(run, this.marker(id, run)).length;
     if (leftovers === 0 && !this.settled.has(run.path)) {
-      run.group?.remove();
+      this.removeGroup(run);
       this.settled.add(run.path);
     }
     return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers };

@@ -31,7 +31,9 @@ export class Cgroups {
    */
   static find(name: string, hierarchies: Hierarchies = findHierarchies()): Cgroups | undefined {
     const found = [findUnified(name, hierarchies), findSeparate(name, hierarchies)].filter((one) => one !== undefined);
-    return found.sort((left, right) => right.controls.size - left.controls.size)[0];
+    const [best, ...others] = found.sort((left, right) => right.controls.size - left.controls.size);
+    for (const other of others) other.close();
+    return best;
   }
 
   /** @internal for the two kinds below */
@@ -50,10 +52,11 @@ export class Cgroups {
    */
   enter(run: string, pid: number, limits?: RunLimits): RunGroup | undefined {
     const roots = this.roots.filter((_, place) => place === 0 || limits !== undefined);
-    const group = new RunGroup(roots.map(({ folder }) => join(folder, run)));
+    const name = freeName(run, roots);
+    const group = new RunGroup(roots.map(({ folder }) => join(folder, name)));
     try {
       for (const root of roots) {
-        const folder = join(root.folder, run);
+        const folder = join(root.folder, name);
         mkdirSync(folder, { recursive: true });
         for (const control of limits ? root.controls : []) {
           for (const [file, value] of this.settingsOf(control, limits as RunLimits)) set(join(folder, file), value);
@@ -67,15 +70,27 @@ export class Cgroups {
     }
   }
 
-  /** Removes the groups of runs that have ended, then the one that held them. */
-  close(): void {
-    for (const { folder } of this.roots) {
-      if (!existsSync(folder)) continue;
+  /** Removes the groups of runs that have ended, then the one that held them. @returns whether nothing is left */
+  close(): boolean {
+    const outcomes = this.roots.map(({ folder }) => {
+      if (!existsSync(folder)) return 'missing';
       for (const entry of readdirSync(folder, { withFileTypes: true })) {
         if (entry.isDirectory()) removeFolder(join(folder, entry.name));
       }
-      removeFolder(folder);
-    }
+      return removeFolder(folder);
+    });
+    return !outcomes.includes('busy');
+  }
+}
+
+/**
+ * A run may have the number of one that was forgotten while the last of its processes was on its way out. The group of
+ * that one is still there, forbids to start a process, and has counted what happened in it: it is nobody else's.
+ */
+function freeName(run: string, roots: readonly Root[]): string {
+  for (let attempt = 1; ; attempt++) {
+    const name = attempt === 1 ? run : `${run}-${attempt}`;
+    if (roots.every(({ folder }) => removeFolder(join(folder, name)) !== 'busy')) return name;
   }
 }
 

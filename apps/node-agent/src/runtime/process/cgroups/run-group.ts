@@ -48,9 +48,17 @@ export class RunGroup {
     }
   }
 
-  /** Does nothing while a process is left in it. The group that held it goes with the last one. */
-  remove(): void {
-    for (const folder of this.folders) if (removeFolder(folder)) removeFolder(dirname(folder));
+  /**
+   * Does nothing while a process is left in it, be it one that has yet to be waited for. The group that held it goes
+   * with the last one. @returns whether it is gone
+   */
+  remove(): boolean {
+    const outcomes = this.folders.map((folder) => {
+      const outcome = removeFolder(folder);
+      if (outcome === 'removed') removeFolder(dirname(folder));
+      return outcome;
+    });
+    return !outcomes.includes('busy');
   }
 
   private sum(files: readonly string[], counter: string): number {
@@ -65,12 +73,13 @@ function counterOf(text: string, counter: string): number {
   return Number(line?.slice(counter.length + 1) ?? 0);
 }
 
-export function removeFolder(folder: string): boolean {
+/** @returns `busy` for a group that has members, or groups in it */
+export function removeFolder(folder: string): 'removed' | 'busy' | 'missing' {
   try {
     rmdirSync(folder);
-    return true;
-  } catch {
-    return false; // still has members, or is gone
+    return 'removed';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EBUSY' ? 'busy' : 'missing';
   }
 }
 
