@@ -11,6 +11,7 @@ import { availableParallelism, freemem, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildReleases } from './build/releases.ts';
+import { failuresOf, type TestFile } from './failures.ts';
 import { ensureServers } from './servers/ensure.ts';
 
 const wholeSystem = ['e2e', 'chaos'];
@@ -26,7 +27,7 @@ interface JestReport {
   readonly numTodoTests: number;
   readonly numFailedTestSuites: number;
   readonly numRuntimeErrorTestSuites: number;
-  readonly testResults: { name: string; assertionResults: { status: string; fullName: string }[] }[];
+  readonly testResults: readonly TestFile[];
 }
 
 interface Totals {
@@ -41,7 +42,9 @@ const patterns = split < 0 ? [] : words.slice(split + 1);
 const chosen = (split < 0 ? words : words.slice(0, split)).filter((word) => tiers.includes(word));
 
 const folder = mkdtempSync(join(tmpdir(), 'alto-test-'));
+const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+const failures: string[] = [];
 try {
   const servers = await ensureServers({ report: (line) => console.log(line) });
   // Behind what is there: the folder of a server can hold an older Node, too.
@@ -51,6 +54,7 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+if (failures.length > 0) console.log(`\n── failed ──\n${failures.join('\n')}\n`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
 
@@ -79,9 +83,13 @@ async function runTier(tier: string, environment: NodeJS.ProcessEnv): Promise<vo
   ];
   const code = await jest(args, environment);
   const counted = count(report);
+  if (code !== 0 && counted.failed === 0) {
+    counted.failed = 1;
+    failures.push(`✕ ${tier}: Jest ended with code ${code} and reported no failed test`);
+  }
   totals.passed += counted.passed;
   totals.skipped += counted.skipped;
-  totals.failed += Math.max(counted.failed, code === 0 ? 0 : 1);
+  totals.failed += counted.failed;
   console.log(
     `── ${tier}: ${counted.passed} passed, ${counted.failed} failed in ${Math.round((Date.now() - started) / 1000)} s`,
   );
@@ -98,9 +106,11 @@ function count(path: string): Totals {
   let report: JestReport;
   try {
     report = JSON.parse(readFileSync(path, 'utf8')) as JestReport;
-  } catch {
+  } catch (error) {
+    failures.push(`✕ Jest left no report: ${(error as Error).message}`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
+  failures.push(...failuresOf(report.testResults, root));
   for (const { name, assertionResults } of report.testResults) {
     for (const { status, fullName } of assertionResults) {
       if (status === 'pending' || status === 'todo') console.log(`skipped: ${fullName} (${name})`);
