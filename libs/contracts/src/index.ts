@@ -4,6 +4,7 @@ export * from './errors';
 export * from './event';
 export * from './fields';
 export * from './ids';
+export * from './join-token';
 export * from './nats-permissions';
 export * from './operation';
 export * from './permissions';

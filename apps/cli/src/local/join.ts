@@ -1,6 +1,7 @@
 /** Makes this machine one of an Alto elsewhere. The agent takes what it needs out of the token. */
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { decodeJoinToken } from '@alto/contracts';
 import { CommandError } from '../failure';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -10,9 +11,11 @@ import { startAgent } from './start';
 
 /**
  * With a new token for a machine that has joined already, what runs there goes on.
+ * @throws AltoError for what is no token, before it takes the place of one that works
  * @throws CommandError where an Alto of its own lies in the folder, or an agent that has not joined runs
  */
 export async function startJoinedAgent(session: Session, output: Output, token: string): Promise<AgentStatus> {
+  decodeJoinToken(token);
   const { dataDirectory, agent } = session;
   if (existsSync(join(dataDirectory, 'state', 'installation.json'))) {
     throw new CommandError(

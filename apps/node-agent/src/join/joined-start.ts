@@ -5,9 +5,9 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { decodeJoinToken } from '@alto/contracts';
 import type { DataDirectory } from '../data-directory';
 import { ensureNode, type FirstStart, writeIfChanged } from '../first-start';
-import { decodeJoinToken } from './join-token';
 
 /** Whether this machine has joined, or is about to. */
 export function joins(directory: DataDirectory): boolean {

@@ -2,11 +2,10 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AltoError, natsPermissions, newId } from '@alto/contracts';
+import { AltoError, encodeJoinToken, natsPermissions, newId } from '@alto/contracts';
 import type { DataDirectory } from '../data-directory';
 import { accountKeyFile, makeCredentials } from '../first-start';
 import type { StaticManifest } from '../workloads/workload';
-import { encodeJoinToken } from './join-token';
 
 const agentOfNode = 'node-agent';
 

@@ -5,6 +5,7 @@
  *   alto-node-1.<base64url of JSON>
  */
 import { z } from 'zod';
+import { AltoError } from './errors';
 
 const form = 'alto-node-1';
 
@@ -21,22 +22,29 @@ const joinTokenSchema = z.object({
 export type JoinToken = z.infer<typeof joinTokenSchema>;
 
 export function encodeJoinToken(token: JoinToken): string {
-  return `${form}.${Buffer.from(JSON.stringify(token), 'utf8').toString('base64url')}`;
+  const bytes = new TextEncoder().encode(JSON.stringify(token));
+  const text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+  return `${form}.${text.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')}`;
 }
 
-/** @throws Error that says what is wrong and holds nothing of the token. */
+/** @throws AltoError (invalid_request) that says what is wrong and holds nothing of the token. */
 export function decodeJoinToken(text: string): JoinToken {
   const [word, content = '', ...more] = text.trim().split('.');
   if (word === form && more.length === 0) {
     const parsed = joinTokenSchema.safeParse(jsonOf(content));
     if (parsed.success) return parsed.data;
   }
-  throw new Error('This is no token of an Alto, or not all of it: get one with `alto nodes token`.');
+  throw new AltoError('invalid_request', {
+    message: 'This is no token of an Alto, or not all of it.',
+    field: 'token',
+    nextStep: 'Get one with `alto nodes token` on the machine on which Alto was started first.',
+  });
 }
 
 function jsonOf(content: string): unknown {
   try {
-    return JSON.parse(Buffer.from(content, 'base64url').toString('utf8'));
+    const text = atob(content.replaceAll('-', '+').replaceAll('_', '/'));
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(text, (letter) => letter.charCodeAt(0))));
   } catch {
     return undefined;
   }

@@ -1,9 +1,10 @@
+import { type AltoError, toProblem } from './errors';
 import { decodeJoinToken, encodeJoinToken } from './join-token';
 
 const token = {
-  node: 'nod_1',
+  node: 'node_1',
   natsUrl: 'nats://10.0.0.1:14100',
-  credentials: '-----BEGIN NATS USER JWT-----\nabc\n',
+  credentials: '-----BEGIN NATS USER JWT-----\nabc – ä\n',
   callerPublicKeys: 'key',
   masterKeys: 'secret-of-the-master\n',
 };
@@ -23,7 +24,7 @@ describe('a token for joining', () => {
     'alto-node-1',
     'alto-node-1.',
     'alto-node-2.e30',
-    `alto-node-1.${Buffer.from('{"node":"nod_1","masterKeys":"secret-of-the-master"}').toString('base64url')}`,
+    `alto-node-1.${Buffer.from('{"node":"node_1","masterKeys":"secret-of-the-master"}').toString('base64url')}`,
     encodeJoinToken(token).slice(0, -20),
     `${encodeJoinToken(token)}.more`,
   ])('is refused when it is not whole, and nothing of it is shown (%#)', (text) => {
@@ -31,7 +32,7 @@ describe('a token for joining', () => {
     try {
       decodeJoinToken(text);
     } catch (error) {
-      message = String(error);
+      message = JSON.stringify(toProblem(error as AltoError));
     }
     expect(message).toContain('alto nodes token');
     expect(message).not.toContain('secret-of-the-master');
