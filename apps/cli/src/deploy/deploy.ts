@@ -5,6 +5,7 @@ import type { AltoClient } from '@alto/sdk';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
 import { followChange } from './follow';
+import { leadHosts } from './hosts';
 import { isReached } from './reach';
 
 export interface DeployRequest {
@@ -39,11 +40,7 @@ export async function deploy(client: AltoClient, request: DeployRequest): Promis
   const { project, progress } = request;
   const { app, spec, hosts } = await prepare(client, request);
   const accepted = await client.apps.put({ project, app, ...spec });
-  for (const host of hosts) {
-    const route = host === '*' ? `${app}-any` : routeName(host);
-    await client.routes.put({ project, route, host, app });
-    progress(`${host === '*' ? 'every host that nothing else matches' : host} leads to ${app}`);
-  }
+  await leadHosts(client, { project, app, hosts, progress });
   const isReachable = reachability(request, app, hosts, spec.readiness.path);
   return await followChange(client, { ...request, accepted, isReachable });
 }
@@ -93,13 +90,4 @@ async function uploadFolder(client: AltoClient, { directory, project, progress }
   } finally {
     await archive.remove();
   }
-}
-
-/** `shop.example.com` → `shop-example-com`: at most 40 characters, as names are. */
-function routeName(host: string): string {
-  return host
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replaceAll(/^-+|-+$/g, '')
-    .slice(0, 40)
-    .replace(/-+$/, '');
 }
