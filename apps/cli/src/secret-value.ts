@@ -8,33 +8,43 @@ export interface SecretInput extends NodeJS.ReadableStream {
   isTTY?: boolean;
 }
 
+export interface SecretQuestion {
+  /** What is asked for, such as `value of TOKEN`. */
+  what: string;
+  /** A command that takes it from a file. */
+  example: string;
+  /** What to do with a larger one than can be taken. */
+  whenTooLarge?: string;
+}
+
 /** From a terminal it is asked for without an echo; else all of the input is read, without the newline that ends it. */
 export async function readSecretValue(
-  name: string,
+  question: SecretQuestion,
   input: SecretInput,
   prompt: (text: string) => unknown,
 ): Promise<string> {
-  const value = input.isTTY === true ? await ask(name, input, prompt) : await readAll(input);
+  const { what, example } = question;
+  const value = input.isTTY === true ? await ask(what, input, prompt) : await readAll(question, input);
   if (value !== '') return value;
   throw new CommandError(
-    `There is no value for ${name}.`,
-    `Give it on standard input, e.g. \`alto secrets set ${name} < file\`, or type it when asked.`,
+    `No ${what} was given.`,
+    `Give it on standard input, e.g. \`${example}\`, or type it when asked.`,
     exitCodes.usage,
   );
 }
 
-function ask(name: string, input: SecretInput, prompt: (text: string) => unknown): Promise<string> {
+function ask(what: string, input: SecretInput, prompt: (text: string) => unknown): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   // The line editor echoes to its output: this one keeps what it is given to itself.
   const silence = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input, output: silence, terminal: true, historySize: 0 });
-  prompt(`Value of ${name} (not shown): `);
+  prompt(`${what.charAt(0).toUpperCase()}${what.slice(1)} (not shown): `);
   lines.once('line', (line) => {
     resolve(line);
     lines.close();
   });
   lines.once('SIGINT', () => {
-    reject(new CommandError('Nothing was set.', 'Run the command again to set it.', exitCodes.interrupted));
+    reject(new CommandError('Nothing was changed.', 'Run the command again to give it.', exitCodes.interrupted));
     lines.close();
   });
   lines.once('close', () => {
@@ -44,7 +54,7 @@ function ask(name: string, input: SecretInput, prompt: (text: string) => unknown
   return promise;
 }
 
-async function readAll(input: SecretInput): Promise<string> {
+async function readAll(question: SecretQuestion, input: SecretInput): Promise<string> {
   const parts: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of input) {
@@ -52,17 +62,17 @@ async function readAll(input: SecretInput): Promise<string> {
     parts.push(part);
     bytes += part.length;
     // One more for the newline, of two characters on some machines.
-    if (bytes > secretValueBytesMax + 2) throw tooLarge();
+    if (bytes > secretValueBytesMax + 2) throw tooLarge(question);
   }
   return Buffer.concat(parts)
     .toString('utf8')
     .replace(/\r?\n$/, '');
 }
 
-function tooLarge(): CommandError {
+function tooLarge({ what, example, whenTooLarge }: SecretQuestion): CommandError {
   return new CommandError(
-    `The value is larger than ${secretValueBytesMax} bytes.`,
-    'Keep large content in a file of the bundle, and its key as a secret.',
+    `The ${what} is larger than ${secretValueBytesMax} bytes.`,
+    whenTooLarge ?? `Give it alone and nothing else: \`${example}\`.`,
     exitCodes.usage,
   );
 }

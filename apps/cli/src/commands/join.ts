@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { calledAs } from '../called-as';
 import { examples } from '../examples';
 import { startJoinedAgent } from '../local/join';
+import { warnOfRefusal } from '../local/refusal';
 import type { Output } from '../output';
 import { readSecretValue } from '../secret-value';
 import type { Session } from '../session';
@@ -19,7 +20,7 @@ export function joinCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (given: string | undefined) => {
-      const token = given ?? (await readSecretValue('the token', process.stdin, (text) => process.stderr.write(text)));
+      const token = given ?? (await readSecretValue(question, process.stdin, (text) => process.stderr.write(text)));
       const status = await startJoinedAgent(session, output, token);
       output.result(status, () =>
         [
@@ -27,5 +28,8 @@ export function joinCommand(session: Session, output: Output): Command {
           `\`${calledAs} nodes\`, where Alto was started, lists it; \`${calledAs} down\` here ends what it runs.`,
         ].join('\n'),
       );
+      warnOfRefusal(output, status);
     });
 }
+
+const question = { what: 'token', example: 'alto join < token' };

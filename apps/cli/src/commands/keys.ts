@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs';
 import { type ApiKey, gatewayOperations, type OutputOf, projectRoles, type Scope, scopes } from '@alto/contracts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { examples } from '../examples';
+import { writeNewFile } from '../new-file';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
@@ -76,11 +76,12 @@ function createCommand(session: Session, output: Output): Command {
         'operator',
       ]),
     )
-    .option('--out <file>', 'with --nats: write the credentials to this file, readable by you alone')
+    .option('--out <file>', 'write the secret to this new file, readable by you alone, instead of showing it')
     .addHelpText(
       'after',
       examples([
         ['alto keys create --name ci --role developer', 'make one; its secret is shown once'],
+        ['alto keys create --name ci --out ci.key', 'the same, into a file'],
         ['alto keys create --name dashboard --expires 30d --scope apps:read', 'one that reads apps, for a month'],
         ["alto keys create --operator --name 'on call'", 'one for the whole cluster'],
         ['alto keys create --nats --name feed --out feed.creds', 'one that reads events on NATS, for 90 days'],
@@ -94,15 +95,21 @@ function createCommand(session: Session, output: Output): Command {
         ...(scope && { scopes: scope }),
       };
       if (nats) {
-        const made = await client.keys.createNats({ project: session.project, ...wanted });
-        if (out !== undefined) writeFileSync(out, made.credentials, { mode: 0o600, flag: 'wx' });
+        const make = () => client.keys.createNats({ project: session.project, ...wanted });
+        const made = await kept(out, make, ({ credentials }) => credentials);
         return output.result(made, () => shownCredentials(made, out));
       }
-      const key = operator
-        ? await client.operatorKeys.create(wanted)
-        : await client.keys.create({ project: session.project, role, ...wanted });
-      output.result(key, () => shown(key, session.project, 'It is not shown again.'));
+      const make = () =>
+        operator
+          ? client.operatorKeys.create(wanted)
+          : client.keys.create({ project: session.project, role, ...wanted });
+      const key = await kept(out, make, (made) => `${made.key}\n`);
+      output.result(key, () => shown(key, session.project, 'It is not shown again.', out));
     });
+}
+
+async function kept<T>(file: string | undefined, make: () => Promise<T>, secretOf: (made: T) => string): Promise<T> {
+  return file === undefined ? await make() : await writeNewFile(file, make, secretOf);
 }
 
 function rotateCommand(session: Session, output: Output): Command {
@@ -169,9 +176,10 @@ function stateOf({ revokedAt, expiresAt, previousValidUntil }: ApiKey): string {
   return previousValidUntil ? 'rotating' : 'valid';
 }
 
-function shown(key: ApiKey & { key: string }, project: string, closing: string): string {
+function shown(key: ApiKey & { key: string }, project: string, closing: string, file?: string): string {
   const whose = key.project === null ? 'of the whole cluster' : `of project ${project}`;
-  return `${key.key}\n\nThis is key ${key.id} ${whose}, role ${key.role}. ${closing}`;
+  const secret = file === undefined ? key.key : `Written to ${file}.`;
+  return `${secret}\n\nThis is key ${key.id} ${whose}, role ${key.role}. ${closing}`;
 }
 
 type Credentials = OutputOf<typeof gatewayOperations.keys.createNats>;

@@ -2,24 +2,30 @@ import { AltoClient } from '@alto/sdk';
 import { Command } from 'commander';
 import { writeConfiguration } from '../configuration';
 import { examples } from '../examples';
-import { CommandError, exitCodes } from '../failure';
 import type { Output } from '../output';
+import { readSecretValue } from '../secret-value';
 import type { Session } from '../session';
 
 export function loginCommand(session: Session, output: Output): Command {
   return new Command('login')
     .description('Remember an API and a key for the commands that follow')
-    .option('--key <key>', 'API key; read from standard input unless given, so that it stays out of the shell history')
+    .option(
+      '--key <key>',
+      'API key; asked for unless given, or read from standard input, so that it stays out of the shell history',
+    )
     .addHelpText(
       'after',
       examples([
+        ['alto login --url https://alto.example.com', 'asks for the key and does not show it'],
         ['alto login --url https://alto.example.com < key.txt', 'take the key from a file'],
         ['alto login --url http://127.0.0.1:4000 --key alto_…', 'take the key from the command line'],
       ]),
     )
     .action(async (options: { key?: string }) => {
       const url = await session.url();
-      const key = options.key ?? (await readKey());
+      const given =
+        options.key ?? (await readSecretValue(question, process.stdin, (text) => process.stderr.write(text)));
+      const key = given.trim();
       const identity = await new AltoClient({ baseUrl: url, apiKey: key }).identity.get({});
       const project = identity.project?.name;
       writeConfiguration(session.configurationPath, { url, key, ...(project !== undefined && { project }) });
@@ -30,10 +36,4 @@ export function loginCommand(session: Session, output: Output): Command {
     });
 }
 
-async function readKey(): Promise<string> {
-  if (process.stdin.isTTY)
-    throw new CommandError('No key was given.', 'Give one with --key, or on standard input.', exitCodes.usage);
-  let text = '';
-  for await (const chunk of process.stdin) text += String(chunk);
-  return text.trim();
-}
+const question = { what: 'API key', example: 'alto login --url <url> < key.txt' };

@@ -72,7 +72,7 @@ function tokenCommand(session: Session, output: Output): Command {
       'after',
       examples([
         ['alto nodes token > token', '`alto join < token` there lets the machine join'],
-        ['alto nodes token --node nod_…', 'the same machine again'],
+        ['alto nodes token --node node_…', 'the same machine again'],
       ]),
     )
     .action(async ({ node }: { node?: string }) => {

@@ -31,7 +31,7 @@ export function secretCommands(session: Session, output: Output): Command {
     .action(async (name: string, options: { value?: string }) => {
       if (options.value !== undefined) output.warning(seenByOthers(name));
       const client = await session.client();
-      const value = options.value ?? (await readSecretValue(name, process.stdin, (text) => process.stderr.write(text)));
+      const value = options.value ?? (await askForValue(name));
       const secret = await client.secrets.put({ project: session.project, secret: name, value });
       output.result(secret, () => `${secret.name} is set, version ${secret.version}.`);
     });
@@ -67,6 +67,15 @@ export function secretCommands(session: Session, output: Output): Command {
       output.result(secret, () => `${secret.name} is deleted.`);
     });
   return command;
+}
+
+async function askForValue(name: string): Promise<string> {
+  const question = {
+    what: `value of ${name}`,
+    example: `alto secrets set ${name} < file`,
+    whenTooLarge: 'Keep large content in a file of the bundle, and its key as a secret.',
+  };
+  return await readSecretValue(question, process.stdin, (text) => process.stderr.write(text));
 }
 
 function seenByOthers(name: string): string {
