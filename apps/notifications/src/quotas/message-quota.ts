@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type CallIdentity, hasQuota, requireQuota } from '@alto/platform';
+import { type CallIdentity, hasQuota, lockProjectQuota, requireQuota } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import { QuotasStore } from './quotas.store';
 
@@ -10,7 +10,7 @@ export class MessageQuota {
 
   /** Before any topic is locked: in a project that has a limit, all that publish follow each other from here on. */
   async lock(tx: EntityManager, caller: CallIdentity, project: string): Promise<void> {
-    if (hasQuota(caller, ['messages'])) await this.store.lock(tx, project);
+    if (hasQuota(caller, ['messages'])) await lockProjectQuota(tx, project);
   }
 
   /** @throws AltoError quota_exceeded when there is no room for one more */

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { type CallIdentity, hasQuota, requireQuota } from '@alto/platform';
+import { type CallIdentity, hasQuota, lockProjectQuota, requireQuota } from '@alto/platform';
 import type { EntityManager } from 'typeorm';
 import { QuotasStore } from './quotas.store';
 
@@ -22,7 +22,7 @@ export class StorageQuota {
    */
   async require(tx: EntityManager, caller: CallIdentity, project: string, addedBytes: number): Promise<void> {
     if (!hasQuota(caller, ['storageBytes'])) return;
-    await this.store.lock(tx, project);
+    await lockProjectQuota(tx, project);
     const after = await this.store.countBytes(project, tx);
     requireQuota(caller, { storageBytes: { before: after - addedBytes, after } });
   }

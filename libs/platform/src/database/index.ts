@@ -10,5 +10,6 @@ export * from './migrations';
 export * from './naming';
 export { seal, unseal } from './once';
 export * from './outbox';
+export * from './project-quota-lock';
 export * from './relay';
 export { type Query, queryIn } from './rows';
