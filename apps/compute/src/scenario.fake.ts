@@ -1,6 +1,6 @@
 /** Compute on real NATS and PostgreSQL with scripted agents and proxies, and the words to tell a story with them. */
 import { type App, computeOperations, type Instance, type Node, type OutputOf, type RequestOf } from '@alto/contracts';
-import type { ServiceDefinition } from '@alto/platform';
+import type { MessageSubscription, ServiceDefinition } from '@alto/platform';
 import {
   callerOf,
   createDatabase,
@@ -102,6 +102,10 @@ export class Scenario {
     this.proxies.push(proxy);
     proxy.start();
     return proxy;
+  }
+
+  watchNudges(proxy: string, listener: () => void): MessageSubscription {
+    return this.others.client.subscribe(`alto.nudge.proxy.${proxy}`, listener);
   }
 
   address(app: string): { project: string; app: string } {

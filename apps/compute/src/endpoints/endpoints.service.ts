@@ -21,6 +21,8 @@ type Answer = OutputOf<typeof computeOperations.proxies.sync>;
 const setsPerAnswerMax = 500;
 /** An answer must stay below NATS's 1 MB. */
 const endpointsPerAnswerMax = 5_000;
+/** A bad version that has all the users, as after a blue-green switch, has them for about so long. */
+const judgedReportsWithinMs = 1_000;
 
 export interface AppFacts {
   readonly id: string;
@@ -131,11 +133,13 @@ export class EndpointsService {
     const rows = await this.sets.changedSince(transaction, since, setsPerAnswerMax + 1);
     const carried = carriable(rows);
     const isAll = carried.length === rows.length;
+    const isWatched = await this.traffic.isWatched(transaction);
     return {
       generation: carried.at(-1)?.generation ?? since,
       complete: isList && isAll,
       ...(isList && !isAll && { more: true }),
       sets: carried.map(setOf),
+      ...(isWatched && { reportWithinMs: judgedReportsWithinMs }),
     };
   }
 }

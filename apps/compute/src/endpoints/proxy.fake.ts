@@ -14,6 +14,8 @@ export class ScriptedProxy {
   /** While true it asks, and applies nothing. */
   isStuck = false;
   applied = 0;
+  /** How soon compute wanted the next report, in its last answer. */
+  reportWithinMs: number | undefined;
   /** Called with each set as it is applied. */
   onApplied: (set: EndpointSet) => void = () => {};
   private timer: NodeJS.Timeout | undefined;
@@ -68,6 +70,7 @@ export class ScriptedProxy {
       timeoutMs: this.timeoutMs,
       patienceMs: this.timeoutMs,
     });
+    this.reportWithinMs = answer.reportWithinMs;
     if (this.isStuck) return;
     if (answer.complete) this.sets.clear();
     for (const set of answer.sets) this.apply(set);

@@ -12,7 +12,7 @@ import type { AppPlan } from '../placement/planner';
 import type { AppView, NodeView, RevisionView, Snapshot } from '../placement/snapshot';
 import { LogsService } from '../logs/logs.service';
 import { RevisionsService } from '../revisions/revisions.service';
-import type { RolloutView } from '../rollouts/rollout.state';
+import { isJudgedByAnswers, type RolloutView } from '../rollouts/rollout.state';
 import { RolloutsService } from '../rollouts/rollouts.service';
 import { TrafficService } from '../rollouts/traffic.service';
 
@@ -116,6 +116,7 @@ export class Cluster extends ClusterPort {
     await this.instances.carryOut(transaction, plan, { app, revisionNumbers, setGenerations, endpointGeneration });
     await this.apps.recordPlan(transaction, app, plan);
     if (plan.deleteApp) await this.apps.remove(transaction, app);
+    if (isFirstJudged(plan)) await this.nudgeProxies(transaction);
     this.database.afterCommit(transaction, () => this.nudges.nodes(changed));
   }
 
@@ -135,10 +136,19 @@ export class Cluster extends ClusterPort {
     { endpoints, deleteApp }: AppPlan,
   ): Promise<number | null> {
     if (endpoints === null && !deleteApp) return null;
-    const proxies = await this.endpoints.registered(transaction);
-    this.database.afterCommit(transaction, () => this.nudges.proxies(proxies.heartbeats.keys()));
+    await this.nudgeProxies(transaction);
     return this.endpoints.tell(transaction, app, endpoints ?? [], deleteApp);
   }
+
+  private async nudgeProxies(transaction: EntityManager): Promise<void> {
+    const proxies = await this.endpoints.registered(transaction);
+    this.database.afterCommit(transaction, () => this.nudges.proxies(proxies.heartbeats.keys()));
+  }
+}
+
+/** From here on proxies are to report often: they learn of it when they ask, and see what the good revision answers. */
+function isFirstJudged({ app, rollout }: AppPlan): boolean {
+  return rollout !== null && isJudgedByAnswers(rollout) && app.rollout?.begunAt === null;
 }
 
 function appView(

@@ -158,6 +158,11 @@ export function awaitsReports({ phase, awaited }: Pick<Progress, 'phase' | 'awai
   return phase === 'running' && awaited !== null;
 }
 
+/** It is judged by how its instances answer, beside those of the good revision. */
+export function isJudgedByAnswers({ phase, good }: Pick<Progress, 'phase' | 'good'>): boolean {
+  return phase === 'running' && good !== null;
+}
+
 /** When to look again though nothing has been heard. */
 export function momentsOf(rollout: RolloutView, candidates: readonly Candidate[]): number[] {
   if (rollout.phase !== 'running' || rollout.progressAt === null) return [];

@@ -237,6 +237,22 @@ describe('a version that is ready and answers 500', () => {
   });
 });
 
+it('has proxies report often for as long as it is judged by them, and tells them when that begins', async () => {
+  await serving();
+  await eventually(() => expect(proxy.reportWithinMs).toBeUndefined(), { withinMs });
+  let nudges = 0;
+  const subscription = scenario.watchNudges('proxy-a', () => nudges++);
+  // It takes no requests yet, so there is nothing else that they would be told of.
+  behaving('2', { state: 'starting', reason: 'answers nothing' });
+  await scenario.put('hello', version('2'));
+  await eventually(() => expect(proxy.reportWithinMs).toBe(1_000), { withinMs });
+  await eventually(() => expect(nudges).toBeGreaterThan(0), { withinMs });
+  await scenario.compute.call(apps.rollback, scenario.address('hello'), asDeveloper());
+  await phaseIs('completed', 1);
+  await eventually(() => expect(proxy.reportWithinMs).toBeUndefined(), { withinMs });
+  subscription.unsubscribe();
+});
+
 describe('a good version', () => {
   it('goes to a few requests first, then to more, then to all, as a canary', async () => {
     const { least } = await serving();

@@ -32,6 +32,11 @@ export class TrafficService {
     return rows.length > 0;
   }
 
+  /** Whether a rollout runs that is judged by what proxies count. */
+  isWatched(manager: EntityManager): Promise<boolean> {
+    return this.store.isAnyJudged(manager);
+  }
+
   /** By rollout id. */
   async views(manager: EntityManager, rollouts: readonly string[]): Promise<Map<string, TrafficView[]>> {
     const sums = rollouts.length === 0 ? [] : await this.store.sums(manager, rollouts);

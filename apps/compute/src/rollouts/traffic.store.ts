@@ -13,15 +13,26 @@ export interface Watched {
   readonly begunAt: number | null;
 }
 
+/** As `isJudgedByAnswers` has it. */
+const judged = `rollout.progress->>'phase' = 'running' AND rollout.progress->>'good' IS NOT NULL`;
+
 @Injectable()
 export class TrafficStore {
+  /** Whether any app's rollout runs and has something to be compared with. */
+  async isAnyJudged(manager: EntityManager): Promise<boolean> {
+    const [found] = await manager.query<{ any: boolean }[]>(
+      `SELECT EXISTS (SELECT FROM app JOIN rollout ON rollout.id = app.rollout WHERE ${judged}) AS "any"`,
+    );
+    return found?.any ?? false;
+  }
+
   /** Instances of all apps whose rollout runs and has something to be compared with. */
   watched(manager: EntityManager): Promise<Watched[]> {
     return manager.query<Watched[]>(
       `SELECT instance.id AS instance, instance.revision, rollout.id AS rollout, instance.created_at AS "createdAt",
               (rollout.progress->>'begunAt')::float8 AS "begunAt"
        FROM app JOIN rollout ON rollout.id = app.rollout JOIN instance ON instance.app = app.id
-       WHERE rollout.progress->>'phase' = 'running' AND rollout.progress->>'good' IS NOT NULL`,
+       WHERE ${judged}`,
     );
   }
 

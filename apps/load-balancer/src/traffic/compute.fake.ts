@@ -12,6 +12,10 @@ export class FakeCompute {
   busy: string[] | undefined;
   /** Instance → what was told of it last. */
   readonly traffic = new Map<string, { requests: number; failures: number }>();
+  /** So many reports have come. */
+  reports = 0;
+  /** How soon it wants to hear how instances answer, if at all. */
+  reportWithinMs: number | undefined;
   /** Sets in an answer at most. */
   pageMax = 500;
   /** While true it answers nobody. */
@@ -34,6 +38,10 @@ export class FakeCompute {
   tell(set: EndpointSet): void {
     this.generation++;
     this.sets.set(set.app, { ...set, generation: this.generation });
+    this.nudge();
+  }
+
+  nudge(): void {
     if (this.proxy !== undefined) this.connection.publish(`alto.nudge.proxy.${this.proxy}`, 'null');
   }
 
@@ -42,6 +50,7 @@ export class FakeCompute {
   }
 
   private answer({ proxy, appliedGeneration, listedTo, busy, traffic = [] }: Report): Answer {
+    this.reports++;
     for (const { instance, requests, failures } of traffic) this.traffic.set(instance, { requests, failures });
     this.proxy = proxy;
     this.applied = appliedGeneration;
@@ -54,6 +63,11 @@ export class FakeCompute {
     const sets = news.slice(0, this.pageMax);
     const isAll = sets.length === news.length;
     const generation = sets.at(-1)?.generation ?? since;
-    return { generation, complete: isList && isAll, ...(isList && !isAll && { more: true }), sets };
+    const { reportWithinMs } = this;
+    return {
+      ...{ generation, complete: isList && isAll, sets },
+      ...(isList && !isAll && { more: true }),
+      ...(reportWithinMs !== undefined && { reportWithinMs }),
+    };
   }
 }

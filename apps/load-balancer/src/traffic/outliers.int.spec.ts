@@ -158,3 +158,28 @@ it('leaves an app alone that fails everywhere', async () => {
   await all('ready');
   await client.stop();
 });
+
+it('tells compute each look at how instances answer while compute wants it, and nothing before and after', async () => {
+  // By itself it would neither look nor report within this test.
+  await start({ ALTO_PROXY_SYNC_INTERVAL_MS: '600000', ALTO_PROXY_WATCH_INTERVAL_MS: '600000' });
+  const client = loadClient({ url, host, connections: 4, keepAlive: true, rate: 200 });
+  await eventually(() => expect(client.report().requests).toBeGreaterThan(20), { withinMs: 20_000 });
+  expect(compute.traffic.size).toBe(0);
+  compute.reportWithinMs = 100;
+  compute.nudge();
+  const told = () => [...compute.traffic.values()].reduce((sum, { requests }) => sum + requests, 0);
+  for (let times = 0; times < 5; times++) {
+    const [reports, requests] = [compute.reports, told()];
+    await eventually(() => expect(compute.reports).toBeGreaterThan(reports));
+    await eventually(() => expect(told()).toBeGreaterThan(requests));
+  }
+  compute.reportWithinMs = undefined;
+  const reports = compute.reports;
+  await eventually(() => expect(compute.reports).toBeGreaterThan(reports));
+  const [last, answered] = [compute.reports, client.report().requests];
+  // As long as ten more reports would have taken.
+  await eventually(() => expect(client.report().requests).toBeGreaterThan(answered + 200));
+  // What was under way when it was told, and no more.
+  expect(compute.reports).toBeLessThanOrEqual(last + 2);
+  await client.stop();
+});

@@ -44,7 +44,10 @@ export class TrafficReconciler implements OnModuleInit {
   /** The known was lost, so that nothing is applied before compute has answered. */
   private blank = false;
   private notReady: string | undefined = 'the files of the proxy are not written yet';
+  /** Compute judges a rollout by what is counted here, and wants each look told. */
+  private reportWithinMs: number | undefined;
   private readonly bell = new Bell();
+  private readonly lookBell = new Bell();
   private readonly stopping = new AbortController();
   private readonly subscriptions: MessageSubscription[] = [];
   private readonly file: KnownFile;
@@ -121,13 +124,14 @@ export class TrafficReconciler implements OnModuleInit {
   /** Beside the rounds, since it must notice an instance that fails sooner than they come. */
   private async lookOut(): Promise<void> {
     const { signal } = this.stopping;
-    const interval = new Bell();
     while (!signal.aborted) {
-      await interval.wait(this.config.ALTO_PROXY_WATCH_INTERVAL_MS, signal);
+      const waitMs = this.config.ALTO_PROXY_WATCH_INTERVAL_MS;
+      await this.lookBell.wait(Math.min(waitMs, this.reportWithinMs ?? waitMs), signal);
       if (signal.aborted) return;
       try {
         if (this.engine === undefined) await this.watch.recall();
-        else if (await this.watch.look(this.engine, this.current)) this.bell.ring();
+        else if ((await this.watch.look(this.engine, this.current)) || this.reportWithinMs !== undefined)
+          this.bell.ring();
       } catch (error) {
         this.log.warn('How instances answer could not be read from the proxy', { error });
       }
@@ -191,17 +195,28 @@ export class TrafficReconciler implements OnModuleInit {
     try {
       const news = await this.everyPage(report, traffic);
       this.watch.wasTold(traffic);
+      this.reportSoon(news.reportWithinMs);
       const learned = learnEndpoints(this.current, news);
       if (!same(learned, this.current)) this.current = learned;
       this.blank = false;
     } catch (error) {
       if (!(error instanceof AltoError)) throw error;
+      this.reportWithinMs = undefined;
       this.log.debug('Compute does not answer; the last known endpoints stay', { error });
     }
   }
 
+  /** Told for the first time, it looks at once: how the old instances answer now is what the new ones are compared with. */
+  private reportSoon(withinMs: number | undefined): void {
+    if (withinMs !== undefined && this.reportWithinMs === undefined) this.lookBell.ring();
+    this.reportWithinMs = withinMs;
+  }
+
   /** A list of every set is taken up when it is whole: with a part of it, apps that serve would be forgotten. */
-  private async everyPage(report: Report, traffic: Report['traffic']): Promise<EndpointNews> {
+  private async everyPage(
+    report: Report,
+    traffic: Report['traffic'],
+  ): Promise<EndpointNews & { readonly reportWithinMs: number | undefined }> {
     const ask = (input: Report) =>
       this.client.call(computeOperations.proxies.sync, input, { timeoutMs: syncTimeoutMs, patienceMs: 0 });
     let page = await ask({ ...report, ...(traffic?.length && { traffic }) });
@@ -210,7 +225,7 @@ export class TrafficReconciler implements OnModuleInit {
       page = await ask({ ...report, listedTo: page.generation });
       sets.push(...page.sets);
     }
-    return { generation: page.generation, complete: page.complete, sets };
+    return { generation: page.generation, complete: page.complete, sets, reportWithinMs: page.reportWithinMs };
   }
 
   private async askForRoutes(): Promise<void> {

@@ -402,6 +402,11 @@ export const computeOperations = {
         /** A list of every set goes on: ask again with `listedTo`, and take up all of it at once. */
         more: z.boolean().optional(),
         sets: z.array(endpointSetSchema).max(500),
+        /**
+         * How soon compute wants to hear how instances answer, while a rollout is judged by that; left out, whenever the
+         * proxy asks by itself.
+         */
+        reportWithinMs: z.number().int().min(100).optional(),
       }),
       errors: [],
       idempotent: true,
