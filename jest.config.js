@@ -34,5 +34,5 @@ export default {
     tier('chaos', ['<rootDir>/tests/chaos/**/*.spec.ts']),
     tier('tidy', ['<rootDir>/tools/**/*.spec.ts']),
   ],
-  testTimeout: 60_000,
+  testTimeout: 120_000,
 };

@@ -61,7 +61,7 @@ async function halfRolledOut(version: string): Promise<void> {
       expect(updated).toBeGreaterThan(0);
       expect(updated).toBeLessThan(replicas);
     },
-    { withinMs: 60_000, everyMs: 100 },
+    { withinMs: 120_000, everyMs: 100 },
   );
 }
 
@@ -76,7 +76,7 @@ async function reconciling(): Promise<AltoWorkload> {
       expect(holders).toHaveLength(1);
       return holders[0]!;
     },
-    { withinMs: 30_000 },
+    { withinMs: 60_000 },
   );
 }
 
@@ -111,7 +111,7 @@ describe('two instances of compute, in the middle of a rollout under load', () =
       await settled();
     });
     expect(answered).toEqual(['1', '2']);
-  }, 240_000);
+  }, 300_000);
 
   it('finish it when the one at work is paused, which changes nothing more when it wakes up', async () => {
     const answered = await underLoad(async () => {

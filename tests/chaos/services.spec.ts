@@ -35,7 +35,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 120_000);
+}, 240_000);
 
 const headers = () => ({ authorization: `Bearer ${alto.adminKey}`, 'content-type': 'application/json' });
 
@@ -157,7 +157,7 @@ describe('a service of Alto, replaced under load', () => {
       expect(new Set(seen.flat()).size).toBe(4);
       expect({ files: others.map(filesOf), processes: await processesBut(service) }).toEqual(before);
     },
-    120_000,
+    240_000,
   );
 
   it('keeps what runs when a version does not get ready, and says why', async () => {
@@ -170,7 +170,7 @@ describe('a service of Alto, replaced under load', () => {
     expect(await alto.pid('search')).toBe(pid);
     expect(readFileSync(join(folder, 'current'), 'utf8').trim()).toBe(version);
     await eventually(async () => expect(await put(write)).toBe(200));
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('services of Alto, several of each', () => {
@@ -178,7 +178,7 @@ describe('services of Alto, several of each', () => {
   const inAll = async (instances: number) => {
     for (const service of scaled) {
       expect((await readyRuns(service)).size).toBe(instances);
-      await eventually(async () => expect(await announced(service)).toBe(instances), { withinMs: 20_000 });
+      await eventually(async () => expect(await announced(service)).toBe(instances), { withinMs: 60_000 });
     }
   };
 
@@ -195,19 +195,19 @@ describe('services of Alto, several of each', () => {
     expect([...before.values()].filter((pid) => [...after.values()].includes(pid))).toEqual([]);
 
     await alto.killAgent();
-    await eventually(async () => expect(await readyRuns('gateway')).toEqual(after), { withinMs: 30_000 });
+    await eventually(async () => expect(await readyRuns('gateway')).toEqual(after), { withinMs: 60_000 });
 
     for (const service of scaled) await alto.command('services', 'scale', service, '1');
     await inAll(1);
     for (const stop of stopLoads) expect(await stop()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
-  }, 240_000);
+  }, 480_000);
 
   it('stay as they are where a number makes no sense', async () => {
     await expect(alto.command('services', 'scale', 'search', '10')).rejects.toThrow('1 to 9 instances');
     await expect(alto.command('services', 'scale', 'search', '0')).rejects.toThrow('1 to 9 instances');
     await expect(alto.command('services', 'scale', 'nats', '2')).rejects.toThrow("not a service of Alto's own");
     expect((await readyRuns('search')).size).toBe(1);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe('the agent itself', () => {
@@ -231,10 +231,10 @@ describe('the agent itself', () => {
     expect(new Set(agents).size).toBe(3);
     // Its keeper starts the version that was chosen.
     await alto.killAgent();
-    await eventually(async () => expect(await inUse()).toBe(version), { withinMs: 20_000 });
+    await eventually(async () => expect(await inUse()).toBe(version), { withinMs: 60_000 });
     await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
     expect(await stopLoad()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
-  }, 120_000);
+  }, 240_000);
 
   it('is the one before when another version does not get to work', async () => {
     const { version, next } = nextRelease('node-agent');
@@ -244,5 +244,5 @@ describe('the agent itself', () => {
     await expect(update).rejects.toThrow(`${next} did not get to work; the one of ${version} is back`);
     expect(await inUse()).toBe(version);
     await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
-  }, 120_000);
+  }, 240_000);
 });

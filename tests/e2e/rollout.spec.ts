@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 120_000);
+}, 240_000);
 
 async function currentApp(name = app): Promise<App> {
   return await alto.client.call(computeOperations.apps.get, { project, app: name });
@@ -57,7 +57,7 @@ async function settled(replicas: number): Promise<void> {
       const { items } = await alto.client.call(computeOperations.instances.list, { project, app });
       expect(items.map((instance) => instance.revision)).toEqual(Array.from({ length: replicas }, () => revision));
     },
-    { withinMs: 60_000 },
+    { withinMs: 120_000 },
   );
 }
 
@@ -87,7 +87,7 @@ describe('an app under load', () => {
     expect((await neighbour.stop()).failures).toEqual({});
     // Ended by the app's own "going away", not cut.
     expect(await socket.ended).toEqual({ code: 1001, wasClean: true });
-  }, 120_000);
+  }, 240_000);
 
   it('is scaled up and down', async () => {
     const { now } = await versions();
@@ -98,7 +98,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered)).toEqual([now]);
-  }, 120_000);
+  }, 240_000);
 
   it('goes back to the revision before', async () => {
     const { now, next } = await versions();
@@ -110,7 +110,7 @@ describe('an app under load', () => {
     });
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
     expect((await currentApp()).spec.env).toEqual({ VERSION: now });
-  }, 120_000);
+  }, 240_000);
 
   it('gets a new version as a canary, step by step', async () => {
     const steps = [
@@ -127,13 +127,13 @@ describe('an app under load', () => {
           if (status.rollout?.step) weights.add(status.rollout.step.weight);
           expect(status.rollout?.phase).toBe('completed');
         },
-        { withinMs: 60_000, everyMs: 100 },
+        { withinMs: 120_000, everyMs: 100 },
       );
       await settled(2);
     });
     expect([...weights]).toEqual([20, 60]);
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
-  }, 120_000);
+  }, 240_000);
 
   it('is switched from blue to green', async () => {
     const { now, next } = await versions();
@@ -142,7 +142,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
-  }, 120_000);
+  }, 240_000);
 
   it('goes on while its node is drained and no other can take it, and says what that waits for', async () => {
     const { now } = await versions();
@@ -159,7 +159,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered)).toEqual([now]);
-  }, 120_000);
+  }, 240_000);
 });
 
 /** Answers readiness as `health` says; everything else as a bad version, with an error where `answers` says so. */
@@ -220,7 +220,7 @@ describe('a bad version', () => {
             expect(status).toMatchObject({ state: 'rolled_back', ready: 2 });
             expect(status.rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(reason) });
           },
-          { withinMs: 60_000 },
+          { withinMs: 120_000 },
         );
       } finally {
         report = await traffic.end(0);
@@ -228,7 +228,7 @@ describe('a bad version', () => {
       expect(report.failures).toEqual({});
       expect(Object.keys(report.versions).sort()).toEqual([good.env?.VERSION, ...answers].sort());
     },
-    90_000,
+    240_000,
   );
 
   it.each<Put['strategy'] & object>([
@@ -248,7 +248,7 @@ describe('a bad version', () => {
             const { rollout } = (await currentApp()).status;
             expect(rollout).toMatchObject({ phase: 'rolled_back', reason: expect.stringMatching(/requests .*failed/) });
           },
-          { withinMs: 60_000 },
+          { withinMs: 120_000 },
         );
         await eventually(async () => expect((await currentApp()).status).toMatchObject({ ready: 2, desired: 2 }));
       } finally {
@@ -267,7 +267,7 @@ describe('a bad version', () => {
         versions: [good.env?.VERSION],
       });
     },
-    120_000,
+    240_000,
   );
 
   it('is told by the command: what it said last, and by the exit code', async () => {
@@ -283,5 +283,5 @@ describe('a bad version', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }, 90_000);
+  }, 240_000);
 });

@@ -37,7 +37,7 @@ export class Traffic {
   /** Goes on until so many requests were made. @returns what became of all of them */
   async end(requestsLeast: number): Promise<TrafficReport> {
     await eventually(() => expect(sum(this.clients.map((client) => client.report()))).toBeGreaterThan(requestsLeast), {
-      withinMs: 60_000,
+      withinMs: 150_000,
     });
     const reports = await Promise.all(this.clients.map((client) => client.stop()));
     return {

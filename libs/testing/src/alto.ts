@@ -4,11 +4,11 @@
  */
 import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { AltoClient } from '@alto/sdk';
+import { freePorts } from './free-ports';
 import { AltoMachine } from './machine';
 import { repositoryRoot } from './repository';
 
@@ -32,7 +32,8 @@ let prepared: Promise<Prepared> | undefined;
 export async function startAlto(options: AltoOptions = {}): Promise<Alto> {
   const { program, settings } = await prepareAlto();
   const folder = dataFolder();
-  const ports = { api: await freePort(), apps: await freePort(), s3: await freePort() };
+  const [api = 0, apps = 0, s3 = 0] = await freePorts(3);
+  const ports = { api, apps, s3 };
   const alto = new Alto(folder, program, ports, {
     ...settings,
     ALTO_API_PORT: String(ports.api),
@@ -152,11 +153,3 @@ function ownPorts(): Record<string, string> {
 
 const workersMost = 4;
 const instancePorts = { first: 20_000, each: 2_500 };
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -1,6 +1,10 @@
 /** Waiting in tests: for a fact, within a bound, never for a time. */
 
+/** Who waits longer on a slow machine loses nothing on a quick one. */
+const patienceMs = 30_000;
+
 export interface EventuallyOptions {
+  /** Half a minute unless given. */
   readonly withinMs?: number;
   readonly everyMs?: number;
 }
@@ -13,7 +17,7 @@ export async function eventually<T>(
   probe: () => T | Promise<T>,
   options: EventuallyOptions = {},
 ): Promise<Exclude<T, false>> {
-  const { withinMs = 10_000, everyMs = 20 } = options;
+  const { withinMs = patienceMs, everyMs = 20 } = options;
   const deadline = performance.now() + withinMs;
   for (;;) {
     const attempt = await outcome(probe);

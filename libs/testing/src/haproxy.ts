@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { basename, join } from 'node:path';
 import { eventually } from './eventually';
 import { currentTestFailed, keepLog } from './kept-log';
@@ -128,24 +128,5 @@ function accepts(path: string): Promise<boolean> {
       resolve(true);
     });
     socket.once('error', () => resolve(false));
-  });
-}
-
-/** Ports that nobody listens on, outside the kernel's ephemeral range, so that no outgoing connection takes them. */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  for (let attempt = 0; ports.size < count && attempt < 1_000; attempt++) {
-    const port = 21_000 + Math.floor(Math.random() * 8_000);
-    if (await canListen(port)) ports.add(port);
-  }
-  if (ports.size < count) throw new Error('no free ports between 21000 and 28999');
-  return [...ports];
-}
-
-function canListen(port: number): Promise<boolean> {
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
   });
 }

@@ -5,6 +5,7 @@ export * from './load-client';
 export * from './machine';
 export * from './eventually';
 export * from './faults';
+export * from './free-ports';
 export * from './kept-log';
 export * from './kill-points';
 export * from './nats';

@@ -5,13 +5,15 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { subscriberTemplate } from '@alto/contracts';
 import { encodeAccount, encodeOperator, encodeUser, fmtCreds, newScopedSigner, type Permissions } from '@nats-io/jwt';
 import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys';
+import { freePort } from './free-ports';
+import { currentTestFailed, keepLog } from './kept-log';
 
 export interface NatsOptions {
   /** Operator mode: a connection needs credentials, see {@link NatsServer.credsFile}. */
@@ -30,7 +32,7 @@ interface Authority {
   readonly config: string;
 }
 
-const readyWithinMs = 10_000;
+const readyWithinMs = 60_000;
 
 /** Starts a server and waits until it answers. @throws Error with the server's log when it does not. */
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
@@ -138,7 +140,7 @@ export class NatsServer {
 
   /** Ends the server and removes its folder. The log stays, and is named, when a test failed or the server crashed. */
   async stop(): Promise<void> {
-    if (this.crashed || currentTestFailed()) keepLog(this.logFile, `nats-${this.port}.log`);
+    if (this.crashed || currentTestFailed()) keepLog(this.logFile, `nats-${this.port}`);
     await this.discard();
   }
 
@@ -252,23 +254,6 @@ function startWatchdog(serverPid: number, folder: string): ChildProcess {
   return watchdog;
 }
 
-/** A port outside the kernel's ephemeral range, so that no outgoing connection takes it while the server is down. */
-async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    const port = 15_000 + Math.floor(Math.random() * 5_000);
-    if (await canListen(port)) return port;
-  }
-  throw new Error('no free port between 15000 and 19999');
-}
-
-function canListen(port: number): Promise<boolean> {
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.once('error', () => resolve(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
-  });
-}
-
 /** The server greets with INFO as soon as it serves. */
 function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -282,26 +267,4 @@ function answers(port: number): Promise<boolean> {
     socket.once('close', () => resolve(false));
     socket.once('data', () => finish(true));
   });
-}
-
-/** Whether a test of the running file has failed; false outside Jest. Jest keeps its state under a symbol of its own. */
-function currentTestFailed(): boolean {
-  const symbol = Object.getOwnPropertySymbols(globalThis).find((one) => one.description === 'JEST_STATE_SYMBOL');
-  if (symbol === undefined) return false;
-  interface Block {
-    tests: { errors: unknown[] }[];
-    children: Block[];
-  }
-  const failed = (block: Block): boolean =>
-    block.tests.some((test) => test.errors.length > 0) ||
-    block.children.some((child) => Array.isArray(child.children) && failed(child));
-  const state = (globalThis as unknown as Record<symbol, { rootDescribeBlock: Block }>)[symbol];
-  return state !== undefined && failed(state.rootDescribeBlock);
-}
-
-function keepLog(logFile: string, name: string): void {
-  const kept = join(tmpdir(), 'alto-test-logs');
-  mkdirSync(kept, { recursive: true });
-  cpSync(logFile, join(kept, name));
-  process.stderr.write(`The log of nats-server is kept at ${join(kept, name)}\n`);
 }

@@ -13,7 +13,7 @@ import { natsPermissions, newId, type ServiceName } from '@alto/contracts';
 import { AltoClient } from '@alto/sdk';
 import { prepareAlto } from './alto';
 import { eventually } from './eventually';
-import { freePorts } from './haproxy';
+import { freePort } from './free-ports';
 import { currentTestFailed, keepLog } from './kept-log';
 import { type NatsServer, startNats } from './nats';
 import { createDatabase, type TestDatabase } from './shared-postgres';
@@ -91,7 +91,7 @@ export class TestServices {
   /** One more instance of a service. @returns once it is ready */
   async start(service: ServiceName): Promise<ServiceProcess> {
     const instance = `${service}-${this.processes.filter((one) => one.service === service).length}`;
-    const [port = 0] = await freePorts(1);
+    const port = await freePort();
     const stateDirectory = join(this.folder, instance);
     mkdirSync(stateDirectory);
     const database = await this.databaseOf(service);

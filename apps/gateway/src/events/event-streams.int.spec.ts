@@ -215,10 +215,10 @@ it('ends for a revoked key, and when the gateway drains', async () => {
     await Subscriber.connect('/v1/projects/ending/events'),
   ];
   await api('DELETE', `/v1/projects/ending/keys/${id}`);
-  await eventually(() => revoked.ended, { withinMs: 1_000 });
+  await eventually(() => revoked.ended, { withinMs: 5_000 });
   expect(other.ended).toBe(false);
   const stopping = gateway.stop();
-  await eventually(() => other.ended, { withinMs: 2_000 });
+  await eventually(() => other.ended, { withinMs: 5_000 });
   await stopping;
 });
 

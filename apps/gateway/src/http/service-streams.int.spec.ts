@@ -180,11 +180,12 @@ it('lets the slower side set the pace', async () => {
 
 it('cuts the service when the client goes, and the client when the service goes', async () => {
   let cut = false;
+  const begun = Promise.withResolvers<void>();
   await serve((request, response) => {
     if (request.url?.endsWith('/probe')) return void response.end('x');
     if (request.method === 'GET') {
       response.writeHead(200, { 'content-length': '1000' }).write('part');
-      setTimeout(() => response.destroy(), 50);
+      void begun.promise.then(() => response.destroy());
       return;
     }
     request.on('close', () => (cut = !request.complete)).resume();
@@ -197,6 +198,7 @@ it('cuts the service when the client goes, and the client when the service goes'
   await eventually(() => cut);
 
   const download = await fetch(file('broken'), { headers: headers() });
+  begun.resolve();
   await expect(download.text()).rejects.toThrow();
 });
 

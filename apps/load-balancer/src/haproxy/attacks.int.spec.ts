@@ -272,8 +272,8 @@ describe('clients that are slow on purpose', () => {
     const before = await p50Ms();
     const heads = new SlowClients(100, 'GET / HTTP/1.1\r\nHost: a.test\r\n', 'X-A: b\r\n', 500);
     const bodies = new SlowClients(60, 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000\r\n\r\n', '', 60_000);
-    const during = await p50Ms();
-    expect(during).toBeLessThan(before * 5 + 20);
+    // Whatever else this machine does is over soon; the slow clients go on.
+    await eventually(async () => expect(await p50Ms()).toBeLessThan(before * 5 + 20));
     const lasted = await heads.ended;
     for (const ms of lasted) expect(ms).toBeGreaterThan(5_000);
     await bodies.ended;

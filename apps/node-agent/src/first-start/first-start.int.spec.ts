@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePorts } from '@alto/testing';
 import { connect, credsAuthenticator } from '@nats-io/transport-node';
 import { Client } from 'pg';
 import { DataDirectory } from '../data-directory';
@@ -37,12 +38,9 @@ describe('first start', () => {
     directory = new DataDirectory(join(folder, 'data'));
     const releases = join(folder, 'releases');
     for (const service of managedServices) makeRelease(releases, service, '0.1.0-aaaaaaaa');
-    const [api, apps, s3, first] = [
-      await freePort(),
-      await freePort(),
-      await freePort(),
-      15_000 + (process.pid % 3_000),
-    ];
+    const [api, apps, s3] = await freePorts(3);
+    // Above those that other tests take.
+    const first = 30_000 + Math.floor(Math.random() * 900);
     given = {
       ALTO_API_PORT: String(api),
       ALTO_APPS_PORT: String(apps),
@@ -228,7 +226,7 @@ async function run(manifest: StaticManifest, id: string) {
   const exited = new Promise((resolve) => child.once('exit', resolve));
   return {
     async until<T>(attempt: () => Promise<T>): Promise<T> {
-      for (const deadline = Date.now() + 20_000; ;) {
+      for (const deadline = Date.now() + 60_000; ;) {
         try {
           return await attempt();
         } catch (error) {
@@ -242,12 +240,4 @@ async function run(manifest: StaticManifest, id: string) {
       await exited;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

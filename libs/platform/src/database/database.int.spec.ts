@@ -129,7 +129,7 @@ describe('Database on a sound server', () => {
     await eventually(async () => expect((await observer.query(sleeping)).rows.length).toBe(1));
     const stoppedFrom = performance.now();
     await cut.stop();
-    expect(performance.now() - stoppedFrom).toBeLessThan(2_000);
+    expect(performance.now() - stoppedFrom).toBeLessThan(10_000);
     await eventually(async () => expect((await observer.query(sleeping)).rows).toEqual([]));
     await expect(observer.query('SELECT 1 FROM long')).rejects.toThrow('does not exist');
   });
@@ -194,7 +194,7 @@ describe('Database without its server', () => {
     await expect(changing).rejects.toMatchObject({ code: 'service_unavailable' });
     await expect(database.query('SELECT 1')).rejects.toMatchObject({ code: 'service_unavailable' });
     // A statement's whole time is thirty seconds.
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
     expect(database.notReady()).toBeDefined();
     await others;
     server.resume();

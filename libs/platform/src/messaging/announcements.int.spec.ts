@@ -112,7 +112,8 @@ it('a directory that comes later knows everyone at once', async () => {
   const startedAt = performance.now();
   late.start();
   await eventually(() => expect(late.instances('notifications')).toHaveLength(1));
-  expect(performance.now() - startedAt).toBeLessThan(2_000);
+  // Each announces itself every five seconds without being asked, too.
+  expect(performance.now() - startedAt).toBeLessThan(4_000);
   late.stop();
   announcer.leave();
 });
@@ -150,7 +151,7 @@ describe('a forged announcement is refused', () => {
 
   const send = (text: string, subject = announceSubject('search')) => search.publish(subject, text);
   const refused = (reason: RegExp) =>
-    eventually(() => expect(warnings.some((warning) => reason.test(warning))).toBe(true), { withinMs: 3_000 });
+    eventually(() => expect(warnings.some((warning) => reason.test(warning))).toBe(true));
 
   it('without a signature', async () => {
     send(encodeAnnouncement(forgery(), undefined));

@@ -256,7 +256,7 @@ describe('a server', () => {
   );
 
   it('answers overloaded above its concurrency, and recovers', async () => {
-    const calls = Array.from({ length: 60 }, () => outcome(client.client.call(echo, { text: 'a', waitMs: 150 })));
+    const calls = Array.from({ length: 60 }, () => outcome(client.client.call(echo, { text: 'a', waitMs: 1_500 })));
     const outcomes = await Promise.all(calls);
     expect(outcomes.filter((one) => one === 'overloaded')).toHaveLength(40);
     await expect(client.client.call(echo, { text: 'again' })).resolves.toEqual({ text: 'again' });
@@ -343,7 +343,8 @@ describe('without a server', () => {
     const startedAt = performance.now();
     const call = client.client.call(echo, { text: 'a' }, { patienceMs: 0 });
     await expect(call).rejects.toMatchObject({ code: 'service_unavailable', details: { service: 'compute' } });
-    expect(performance.now() - startedAt).toBeLessThan(500);
+    // Who waited for one would wait five seconds.
+    expect(performance.now() - startedAt).toBeLessThan(2_500);
   });
 
   it('tries on while there is patience', async () => {
