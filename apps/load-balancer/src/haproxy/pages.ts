@@ -1,69 +1,30 @@
 /** What HAProxy itself answers: a problem for programs, a page for browsers. Pure; text for haproxy.cfg. */
+import { AltoError, type ErrorCode, type Problem, toProblem } from '@alto/contracts';
 
-interface Problem {
-  readonly status: number;
-  readonly code: string;
-  readonly title: string;
-  readonly detail: string;
+/** As Alto's own services answer with this code. @param status where HAProxy has another one for it */
+function problemOf(code: ErrorCode, detail: string, status?: number): Problem {
+  const problem = toProblem(new AltoError(code, detail));
+  return { ...problem, status: status ?? problem.status };
 }
 
-const notUnderstood: Problem = {
-  status: 400,
-  code: 'invalid_request',
-  title: 'The request is not valid',
-  detail: 'The request is not well-formed HTTP.',
-};
-
-const unknownHost: Problem = {
-  status: 404,
-  code: 'not_found',
-  title: 'There is no such resource',
-  detail: 'No route leads from this host name to an app. See the routes of your project.',
-};
+const unknownHost = problemOf(
+  'not_found',
+  'No route leads from this host name to an app. See the routes of your project.',
+);
 
 const problems: readonly Problem[] = [
-  notUnderstood,
-  {
-    status: 405,
-    code: 'method_not_allowed',
-    title: 'The resource does not know this method',
-    detail: 'CONNECT and TRACE are not for use here.',
-  },
-  {
-    ...notUnderstood,
-    status: 422,
-    detail: 'The transfer encoding is not supported: send the body as it is, or in chunks.',
-  },
-  {
-    status: 408,
-    code: 'timeout',
-    title: 'The request took too long',
-    detail: 'The request did not arrive in time.',
-  },
-  {
-    status: 502,
-    code: 'service_unavailable',
-    title: 'A service is not available',
-    detail: 'What serves this address ended the connection before it had answered.',
-  },
-  {
-    status: 503,
-    code: 'service_unavailable',
-    title: 'A service is not available',
-    detail: 'Nothing that serves this address is ready. Try again in a moment.',
-  },
-  {
-    status: 504,
-    code: 'timeout',
-    title: 'The service did not answer in time',
-    detail: 'What serves this address did not answer in time.',
-  },
+  problemOf('invalid_request', 'The request is not well-formed HTTP.'),
+  problemOf('method_not_allowed', 'CONNECT and TRACE are not for use here.'),
+  problemOf('unprocessable', 'The transfer encoding is not supported: send the body as it is, or in chunks.'),
+  problemOf('request_timeout', 'The request did not arrive in time.'),
+  problemOf('service_unavailable', 'What serves this address ended the connection before it had answered.', 502),
+  problemOf('service_unavailable', 'Nothing that serves this address is ready. Try again in a moment.'),
+  problemOf('timeout', 'What serves this address did not answer in time.'),
 ];
 
 /** `application/problem+json` (RFC 9457) as a log-format string, in which `%` begins a variable. */
-function problemBody({ status, code, title, detail }: Problem): string {
-  const type = `https://alto.dev/problems/${code.replaceAll('_', '-')}`;
-  return JSON.stringify({ type, title, status, detail, code, requestId: requestIdVariable });
+function problemBody(problem: Problem): string {
+  return JSON.stringify({ ...problem, requestId: requestIdVariable });
 }
 
 const requestIdVariable = '%[var(txn.id)]';
