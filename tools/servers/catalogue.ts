@@ -2,8 +2,10 @@
 
 export interface ServerPackage {
   name: 'nats-server' | 'haproxy' | 'bwrap' | 'nft';
-  /** Alto starts without it, too, and says what is weaker then. */
-  optional?: true;
+  /** Alto starts without it, too: what is so then, in words. */
+  without?: string;
+  /** Where it is there at all; everywhere unless given. */
+  platform?: NodeJS.Platform;
   minimumVersion: string;
   /** How it is asked for its version, and where in the answer that stands. */
   versionArguments: readonly string[];
@@ -56,7 +58,8 @@ const haproxy: ServerPackage = {
 /** Walls apps in. The project publishes sources only, and other systems than Linux have nothing alike. */
 const bubblewrap: ServerPackage = {
   name: 'bwrap',
-  optional: true,
+  without: 'no app is started unless ALTO_SANDBOX=optional allows it without a sandbox',
+  platform: 'linux',
   minimumVersion: '0.4.0',
   versionArguments: ['--version'],
   versionPattern: /(\d+\.\d+\.\d+)/,
@@ -67,7 +70,8 @@ const bubblewrap: ServerPackage = {
 /** Says what an app reaches on the network. */
 const nftables: ServerPackage = {
   name: 'nft',
-  optional: true,
+  without: 'apps have no network of their own',
+  platform: 'linux',
   minimumVersion: '0.9.0',
   versionArguments: ['--version'],
   versionPattern: /v(\d+\.\d+(?:\.\d+)?)/,
@@ -94,7 +98,7 @@ export function compareVersions(left: string, right: string): number {
 
 /** What a person has to do on this system, judged by the package manager that is there. */
 export function installCommand(server: ServerPackage, has: (program: string) => boolean): string {
-  const name = server.optional === true ? server.debianPackage : server.name;
+  const name = server.without !== undefined ? server.debianPackage : server.name;
   const commands: readonly [packageManager: string, command: string][] = [
     ['apt-get', `sudo apt-get update && sudo apt-get install ${name}`],
     ['dnf', `sudo dnf install ${name}`],

@@ -26,10 +26,10 @@ export interface EnsureOptions {
 /** @throws Error with what to type, when a server is neither there nor to be had. */
 export async function ensureServers(options: EnsureOptions = {}): Promise<ServerProgram[]> {
   const found: ServerProgram[] = [];
-  for (const server of serverPackages) {
+  for (const server of serverPackages.filter(({ platform = process.platform }) => platform === process.platform)) {
     const program = await ensureServer(server, options).catch((error: Error) => {
-      if (server.optional !== true) throw error;
-      options.report?.(`Going on without ${server.name}, and apps are walled in less. ${error.message}`);
+      if (server.without === undefined) throw error;
+      options.report?.(`Going on without ${server.name}: ${server.without}. ${error.message}`);
       return undefined;
     });
     if (program !== undefined) found.push(program);

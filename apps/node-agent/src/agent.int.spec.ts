@@ -21,7 +21,15 @@ import {
   type OutputOf,
 } from '@alto/contracts';
 import { defineConfig, Handles, MasterKeys, sealSecret } from '@alto/platform';
-import { eventually, isAlive, startNats, startTestService, type NatsServer, type TestService } from '@alto/testing';
+import {
+  eventually,
+  freePort,
+  isAlive,
+  startNats,
+  startTestService,
+  type NatsServer,
+  type TestService,
+} from '@alto/testing';
 import { pack } from 'tar-stream';
 import type { AgentStatus } from './control/control-server';
 import type { StaticManifest, StaticWorkload } from './workloads/workload';
@@ -121,14 +129,6 @@ function service(id: string, ports: readonly number[], more: Partial<StaticWorkl
   };
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
-}
-
 /** By the build tool, as a program: what is tested is what is shipped. */
 async function buildLikeARelease(entry: string): Promise<void> {
   const request = { root: repository, entries: { main: entry }, outputDirectory: trialFolder };
@@ -207,6 +207,7 @@ describe('the agent', () => {
         // Others than an Alto of this machine gives: an instance that is being started again leaves its port for a moment.
         ALTO_INSTANCE_PORTS: '31000-31999',
         ALTO_LOG_LEVEL: 'warn',
+        ALTO_SANDBOX: 'optional',
         ALTO_NODE_BIN_DIR: join(process.execPath, '..'),
         ...more,
       },
@@ -445,6 +446,24 @@ describe('the agent', () => {
     if (sandbox.reason !== null) expect(reasonOf(kept)).toContain(sandbox.reason);
     expect(world.reports.at(-1)?.labels).toEqual({ 'alto.sandbox': sandbox.level });
   }, 150_000);
+
+  it('starts no app without a sandbox unless that is allowed, and says what to do; the agent itself goes on', async () => {
+    const one = instance();
+    want(one);
+    const without = { ALTO_BUBBLEWRAP: '/usr/bin/false', ALTO_LOG_LEVEL: 'silent' };
+    await startAgent({ ...without, ALTO_SANDBOX: 'auto' });
+    const words =
+      /Apps are not started without a sandbox.*bubblewrap does not work here: it ended with code 1.*ALTO_SANDBOX=optional/;
+    await eventually(() => expect(lastReport(one.id)).toMatchObject({ reason: expect.stringMatching(words) }));
+    expect((await status()).sandbox).toMatchObject({ level: 'none', refusal: expect.stringMatching(words) });
+    expect(world.reports.at(-1)?.labels).toEqual({ 'alto.sandbox': 'missing' });
+    expect((await pidsOf()).get(one.id)).toBeFalsy();
+    await killAgent();
+    await startAgent({ ...without, ALTO_SANDBOX: 'optional' });
+    await ready(one.id);
+    expect(lastReport(one.id)?.reason).toMatch(/not sandboxed: bubblewrap does not work here/);
+    expect(world.reports.at(-1)?.labels).toEqual({ 'alto.sandbox': 'none' });
+  }, 90_000);
 
   it('goes on from its disk without a bus: what crashes is started again', async () => {
     const one = instance();

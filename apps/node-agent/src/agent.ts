@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { cpus, hostname, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { readFileSync } from 'node:fs';
-import { storageOperations } from '@alto/contracts';
+import { sandboxLabel, storageOperations } from '@alto/contracts';
 import { AltoClient, type Log, type RunningService, startService, SystemClock } from '@alto/platform';
 import { BundleStore } from './bundles/bundle-store';
 import { dataDirectoryOf, nodeAgentConfig, type NodeAgentConfig } from './config';
@@ -37,8 +37,6 @@ import { StaticWorkloads, type Report } from './workloads/static-workloads';
 import { Supervisor } from './workloads/supervisor';
 import type { StaticManifest, Workload } from './workloads/workload';
 
-/** By which apps can ask for a machine that walls them in, or see that none does. */
-const SANDBOX_LABEL = 'alto.sandbox';
 const COLLECT_EVERY_MS = 60_000;
 
 export interface AgentOptions {
@@ -337,11 +335,12 @@ export class Agent implements Control {
 
   private describe() {
     const { config } = this.options;
+    const { level, refusal } = this.sandbox.status;
     return {
       node: this.nodeId,
       name: config.ALTO_NODE_NAME ?? hostname(),
       agentVersion: config.ALTO_SERVICE_VERSION,
-      labels: { ...config.ALTO_NODE_LABELS, [SANDBOX_LABEL]: this.sandbox.level },
+      labels: { ...config.ALTO_NODE_LABELS, [sandboxLabel.name]: refusal === null ? level : sandboxLabel.missing },
       capacity: {
         cpuMillis: config.ALTO_NODE_CPU_MILLIS ?? Math.min(256_000, cpus().length * 1000),
         memoryBytes: config.ALTO_NODE_MEMORY_BYTES ?? totalmem(),

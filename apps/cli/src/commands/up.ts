@@ -6,6 +6,7 @@ import { examples } from '../examples';
 import type { AgentStatus } from '../local/agent';
 import { startAgent } from '../local/start';
 import { stayInForeground } from '../local/foreground';
+import { refusalOf, warnOfRefusal } from '../local/refusal';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { describeStatus } from './status';
@@ -31,11 +32,15 @@ export function upCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (options: UpOptions) => {
-      await startAgent(session, output);
-      await deployFirstApp(session, output, options);
+      const startsApps = refusalOf(await startAgent(session, output)) === undefined;
+      if (startsApps) await deployFirstApp(session, output, options);
       const status = await session.agent.requireStatus();
       const addresses = addressesOf(session, status, options);
-      output.result({ status, ...addresses }, () => welcome(output, status, addresses, options.deploy !== undefined));
+      const isDeployed = options.deploy !== undefined && startsApps;
+      output.result({ status, ...addresses }, () => welcome(output, status, addresses, isDeployed));
+      const isUndone = options.deploy !== undefined && !startsApps;
+      warnOfRefusal(output, status, isUndone ? `So ${options.deploy} was not deployed.` : undefined);
+      if (isUndone) output.exitCode = 1;
       if (options.detach !== true) await stayInForeground(session.agent, output);
     });
 }

@@ -125,16 +125,15 @@ function checkAgent({ status, dataDirectory }: Facts): Verdict {
 /** How far apps are walled in; an agent from before does not say. */
 function checkSandbox({ status }: Facts): Verdict {
   if (status?.sandbox === undefined) return warning('how far apps are walled in is not known while no agent runs');
-  const { level, reason, unbounded } = status.sandbox;
+  const { level, reason, refusal, unbounded } = status.sandbox;
+  const runbook = 'docs/runbooks/app-sandbox.md says what each level is, and what the strongest needs.';
+  if (refusal !== null) return failed(`are not started: ${refusal}`, runbook);
   const problems = [
     ...(reason === null ? [] : [reason]),
     ...(unbounded.length === 0 ? [] : [`${unbounded.join(', ')} of apps cannot be limited`]),
   ];
   if (problems.length === 0) return ok(`are ${level}: own user, files, processes and network`);
-  return warning(
-    `are ${level === 'none' ? 'not sandboxed' : level}: ${problems.join('; ')}`,
-    'docs/runbooks/app-sandbox.md says what each level is, and what the strongest needs.',
-  );
+  return warning(`are ${level === 'none' ? 'not sandboxed' : level}: ${problems.join('; ')}`, runbook);
 }
 
 async function checkPort({ status, session }: Facts, name: string, usual: number, setting: string): Promise<Verdict> {

@@ -31,7 +31,15 @@ const statusSchema = z.looseObject({
   nodeId: z.string(),
   startedAt: z.string(),
   /** How far apps are walled in; agents from before do not say. */
-  sandbox: z.object({ level: z.string(), reason: z.string().nullable(), unbounded: z.array(z.string()) }).optional(),
+  sandbox: z
+    .object({
+      level: z.string(),
+      reason: z.string().nullable(),
+      /** Why no app is started and what to do. */
+      refusal: z.string().nullable().default(null),
+      unbounded: z.array(z.string()),
+    })
+    .optional(),
   phase: z.enum(['preparing', 'starting', 'running', 'stopping']),
   /** The last change of the agent's own release. */
   handover: z.object({ state: z.string(), version: z.string() }).nullish().default(null),

@@ -55,6 +55,19 @@ describe('placement', () => {
     expect([...cluster.instances.values()].filter(({ node }) => node !== null)).toHaveLength(1);
   });
 
+  it('prefers a node that starts apps at all, and takes another only where there is none', () => {
+    const cluster = new ModelCluster();
+    const missing = { 'alto.sandbox': 'missing' };
+    cluster.addNode(node('a', { labels: missing }));
+    cluster.put('web', 1, revision(1));
+    cluster.reconcile();
+    expect(cluster.of('web')).toMatchObject([{ node: 'a' }]);
+    cluster.addNode(node('b', { labels: { 'alto.sandbox': 'restricted' } }));
+    cluster.put('shop', 3, revision(1));
+    cluster.reconcile();
+    expect(cluster.of('shop').map(({ node }) => node)).toEqual(['b', 'b', 'b']);
+  });
+
   it('prefers a node on which the version has not been given up', () => {
     const cluster = clusterOf('a', 'b');
     cluster.put('web', 1, revision(1));

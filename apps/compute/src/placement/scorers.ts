@@ -1,4 +1,5 @@
 /** Scorers rank the machines that may take an instance; the first one that tells two apart decides. */
+import { sandboxLabel } from '@alto/contracts';
 import { free, labelOf, type NodeUse, type Occupancy } from './occupancy';
 import type { RevisionView } from './snapshot';
 
@@ -9,6 +10,9 @@ export interface Placing {
 
 /** The lower, the better. */
 export type Scorer = (use: NodeUse, placing: Placing, occupancy: Occupancy) => number;
+
+/** A machine that starts no app is the last choice. Where there is no other, its agent says what to do about it. */
+export const startsNothing: Scorer = ({ node }) => (labelOf(node, sandboxLabel.name) === sandboxLabel.missing ? 1 : 0);
 
 /** A machine on which this very version was given up is the last choice for it. */
 export const failedHere: Scorer = (use, { revision }) => use.failures.get(revision.id) ?? 0;
@@ -32,4 +36,4 @@ export const leastLoaded: Scorer = (use, { revision }) => {
   return -Math.round(Math.min(cpuLeft, memoryLeft) * 100);
 };
 
-export const scorers: readonly Scorer[] = [failedHere, spreadByLabel, spread, leastLoaded];
+export const scorers: readonly Scorer[] = [startsNothing, failedHere, spreadByLabel, spread, leastLoaded];

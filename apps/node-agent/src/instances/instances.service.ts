@@ -93,7 +93,9 @@ export class InstancesService {
     const statuses = supervisor.statuses().filter(({ kind }) => kind === 'instance');
     return statuses.map((status) => {
       const place = places.of(status.id, status.ports['http'] ?? 0);
-      return observedInstance(status, places.reachedAt(place), places.weaknessOf(place));
+      // One that is not started for want of a sandbox says so itself.
+      const isRefused = status.pid === null && places.sandbox.status.refusal !== null;
+      return observedInstance(status, places.reachedAt(place), isRefused ? null : places.weaknessOf(place));
     });
   }
 
@@ -102,6 +104,7 @@ export class InstancesService {
     const { state, bundles, machine, masterKeyFile, places } = this.options;
     const instance = state.desired(workload.id);
     if (!instance) throw new Error('It is no longer wanted');
+    places.sandbox.demand();
     const secrets = secretEnvironment(instance, masterKeyFile);
     progress('Fetching its bundle');
     const bundle = instance.bundle ? await bundles.ensure(instance.project, instance.bundle) : undefined;

@@ -3,7 +3,7 @@ import type { SandboxStatus } from '../sandbox/level';
 import type { AgentState } from '../state/agent-state';
 import { Places } from './places';
 
-const strongest: SandboxStatus = { level: 'sandboxed', reason: null, unbounded: [] };
+const strongest: SandboxStatus = { level: 'sandboxed', reason: null, refusal: null, unbounded: [] };
 
 function make(status: SandboxStatus = strongest, machineIp = '127.0.0.1', recorded: AgentState['places'] = {}) {
   const current = { places: { ...recorded } } as AgentState;
@@ -61,12 +61,12 @@ describe('Places', () => {
       const { places } = make(status);
       return places.weaknessOf(places.of('a', 7));
     };
-    expect(weaknessOf({ level: 'none', reason: 'ALTO_SANDBOX=off', unbounded: [] })).toBe(
+    expect(weaknessOf({ level: 'none', reason: 'ALTO_SANDBOX=off', refusal: null, unbounded: [] })).toBe(
       'not sandboxed: ALTO_SANDBOX=off',
     );
-    expect(weaknessOf({ level: 'restricted', reason: 'nft not found', unbounded: ['memory', 'CPU'] })).toBe(
-      'restricted: nft not found; without limits of memory and CPU',
-    );
+    expect(
+      weaknessOf({ level: 'restricted', reason: 'nft not found', refusal: null, unbounded: ['memory', 'CPU'] }),
+    ).toBe('restricted: nft not found; without limits of memory and CPU');
   });
 
   it('gives back only what it has in the network', async () => {

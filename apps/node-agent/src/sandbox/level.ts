@@ -11,9 +11,12 @@ export interface SandboxStatus {
   level: SandboxLevel;
   /** Why it is no more than that; null for the strongest. */
   reason: string | null;
+  /** Why no app is started on it and what to do, in words; null where apps are started. */
+  refusal: string | null;
   /** What of memory, CPU and number of processes the machine cannot bound. */
   unbounded: readonly string[];
 }
 
-/** What ALTO_SANDBOX says. `required` runs no app on less than the strongest. */
-export type SandboxPolicy = 'auto' | 'required' | 'off';
+/** What ALTO_SANDBOX says: the least that apps are started on, or that nothing is walled in. */
+export const sandboxPolicies = ['auto', 'required', 'optional', 'off'] as const;
+export type SandboxPolicy = (typeof sandboxPolicies)[number];

@@ -18,10 +18,14 @@ const names = ['bwrap', 'setpriv', 'nsenter', 'ip', 'bridge', 'nft'] as const;
 
 /** @param given paths that the operator named, which come first */
 export function findPrograms(searchPath: string, given: SandboxPrograms = {}): SandboxPrograms {
-  const folders = [...searchPath.split(delimiter).filter(Boolean), '/usr/bin', '/usr/sbin', '/bin', '/sbin'];
-  const find = (name: (typeof names)[number]) =>
-    given[name] ?? folders.map((folder) => join(folder, name)).find(isExecutable);
+  const find = (name: (typeof names)[number]) => given[name] ?? findProgram(name, searchPath);
   return Object.fromEntries(names.map((name) => [name, find(name)]).filter(([, path]) => path !== undefined));
+}
+
+/** There, or where systems keep their own. */
+export function findProgram(name: string, searchPath = ''): string | undefined {
+  const folders = [...searchPath.split(delimiter).filter(Boolean), '/usr/bin', '/usr/sbin', '/bin', '/sbin'];
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
 }
 
 function isExecutable(path: string): boolean {

@@ -318,12 +318,25 @@ describe('levels of the sandbox', () => {
   let made: Made;
   afterEach(() => made.dispose());
   const prepareOne = () => made.prepare('a');
+  const missing = process.platform === 'linux' ? 'bubblewrap is not installed' : 'bubblewrap runs on Linux alone';
 
-  it('is none without bubblewrap, and says so', async () => {
+  it('is none without bubblewrap: nothing is started, and it says what to do', async () => {
     made = await makeSandbox({ programs: {} });
-    expect(made.sandbox).toMatchObject({ level: 'none', reason: 'bubblewrap is not installed' });
+    expect(made.sandbox).toMatchObject({ level: 'none', reason: missing });
+    expect(made.sandbox.status.refusal).toContain(missing);
+    await expect(prepareOne()).rejects.toThrow(/not started without a sandbox.*ALTO_SANDBOX=optional/);
+  });
+
+  it('is none without bubblewrap where the operator allows it, and says so', async () => {
+    made = await makeSandbox({ policy: 'optional', programs: {} });
+    expect(made.sandbox.status).toMatchObject({ level: 'none', reason: missing, refusal: null });
     await prepareOne();
     expect(made.confined('a', ['true'])).not.toHaveProperty('confinement');
+  });
+
+  it('is as strong as can be where the operator would do without', async () => {
+    made = await makeSandbox({ policy: 'optional' });
+    expect(made.sandbox.level).toBe(level);
   });
 
   it('is none where the operator turns it off', async () => {
@@ -341,6 +354,6 @@ describe('levels of the sandbox', () => {
 
   it('runs nothing on less where the operator requires the strongest', async () => {
     made = await makeSandbox({ policy: 'required', programs: {} });
-    await expect(prepareOne()).rejects.toThrow(/ALTO_SANDBOX=required.*bubblewrap is not installed/);
+    await expect(prepareOne()).rejects.toThrow(new RegExp(`ALTO_SANDBOX=required.*${missing}`));
   });
 });

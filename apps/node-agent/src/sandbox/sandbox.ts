@@ -11,7 +11,8 @@ import { confine, inside, type SandboxPlan } from './bubblewrap';
 import type { SandboxLevel, SandboxPolicy, SandboxStatus } from './level';
 import type { NetworkPlan } from './network-plan';
 import { AppNetwork } from './network';
-import type { SandboxPrograms } from './programs';
+import { findProgram, type SandboxPrograms } from './programs';
+import { refusalOf } from './refusal';
 import { seccompFilter } from './seccomp';
 import { systemMounts } from './system-view';
 
@@ -54,6 +55,8 @@ export interface SandboxedInstance {
 }
 
 export class Sandbox {
+  private readonly refusal: string | null;
+
   private constructor(
     private readonly options: SandboxOptions,
     readonly level: SandboxLevel,
@@ -62,13 +65,19 @@ export class Sandbox {
     private readonly filter: string | undefined,
     /** Also where only instances from before have a place in it. */
     private readonly network: AppNetwork | undefined,
-  ) {}
+  ) {
+    const { policy, programs } = options;
+    const hasBubblewrap = programs.bwrap !== undefined;
+    const has = (program: string) => findProgram(program) !== undefined;
+    this.refusal = refusalOf({ policy, level, reason, platform: process.platform, hasBubblewrap, has });
+  }
 
   static async open(options: SandboxOptions): Promise<Sandbox> {
     await mkdir(options.folder, { recursive: true, mode: 0o755 });
     if (options.policy === 'off') return await Sandbox.off(options);
     const filter = await writeFilter(options.folder);
     const none = (reason: string) => new Sandbox(options, 'none', reason, filter, undefined);
+    if (process.platform !== 'linux') return none('bubblewrap runs on Linux alone');
     if (options.programs.bwrap === undefined) return none('bubblewrap is not installed');
     const restricted = (reason: string, network?: AppNetwork) =>
       new Sandbox(options, 'restricted', reason, filter, network);
@@ -90,7 +99,8 @@ export class Sandbox {
 
   /** For people and for the scheduler. */
   get status(): SandboxStatus {
-    return { level: this.level, reason: this.reason, unbounded: this.options.unbounded };
+    const { level, reason, refusal } = this;
+    return { level, reason, refusal, unbounded: this.options.unbounded };
   }
 
   /** Where an instance of this level listens; undefined: where the machine's apps do. */
@@ -103,11 +113,14 @@ export class Sandbox {
     return this.level === 'sandboxed' ? this.network?.gateway : undefined;
   }
 
-  /** What a new run needs, once its folders are filled. @throws Error when the operator demands more than there is */
+  /** @throws Error when the operator demands more than there is, with what to do */
+  demand(): void {
+    if (this.refusal !== null) throw new Error(this.refusal);
+  }
+
+  /** What a new run needs, once its folders are filled. @throws Error as `demand` */
   async prepare(instance: SandboxedInstance): Promise<void> {
-    if (this.options.policy === 'required' && this.level !== 'sandboxed') {
-      throw new Error(`It may only run sandboxed (ALTO_SANDBOX=required), and this machine cannot: ${this.reason}`);
-    }
+    this.demand();
     if (this.level !== 'none') await this.makeReady(instance);
   }
 
@@ -188,13 +201,25 @@ export class Sandbox {
       await execute('/bin/sh', words, { timeout: TRIAL_WITHIN_MS, env: {}, cwd: '/' });
       return null;
     } catch (error) {
-      const { stderr, message } = error as Error & { stderr?: string };
-      return (stderr?.trim() || message).split('\n')[0] ?? 'unknown';
+      return problemOf(error as Error);
     } finally {
       if (port !== undefined) await this.network?.remove(port).catch(() => undefined);
       await rm(root, { recursive: true, force: true });
     }
   }
+}
+
+/** What bubblewrap said, else how it ended: a command line says nothing to people. */
+function problemOf({
+  stderr = '',
+  code,
+  killed,
+  message,
+}: Error & Partial<Record<'stderr' | 'code' | 'killed', unknown>>) {
+  const [said = ''] = String(stderr).trim().split('\n');
+  if (said !== '') return said;
+  if (killed === true) return `it did not end within ${TRIAL_WITHIN_MS / 1_000} s`;
+  return typeof code === 'number' ? `it ended with code ${code}` : message;
 }
 
 function settingsOf(root: string) {

@@ -2,6 +2,7 @@
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { parseNetwork } from './address';
+import { sandboxPolicies } from './level';
 
 /** Separated by commas. */
 const list = (isValid: (word: string) => boolean, message: string) =>
@@ -19,10 +20,10 @@ const isNetwork = (text: string) => parseNetwork(text) !== undefined;
 
 export const sandboxSettings = {
   ALTO_SANDBOX: z
-    .enum(['auto', 'required', 'off'])
+    .enum(sandboxPolicies)
     .default('auto')
     .describe(
-      'How apps are walled in: as far as the machine allows; sandboxed or not run at all; not. `alto doctor` says how far',
+      'The least that apps are started on: `auto` any sandbox, `required` the level sandboxed, `optional` none; `off` makes none. `alto doctor` says what there is',
     ),
   ALTO_SANDBOX_NETWORK: z
     .string()

@@ -118,6 +118,13 @@ const labelName = z
   .regex(/^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$/, 'must be letters, digits and . _ / - between them');
 const labelValue = z.string().max(200);
 
+/** By which apps can ask for a machine that walls them in. The agent says it of its machine. */
+export const sandboxLabel = {
+  name: 'alto.sandbox',
+  /** What a machine has that starts no app, because the sandbox that its operator demands is not to be had there. */
+  missing: 'missing',
+} as const;
+
 /** What is known of a node beside its name; `node` is its name and is no label. */
 export const labelsSchema = z
   .record(labelName, labelValue)
