@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { calledAs } from '../called-as';
 import { examples } from '../examples';
 import { startJoinedAgent } from '../local/join';
+import { warnOfRefusal } from '../local/refusal';
 import type { Output } from '../output';
 import { readSecretValue } from '../secret-value';
 import type { Session } from '../session';
@@ -27,6 +28,7 @@ export function joinCommand(session: Session, output: Output): Command {
           `\`${calledAs} nodes\`, where Alto was started, lists it; \`${calledAs} down\` here ends what it runs.`,
         ].join('\n'),
       );
+      warnOfRefusal(output, status);
     });
 }
 
