@@ -18,6 +18,7 @@ const failedTest = (message: string) =>
 const stack = [
   '    at check (node:assert:12:3)',
   `    at expect (${root}/node_modules/expect/index.js:1:2)`,
+  `    at overdue (${root}/libs/testing/src/eventually.ts:39:10)`,
   `    at Object.<anonymous> (${root}/apps/search/src/hits.spec.ts:12:3)`,
 ];
 

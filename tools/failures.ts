@@ -30,8 +30,8 @@ export function failuresOf(files: readonly TestFile[], root: string): string[] {
     .flatMap((file) => {
       const path = relative(root, file.name);
       const failed = file.assertionResults.filter(({ status }) => status === 'failed');
-      if (failed.length === 0) return [`✕ ${path} outside its tests\n    ${told(file.message, root)}`];
-      const byError = Map.groupBy(failed, ({ failureMessages }) => told(failureMessages[0] ?? '', root));
+      if (failed.length === 0) return [`✕ ${path} outside its tests\n    ${told(file.message, root, path)}`];
+      const byError = Map.groupBy(failed, ({ failureMessages }) => told(failureMessages[0] ?? '', root, path));
       return [...byError].map(([error, tests]) => {
         const others = tests.length > 1 ? ` (and ${tests.length - 1} more)` : '';
         return `✕ ${path} › ${tests[0]!.fullName}${others}\n    ${error}`;
@@ -39,13 +39,15 @@ export function failuresOf(files: readonly TestFile[], root: string): string[] {
     });
 }
 
-function told(message: string, root: string): string {
+function told(message: string, root: string, path: string): string {
   const lines = stripVTControlCharacters(message)
     .split('\n')
     .map((line) => line.trimEnd())
     .filter((line) => line !== '');
   const isFrame = (line: string) => /^\s+at /.test(line);
-  const place = lines.find((line) => isFrame(line) && isOwn(line, root));
+  const frames = lines.filter((line) => isFrame(line) && isOwn(line, root));
+  // Where the test stood, before where what it called did.
+  const place = frames.find((line) => line.includes(path)) ?? frames[0];
   const telling = mostTelling(lines.filter((line) => !isFrame(line)));
   return [...telling, ...(place === undefined ? [] : [place.trim().replace(`${root}/`, '')])].join('\n    ');
 }

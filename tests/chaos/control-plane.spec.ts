@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 120_000);
+}, 300_000);
 
 async function currentApp(): Promise<App> {
   return await alto.client.call(computeOperations.apps.get, { project, app });

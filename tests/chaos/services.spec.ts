@@ -35,7 +35,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 240_000);
+}, 300_000);
 
 const headers = () => ({ authorization: `Bearer ${alto.adminKey}`, 'content-type': 'application/json' });
 
@@ -157,7 +157,7 @@ describe('a service of Alto, replaced under load', () => {
       expect(new Set(seen.flat()).size).toBe(4);
       expect({ files: others.map(filesOf), processes: await processesBut(service) }).toEqual(before);
     },
-    240_000,
+    300_000,
   );
 
   it('keeps what runs when a version does not get ready, and says why', async () => {
@@ -170,7 +170,7 @@ describe('a service of Alto, replaced under load', () => {
     expect(await alto.pid('search')).toBe(pid);
     expect(readFileSync(join(folder, 'current'), 'utf8').trim()).toBe(version);
     await eventually(async () => expect(await put(write)).toBe(200));
-  }, 240_000);
+  }, 300_000);
 });
 
 describe('services of Alto, several of each', () => {
@@ -207,7 +207,7 @@ describe('services of Alto, several of each', () => {
     await expect(alto.command('services', 'scale', 'search', '0')).rejects.toThrow('1 to 9 instances');
     await expect(alto.command('services', 'scale', 'nats', '2')).rejects.toThrow("not a service of Alto's own");
     expect((await readyRuns('search')).size).toBe(1);
-  }, 240_000);
+  }, 300_000);
 });
 
 describe('the agent itself', () => {
@@ -234,7 +234,7 @@ describe('the agent itself', () => {
     await eventually(async () => expect(await inUse()).toBe(version), { withinMs: 60_000 });
     await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
     expect(await stopLoad()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
-  }, 240_000);
+  }, 300_000);
 
   it('is the one before when another version does not get to work', async () => {
     const { version, next } = nextRelease('node-agent');
@@ -244,5 +244,5 @@ describe('the agent itself', () => {
     await expect(update).rejects.toThrow(`${next} did not get to work; the one of ${version} is back`);
     expect(await inUse()).toBe(version);
     await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
-  }, 240_000);
+  }, 300_000);
 });

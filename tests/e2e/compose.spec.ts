@@ -83,7 +83,7 @@ async function up(): Promise<void> {
 
 async function alto(...args: string[]): Promise<string> {
   const { PROGRAM = '', ...env } = environment;
-  const { stdout } = await execute(process.execPath, [PROGRAM, ...args], { env, timeout: 120_000 });
+  const { stdout } = await execute(process.execPath, [PROGRAM, ...args], { env, timeout: 300_000 });
   return stdout;
 }
 
@@ -146,17 +146,17 @@ onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason}
       await engine.stop();
       expect(existsSync(engine.folder)).toBe(false);
     }
-  }, 180_000);
+  }, 300_000);
 
   it('serves the API of all services', async () => {
     await eventually(async () => expect(await states()).toEqual(allAvailable), { withinMs: 60_000 });
     expect(await alto('services', 'list')).toMatch(/node-agent +available/);
-  }, 180_000);
+  }, 300_000);
 
   it('runs an app that answers on the port of apps', async () => {
     await alto('deploy', repository('examples', 'hello'));
-    await eventually(async () => expect(await askApp()).toMatch(/^ins_/), { withinMs: 30_000 });
-  }, 150_000);
+    await eventually(async () => expect(await askApp()).toMatch(/^ins_/), { withinMs: 60_000 });
+  }, 300_000);
 
   it('answers while a service is restarted, and takes it back', async () => {
     let reading = true;
@@ -177,11 +177,11 @@ onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason}
     await Promise.all(readers);
     expect(failures).toEqual([]);
     expect(answered).toBeGreaterThan(50);
-  }, 180_000);
+  }, 300_000);
 
   it('keeps its keys and runs on when it is started again', async () => {
     await compose('up', '--detach');
     expect(await states()).toEqual(allAvailable);
     await askApp();
-  }, 180_000);
+  }, 300_000);
 });

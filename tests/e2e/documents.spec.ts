@@ -54,7 +54,7 @@ describe('every command in a document works as it stands there', () => {
 
   afterAll(async () => {
     await alto?.stop();
-  }, 120_000);
+  }, 300_000);
 
   it('finds the documents and their commands', () => {
     expect(sessions.length).toBeGreaterThan(8);
@@ -68,7 +68,7 @@ describe('every command in a document works as it stands there', () => {
     const { stdout } = await promisify(execFile)('sh', ['-euc', script], {
       cwd: root,
       env: alto.environment,
-      timeout: 120_000,
+      timeout: 300_000,
     });
     return stdout.split(`${separator}\n`);
   };
@@ -87,7 +87,7 @@ describe('every command in a document works as it stands there', () => {
         expect(lines(outputs[position] ?? '')).toEqual(lines(printed));
       });
     },
-    180_000,
+    300_000,
   );
 });
 

@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await second?.stop();
   await alto?.stop();
-}, 240_000);
+}, 300_000);
 
 async function stateOf(name: string): Promise<Node> {
   const { items } = await alto.client.call(computeOperations.nodes.list, {});
@@ -111,7 +111,7 @@ describe('two machines', () => {
     await alto.command('restart', app);
     await settled();
     expect(Object.keys(await placed()).sort()).toEqual(['first', 'second']);
-  }, 240_000);
+  }, 300_000);
 
   it('gets new credentials while what it runs goes on', async () => {
     const { nodeId, pid, workloads } = await second.status();
@@ -124,7 +124,7 @@ describe('two machines', () => {
       expect(now.map((one) => [one.id, one.pid])).toEqual(workloads.map((one) => [one.id, one.pid]));
     });
     await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'ready' }));
-  }, 240_000);
+  }, 300_000);
 
   it('one is lost: the other one takes its instances, and it is welcome again', async () => {
     await second.crash();
@@ -137,5 +137,5 @@ describe('two machines', () => {
     await second.command('up', '--detach');
     await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'ready', intake: 'open' }));
     await eventually(async () => expect((await second.status()).workloads).toEqual([]));
-  }, 240_000);
+  }, 300_000);
 });

@@ -27,7 +27,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 240_000);
+}, 300_000);
 
 async function currentApp(name = app): Promise<App> {
   return await alto.client.call(computeOperations.apps.get, { project, app: name });
@@ -87,7 +87,7 @@ describe('an app under load', () => {
     expect((await neighbour.stop()).failures).toEqual({});
     // Ended by the app's own "going away", not cut.
     expect(await socket.ended).toEqual({ code: 1001, wasClean: true });
-  }, 240_000);
+  }, 300_000);
 
   it('is scaled up and down', async () => {
     const { now } = await versions();
@@ -98,7 +98,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered)).toEqual([now]);
-  }, 240_000);
+  }, 300_000);
 
   it('goes back to the revision before', async () => {
     const { now, next } = await versions();
@@ -110,7 +110,7 @@ describe('an app under load', () => {
     });
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
     expect((await currentApp()).spec.env).toEqual({ VERSION: now });
-  }, 240_000);
+  }, 300_000);
 
   it('gets a new version as a canary, step by step', async () => {
     const steps = [
@@ -133,7 +133,7 @@ describe('an app under load', () => {
     });
     expect([...weights]).toEqual([20, 60]);
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
-  }, 240_000);
+  }, 300_000);
 
   it('is switched from blue to green', async () => {
     const { now, next } = await versions();
@@ -142,7 +142,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered).sort()).toEqual([now, next].sort());
-  }, 240_000);
+  }, 300_000);
 
   it('goes on while its node is drained and no other can take it, and says what that waits for', async () => {
     const { now } = await versions();
@@ -159,7 +159,7 @@ describe('an app under load', () => {
       await settled(2);
     });
     expect(Object.keys(answered)).toEqual([now]);
-  }, 240_000);
+  }, 300_000);
 });
 
 /** Answers readiness as `health` says; everything else as a bad version, with an error where `answers` says so. */
@@ -228,7 +228,7 @@ describe('a bad version', () => {
       expect(report.failures).toEqual({});
       expect(Object.keys(report.versions).sort()).toEqual([good.env?.VERSION, ...answers].sort());
     },
-    240_000,
+    300_000,
   );
 
   it.each<Put['strategy'] & object>([
@@ -267,7 +267,7 @@ describe('a bad version', () => {
         versions: [good.env?.VERSION],
       });
     },
-    240_000,
+    300_000,
   );
 
   it('is told by the command: what it said last, and by the exit code', async () => {
@@ -283,5 +283,5 @@ describe('a bad version', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
-  }, 240_000);
+  }, 300_000);
 });

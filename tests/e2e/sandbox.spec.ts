@@ -7,7 +7,7 @@ import { type Alto, eventually, startAlto } from '@alto/testing';
 import { type Behaviour, programs } from './hostile/app';
 
 const project = 'default';
-const withinMs = 90_000;
+const withinMs = 150_000;
 
 let alto: Alto;
 let sandbox: Awaited<ReturnType<Alto['status']>>['sandbox'];
@@ -72,7 +72,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 120_000);
+}, 300_000);
 
 /** Whatever they do, others are served, and Alto's own processes are those that they were. */
 afterEach(async () => {
@@ -91,7 +91,7 @@ describe('a hostile app', () => {
     if (sandbox.reason !== null) expect(reason).toContain(sandbox.reason);
     expect(await alto.command('nodes')).toContain(sandbox.level);
     expect(await alto.command('doctor')).toContain(sandbox.level === 'none' ? 'not sandboxed' : sandbox.level);
-  }, 60_000);
+  }, 300_000);
 
   it('reads nothing of its neighbours or Alto, and reaches neither NATS, PostgreSQL, private ports nor others', async () => {
     const { workloads } = await alto.status();
@@ -121,32 +121,32 @@ describe('a hostile app', () => {
     const isFile = (target: string) => target.startsWith('/');
     if (sandbox.level === 'sandboxed') expect(reached).toEqual([]);
     if (sandbox.level === 'restricted') expect(reached.filter(isFile)).toEqual([]);
-  }, 150_000);
+  }, 300_000);
 
   it('that grows without end is killed alone, out of memory', async () => {
     await deploy('growing');
     if (sandbox.unbounded.includes('memory')) return;
     const { reason } = await untilIts('growing', { reason: expect.stringContaining('out of memory') });
     expect(reason).toMatch(/its limit is 100 MiB/);
-  }, 150_000);
+  }, 300_000);
 
   it('that forks without end stops at its limit', async () => {
     await deploy('forking');
     if (sandbox.unbounded.includes('processes')) return;
     await untilIts('forking', { reason: expect.stringContaining('it was at its limit of 64 processes') });
-  }, 150_000);
+  }, 300_000);
 
   it('that fills its log is heard no more than is allowed, and keeps serving', async () => {
     await deploy('loud');
     const isHeld = async () => /Dropped \d+ bytes of its output/.test(await notesOf('loud'));
     await eventually(isHeld, { withinMs, everyMs: 500 });
     await eventually(async () => expect(await ask('loud')).toBe('here'), { withinMs });
-  }, 150_000);
+  }, 300_000);
 
   it('that fills its disk is killed, and says so', async () => {
     await deploy('filling');
     await untilIts('filling', { reason: expect.stringContaining('its working folder had more than 64 MiB') });
-  }, 150_000);
+  }, 300_000);
 
   it('that ignores SIGTERM is killed after its grace', async () => {
     await deploy('deaf');
@@ -157,7 +157,7 @@ describe('a hostile app', () => {
       withinMs,
       everyMs: 500,
     });
-  }, 150_000);
+  }, 300_000);
 
   it('that opens its port late is served once it does; one that never does is not, and says what is missing', async () => {
     await deploy('never');
@@ -166,7 +166,7 @@ describe('a hostile app', () => {
     await eventually(async () => expect(await ask('late')).toBe('here'), { withinMs });
     await untilIts('never', { reason: expect.stringMatching(/^Not ready: nothing listens on/) });
     await expect(ask('never')).rejects.toThrow();
-  }, 150_000);
+  }, 300_000);
 
   it('leaves nothing of itself behind when it is deleted', async () => {
     for (const name of ['growing', 'forking', 'loud', 'filling', 'deaf', 'never', 'late', 'curious'] as const)
@@ -178,5 +178,5 @@ describe('a hostile app', () => {
       },
       { withinMs, everyMs: 500 },
     );
-  }, 150_000);
+  }, 300_000);
 });

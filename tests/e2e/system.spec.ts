@@ -43,7 +43,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 240_000);
+}, 300_000);
 
 describe('an app', () => {
   it('is deployed from a folder and answers from every replica', async () => {
@@ -66,7 +66,7 @@ describe('an app', () => {
     await alto.command('deploy', hello, '--project', project);
     const after = await alto.client.call(computeOperations.apps.get, { project, app: 'hello' });
     expect(after.revision).toBe(before.revision);
-  }, 240_000);
+  }, 300_000);
 
   it('shows its logs with the instance in front', async () => {
     const printed = await alto.command('logs', 'hello', '--project', project);
@@ -102,7 +102,7 @@ describe('an app', () => {
     }
     expect(seen.indexOf('compute.apps.created')).toBeLessThan(seen.indexOf('compute.apps.deleted'));
     expect(seen).toContain('compute.apps.created');
-  }, 240_000);
+  }, 300_000);
 });
 
 describe('the other services', () => {
@@ -173,7 +173,7 @@ describe('the command', () => {
       expect(await commandJson(...words)).toEqual(expect.anything());
       expect(await alto.command(...words, '--help')).toMatch(/Examples?:/);
     },
-    240_000,
+    300_000,
   );
 
   it('says what to do next when it fails', async () => {
@@ -215,7 +215,7 @@ describe('a service alone', () => {
       }
       await eventually(async () => void (await reads[service](impatient)), { withinMs: 60_000 });
     },
-    240_000,
+    300_000,
   );
 
   it('an agent that is killed comes back to the same processes', async () => {
@@ -225,5 +225,5 @@ describe('a service alone', () => {
     await alto.start();
     expect(await processes()).toEqual(before);
     expect(Object.keys(before).length).toBeGreaterThan(9);
-  }, 240_000);
+  }, 300_000);
 });

@@ -146,5 +146,5 @@ it.each(changes.map(([operation, input]) => [operation.name, operation, input] a
     expect(again.headers['idempotency-replayed']).toBe('true');
     expect(await settledRows()).toEqual(after);
   },
-  60_000,
+  300_000,
 );

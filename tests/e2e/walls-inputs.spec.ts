@@ -9,7 +9,7 @@ import { exchange, type HttpAnswer, type HttpRequest, problemOf, requestOf, take
 import { ProjectMaker, type TestedProject } from './walls/project';
 import { sampleInput } from './walls/sample';
 import { startAllServices } from './walls/services';
-import { stateOf } from './walls/state';
+import { settled, stateOf } from './walls/state';
 
 const seed = newSeed();
 const casesMin = 5_000;
@@ -28,8 +28,8 @@ beforeAll(async () => {
   alto = await startAllServices();
   const maker = new ProjectMaker(alto.apiUrl, alto.operatorKey);
   [project, scratch] = [await maker.makeFull('good'), await maker.makeFull('bad1')];
-  before = await everything();
-}, 180_000);
+  before = await settled(everything);
+}, 300_000);
 
 afterAll(async () => {
   await alto?.stop();
@@ -92,7 +92,7 @@ describe.each(publicOperations.map((operation) => [operation.name, operation] as
       })),
     );
     expect({ seed, wrong: (await refusals(attempts)).slice(0, 3) }).toEqual({ seed, wrong: [] });
-  }, 120_000);
+  }, 300_000);
 
   it('refuses a query that it does not know, and one that says a thing twice', async () => {
     const request = requestOf(operation, sampleInput(operation, project.known), keyFor(operation, project));
@@ -181,7 +181,7 @@ describe.each(publicOperations.map((operation) => [operation.name, operation] as
       if (answer.status >= 500) wrong.push(said(request, answer));
     });
     expect({ seed, wrong: wrong.slice(0, 3) }).toEqual({ seed, wrong: [] });
-  }, 120_000);
+  }, 300_000);
 });
 
 it('was tried often enough, and nothing failed in a service meanwhile', () => {

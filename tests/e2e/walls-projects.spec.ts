@@ -17,7 +17,7 @@ import { exchange, type HttpAnswer, type HttpRequest, type Input, problemOf, req
 import { ProjectMaker, type TestedProject, unknownLike } from './walls/project';
 import { sampleInput } from './walls/sample';
 import { startAllServices } from './walls/services';
-import { stateOf } from './walls/state';
+import { settled, stateOf } from './walls/state';
 
 let alto: TestServices;
 let maker: ProjectMaker;
@@ -34,8 +34,8 @@ beforeAll(async () => {
   maker = new ProjectMaker(alto.apiUrl, alto.operatorKey);
   victim = await maker.makeFull('vict');
   attacker = await maker.makeFull('atta');
-  before = await stateOf(alto.apiUrl, victim.keys.admin, victim.known);
-}, 180_000);
+  before = await settled(() => stateOf(alto.apiUrl, victim.keys.admin, victim.known));
+}, 300_000);
 
 afterAll(async () => {
   await alto?.stop();
@@ -288,7 +288,7 @@ it('takes no longer to refuse what exists elsewhere than what exists nowhere', a
     while (ratios.length < 4 && Math.min(...ratios) > 1.2) ratios.push(await ratioOf(requests));
     expect(Math.min(...ratios)).toBeLessThan(1.2);
   }
-}, 240_000);
+}, 300_000);
 
 it('leaves the other project as it was', async () => {
   expect(await stateOf(alto.apiUrl, victim.keys.admin, victim.known)).toEqual(before);

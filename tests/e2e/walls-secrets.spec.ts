@@ -28,7 +28,7 @@ async function call(operation: Operation, input: Input): Promise<Record<string, 
 
 beforeAll(async () => {
   alto = await startAllServices();
-}, 180_000);
+}, 300_000);
 
 afterAll(async () => {
   await alto?.stop();
@@ -66,4 +66,4 @@ it('are found nowhere, and by the same search what was given in the clear is', a
     { withinMs: 60_000, everyMs: 200 },
   );
   expect(await search(needles)).toEqual([]);
-}, 120_000);
+}, 300_000);

@@ -51,7 +51,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await alto?.stop();
-}, 120_000);
+}, 300_000);
 
 it('finds nothing that was to be kept secret, and finds what was not', async () => {
   const { compute, gateway } = operations;
@@ -89,4 +89,4 @@ it('finds nothing that was to be kept secret, and finds what was not', async () 
   expect(foundInFiles(alto.dataDirectory, left, clear)).toEqual(
     expect.arrayContaining([expect.stringMatching(/^file postgres\//)]),
   );
-}, 180_000);
+}, 300_000);

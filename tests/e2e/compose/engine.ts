@@ -70,7 +70,7 @@ export class DockerEngine {
         if (engine.exitCode !== null) return;
         await this.docker('info');
       },
-      { withinMs: 30_000 },
+      { withinMs: 60_000 },
     );
     if (engine.exitCode !== null) throw new Error(readFileSync(path('dockerd.log'), 'utf8').trim().slice(-500));
   }
@@ -122,7 +122,7 @@ export class DockerEngine {
     for (const socket of this.sockets) socket.destroy();
     for (const child of this.children.reverse()) await ended(child);
     process.removeListener('exit', this.killNow);
-    await eventually(() => removeGroups(this.name), { withinMs: 10_000 });
+    await eventually(() => removeGroups(this.name), { withinMs: 60_000 });
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 

@@ -67,8 +67,9 @@ export class ProjectMaker {
     }
     await make(compute.apps.put, { command: ['run', tag, 'again'], secrets });
     const instance = await eventually(async () => {
-      const { items } = (await make(compute.instances.list, {})) as { items: { id: string }[] };
-      return items[0]?.id ?? false;
+      const { items } = (await make(compute.instances.list, {})) as { items: { id: string; revision: number }[] };
+      // That of the first revision goes when the second one is carried out.
+      return items.length === 1 && items[0]?.revision === 2 && items[0].id;
     });
     const known = { ...project.known, bundle: bundles[0], instance };
     return { ...project, known, marks: [...project.marks, instance, ...bundles] };

@@ -1,5 +1,6 @@
 /** Everything that a project shows of itself, to see that an attempt has changed nothing. */
 import { allOperations, isProjectScoped } from '@alto/contracts';
+import { eventually } from '@alto/testing';
 import { exchange, requestOf } from './exchange';
 import { type Known, sampleInput } from './sample';
 
@@ -22,6 +23,25 @@ export async function stateOf(apiUrl: string, key: string, known: Known): Promis
     state[operation.name] = `${status} ${withoutMoving(text)}`;
   }
   return state;
+}
+
+/** Looks in a row that must find the same: the slower the machine, the longer they take. */
+const looksAlike = 3;
+
+/** As `look` finds it once what was asked for before has had its effects. */
+export function settled(look: () => Promise<Record<string, string>>): Promise<Record<string, string>> {
+  let last = '';
+  let alike = 0;
+  return eventually(
+    async () => {
+      const found = await look();
+      const text = JSON.stringify(found);
+      alike = text === last ? alike + 1 : 1;
+      last = text;
+      return alike >= looksAlike && found;
+    },
+    { everyMs: 100 },
+  );
 }
 
 /** Trace ids, when a key was last used, and what has become of instances that no machine takes meanwhile. */
