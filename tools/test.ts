@@ -12,6 +12,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildReleases } from './build/releases.ts';
 import { failuresOf, type TestFile } from './failures.ts';
+import { complaintsIn } from './kept-logs.ts';
 import { ensureServers } from './servers/ensure.ts';
 
 const wholeSystem = ['e2e', 'chaos'];
@@ -27,7 +28,7 @@ interface JestReport {
   readonly numTodoTests: number;
   readonly numFailedTestSuites: number;
   readonly numRuntimeErrorTestSuites: number;
-  readonly testResults: readonly TestFile[];
+  readonly testResults: readonly (TestFile & { readonly startTime: number; readonly endTime: number })[];
 }
 
 interface Totals {
@@ -45,6 +46,9 @@ const folder = mkdtempSync(join(tmpdir(), 'alto-test-'));
 const root = fileURLToPath(new URL('..', import.meta.url)).replace(/\/$/, '');
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
+/** Where tests that fail leave the logs of their servers. */
+const keptLogs = join(tmpdir(), 'alto-test-logs');
+const complaints = new Set<string>();
 try {
   const servers = await ensureServers({ report: (line) => console.log(line) });
   // Behind what is there: the folder of a server can hold an older Node, too.
@@ -54,6 +58,7 @@ try {
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+if (complaints.size > 0) console.log(`\n── their servers said (${keptLogs}) ──\n${[...complaints].join('\n')}`);
 if (failures.length > 0) console.log(`\n── failed ──\n${failures.join('\n')}\n`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
@@ -111,6 +116,10 @@ function count(path: string): Totals {
     return { passed: 0, failed: 1, skipped: 0 };
   }
   failures.push(...failuresOf(report.testResults, root));
+  const failed = report.testResults.filter(({ status }) => status === 'failed');
+  for (const { startTime, endTime } of failed) {
+    for (const line of complaintsIn(keptLogs, startTime, endTime)) complaints.add(line);
+  }
   for (const { name, assertionResults } of report.testResults) {
     for (const { status, fullName } of assertionResults) {
       if (status === 'pending' || status === 'todo') console.log(`skipped: ${fullName} (${name})`);
