@@ -3,10 +3,12 @@ import type { QueryRunner } from 'typeorm';
 import { createLog } from '../service/log';
 import { connectionDefaults } from './connection';
 import { Database } from './database';
-import { type Lease, leaseDefaults, Leases } from './leases';
+import { type Lease, leaseDefaults, Leases, type LeaseTimes } from './leases';
 
 const log = createLog({ level: 'silent', service: 'test', instance: 'a', version: '0' });
-const times = { ttlMs: 1_000, renewEveryMs: 250, lookEveryMs: 50 };
+const times = { ttlMs: 2_000, renewEveryMs: 400, lookEveryMs: 50 };
+/** No lease runs out by itself meanwhile, on a slow machine neither. */
+const longTimes = { ttlMs: 60_000, renewEveryMs: 20_000, lookEveryMs: 50 };
 
 class Written {
   readonly name = 'Test0001Written';
@@ -35,8 +37,8 @@ function openDatabase(): Database {
   return opened;
 }
 
-function leasesOf(holder: string): Leases {
-  const leases = new Leases(database, holder, log, times);
+function leasesOf(holder: string, lasting: LeaseTimes = times): Leases {
+  const leases = new Leases(database, holder, log, lasting);
   running.push(leases);
   return leases;
 }
@@ -74,16 +76,16 @@ describe('Leases', () => {
       await untilStopped(lease);
       together -= 1;
     };
-    const first = leasesOf('first').hold('work', body('first'));
+    const first = leasesOf('first', longTimes).hold('work', body('first'));
     await eventually(() => first.held);
-    leasesOf('second').hold('work', body('second'));
+    leasesOf('second', longTimes).hold('work', body('second'));
     await first.stop();
-    await eventually(() => expect(held).toEqual(['first', 'second']), { withinMs: times.ttlMs });
+    await eventually(() => expect(held).toEqual(['first', 'second']), { withinMs: longTimes.ttlMs / 3 });
   });
 
   it('grow in number with each take-over and refuse the earlier holder', async () => {
     let early: Lease | undefined;
-    const holding = leasesOf('first').hold('work', async (lease) => {
+    const holding = leasesOf('first', longTimes).hold('work', async (lease) => {
       early ??= lease;
       await untilStopped(lease);
     });
@@ -91,7 +93,7 @@ describe('Leases', () => {
     await write(early!);
     await database.query("UPDATE alto_lease_heartbeat SET expires_at = clock_timestamp() - interval '1 second'");
     let later: Lease | undefined;
-    leasesOf('second').hold('work', async (lease) => {
+    leasesOf('second', longTimes).hold('work', async (lease) => {
       later = lease;
       await write(lease);
       await untilStopped(lease);
@@ -121,7 +123,7 @@ describe('Leases', () => {
     });
     await eventually(() => tokens.length === 1);
     await database.query('ALTER TABLE alto_lease_heartbeat RENAME TO away');
-    await eventually(() => lost === 1, { withinMs: times.ttlMs * 3 });
+    await eventually(() => lost === 1, { withinMs: times.ttlMs * 5 });
     await database.query('ALTER TABLE away RENAME TO alto_lease_heartbeat');
     await eventually(() => tokens.length === 2);
     expect(tokens[1]).toBeGreaterThan(tokens[0]!);

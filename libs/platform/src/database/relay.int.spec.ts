@@ -86,7 +86,7 @@ const change = (app: string) => database.transaction((transaction) => appendTo(t
 const changes = (count: number, apps = 5) =>
   Promise.all(Array.from({ length: count }, (_, index) => change(`app-${index % apps}`)));
 
-async function relayed(withinMs = 20_000): Promise<void> {
+async function relayed(withinMs = 60_000): Promise<void> {
   await eventually(
     async () =>
       expect((await database.query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL LIMIT 1')).rows).toEqual(
@@ -149,9 +149,9 @@ describe('Relay', () => {
   it('publishes at once after a commit of its own process', async () => {
     startRelay({ settings: { pollEveryMs: 3_600_000 } });
     await change('app-1');
-    await relayed(5_000);
+    await relayed(30_000);
     await change('app-1');
-    await relayed(5_000);
+    await relayed(30_000);
   });
 
   it('publishes a commit that comes late, after higher positions have gone out', async () => {
@@ -204,8 +204,8 @@ describe('Relay', () => {
     await changes(10);
     await nats.start();
     await relayed();
-    await eventually(async () => expectInOrder(await readStream(nats.url), 60), { withinMs: 20_000 });
-    await eventually(() => expectInOrder(subscriber.seen, 60), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 60), { withinMs: 60_000 });
+    await eventually(() => expectInOrder(subscriber.seen, 60), { withinMs: 60_000 });
     await subscriber.stop();
   });
 
@@ -259,7 +259,7 @@ describe('Relay', () => {
     }
     await others.drain();
     startRelay();
-    await eventually(async () => expectInOrder(await readStream(nats.url), 605), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 605), { withinMs: 60_000 });
   });
 
   it('publishes all it has kept when the stream was made anew, even under its feet', async () => {
@@ -272,7 +272,7 @@ describe('Relay', () => {
     await (await open()).close();
     await connection.close();
     await changes(5);
-    await eventually(async () => expectInOrder(await readStream(nats.url), 25), { withinMs: 20_000 });
+    await eventually(async () => expectInOrder(await readStream(nats.url), 25), { withinMs: 60_000 });
   });
 
   it.each(['before', 'after'] as const)(
@@ -337,7 +337,7 @@ describe('Relays in other processes', () => {
     await changes(50);
     for (const dieAfter of [1, 7, 20]) {
       const killed = program.start(input(`killed-${dieAfter}`, { dieAfter }));
-      await eventually(() => killed.exited, { withinMs: 20_000 });
+      await eventually(() => killed.exited, { withinMs: 60_000 });
     }
     const unrecorded = await database.query('SELECT 1 FROM alto_outbox WHERE published_sequence IS NULL');
     expect(unrecorded.rows.length).toBe(50);
@@ -350,11 +350,10 @@ describe('Relays in other processes', () => {
 
   it('frozen in the middle of its work and replaced: when it wakes up it spoils nothing', async () => {
     await changes(400, 3);
-    const frozen = program.start(input('frozen'));
-    await frozen.said({ said: 'acknowledged', count: 30 }, { withinMs: 20_000, everyMs: 1 });
-    frozen.pause();
+    const frozen = program.start(input('frozen', { freezeAfter: 30 }));
+    await frozen.said({ said: 'acknowledged', count: 30 }, { withinMs: 60_000 });
     const successor = program.start(input('successor'));
-    await successor.said({ said: 'acknowledged', count: 10 }, { withinMs: 20_000, everyMs: 1 });
+    await successor.said({ said: 'acknowledged', count: 10 }, { withinMs: 60_000 });
     frozen.resume();
     await changes(100, 3);
     await relayed();
