@@ -390,7 +390,7 @@ async function openTunnel(host: string): Promise<Socket> {
 }
 
 const nextText = async (socket: Socket) =>
-  String((await once(socket, 'data', { signal: AbortSignal.timeout(5_000) }))[0]);
+  String((await once(socket, 'data', { signal: AbortSignal.timeout(30_000) }))[0]);
 
 it('keeps WebSockets and silent streams of events through changes, timeouts and a reload', async () => {
   const [a, b] = [await start('a1'), await start('a2')];
@@ -584,7 +584,7 @@ it('logs a line of JSON for each request when told to, without its query', async
 
 it('gives an instance that comes its share step by step', async () => {
   const [old, fresh] = [await start('old'), await start('fresh')];
-  await again({ slowStartMs: 4_000 });
+  await again({ slowStartMs: 6_000 });
   await settle(spec(pool('a', old.endpoint())));
   const client = loadClient({ url, host: 'a.test', connections: 5, keepAlive: true, rate: 400 });
   await settle(spec(pool('a', old.endpoint(), fresh.endpoint())));
@@ -593,12 +593,12 @@ it('gives an instance that comes its share step by step', async () => {
     client.reset();
     return eventually(() => {
       const { requests, instances } = client.report();
-      expect(requests).toBeGreaterThan(200);
+      expect(requests).toBeGreaterThan(100);
       return (instances['fresh'] ?? 0) / requests;
     });
   };
   expect(await share()).toBeLessThan(0.35);
-  await eventually(async () => expect(await share()).toBeGreaterThan(0.45), { withinMs: 15_000 });
+  await eventually(async () => expect(await share()).toBeGreaterThan(0.45));
   expect(await client.stop()).toEqual(unharmed);
 });
 
