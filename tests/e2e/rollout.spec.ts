@@ -114,8 +114,8 @@ describe('an app under load', () => {
 
   it('gets a new version as a canary, step by step', async () => {
     const steps = [
-      { weight: 20, holdMs: 1_500 },
-      { weight: 60, holdMs: 1_500 },
+      { weight: 20, holdMs: 2_500 },
+      { weight: 60, holdMs: 2_500 },
     ];
     const { now, next } = await versions();
     const weights = new Set<number>();

@@ -19,7 +19,7 @@ import { computeDatabase } from './database';
 import { ScriptedProxy } from './endpoints/proxy.fake';
 import { ScriptedAgent, type ScriptedAgentOptions } from './nodes/agent.fake';
 
-export const withinMs = 20_000;
+export const withinMs = 60_000;
 const { apps, instances, nodes } = computeOperations;
 type PutRequest = RequestOf<typeof apps.put>;
 
