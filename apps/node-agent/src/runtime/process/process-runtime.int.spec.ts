@@ -29,6 +29,9 @@ function launch(id: string, script: Script): Launch {
   return { id, command: [process.execPath, '-e', program(script)], env: { PATH }, cwd: '/' };
 }
 
+/** Durations that no other process of this machine sleeps for, so that its sleepers can be told from others. */
+const nap = (seconds: number) => `${seconds}.${process.pid}`;
+
 const shell = (id: string, text: string, env: Record<string, string> = {}): Launch => ({
   id,
   command: ['/bin/sh', '-c', text],
@@ -134,11 +137,11 @@ describe('ProcessRuntime', () => {
 
   it.each([true, false])('kills a tree that forked twice into new sessions (cgroups: %s)', async (useCgroups) => {
     test = await makeFolder({ useCgroups });
-    const daemon = `setsid sh -c 'setsid sleep 301 & setsid sleep 302 & wait' & sleep 300`;
+    const daemon = `setsid sh -c 'setsid sleep ${nap(301)} & setsid sleep ${nap(302)} & wait' & sleep 300`;
     await test.runtime.start(shell('a', daemon));
     await running(test.runtime, 'a');
     const sleepers = await eventually(() => {
-      const found = execFileSync('pgrep', ['-f', '^sleep 30[12]$'], { encoding: 'utf8' })
+      const found = execFileSync('pgrep', ['-f', `^sleep 30[12]\\.${process.pid}$`], { encoding: 'utf8' })
         .trim()
         .split('\n')
         .map(Number);
@@ -156,9 +159,9 @@ describe('ProcessRuntime', () => {
 
   it('knows recorded descendants that lost their parent and their environment', async () => {
     test = await makeFolder({ useCgroups: false });
-    await test.runtime.start(shell('a', 'env -i setsid sleep 303 & exec sleep 300'));
+    await test.runtime.start(shell('a', `env -i setsid sleep ${nap(303)} & exec sleep 300`));
     const { pid } = await running(test.runtime, 'a');
-    await eventually(() => execFileSync('pgrep', ['-f', '^sleep 303$']));
+    await eventually(() => execFileSync('pgrep', ['-f', `^sleep 303\\.${process.pid}$`]));
     await test.runtime.track();
     process.kill(pid, 'SIGKILL');
     expect((await ended(test.runtime, 'a')).leftovers).toBe(1);
