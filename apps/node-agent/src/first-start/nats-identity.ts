@@ -25,6 +25,7 @@ import {
   type User,
 } from '@nats-io/jwt';
 import { type NatsPermissions, natsPermissions, serviceNames, subscriberTemplate } from '@alto/contracts';
+import { natsPingSettings } from '@alto/platform';
 import { keptText, writeWhole } from './files';
 
 /** Who connects: every service, and the agent of one node as that node's. */
@@ -181,6 +182,8 @@ listen: "${host.includes(':') ? `[${host}]` : host}:${port}"
 max_payload: 1MB
 max_connections: 1000
 write_deadline: "10s"
+# What is frozen keeps its place in its queue group, and is sent requests, until it is dropped.
+${natsPingSettings}
 
 operator: ${operatorJwt.trim()}
 system_account: ${systemAccount.publicKey}

@@ -15,6 +15,7 @@ import { callerGaveUp, currentCall, outsideCall, runInCall, type ServedCall } fr
 import { encodeRequestHeaders } from './call-headers';
 import type { CallTerms } from './call-terms';
 import { ConnectionLost, NoAnswer, NotDelivered, NotPermitted, RequestInbox } from './request-inbox';
+import { Repetitions, repetitionsOf } from './repetitions';
 import { inSpan } from './spans';
 import { newTraceparent } from './trace-context';
 
@@ -51,6 +52,7 @@ type MessageHandler = (data: unknown, subject: string) => void | Promise<void>;
 
 export class AltoClient {
   private readonly inbox: RequestInbox;
+  private readonly repetitions = new Repetitions();
 
   constructor(
     private readonly bus: NatsBus,
@@ -68,7 +70,8 @@ export class AltoClient {
   /**
    * Calls an operation. The budget, trace, request id and caller of the call being served travel on by themselves.
    * What was certainly not delivered is tried again for `patienceMs`; what may have been served is tried again only
-   * where the operation is idempotent or the request has a name that the service knows it by.
+   * where the operation is idempotent or the request has a name that the service knows it by. Such a request is also
+   * sent once more where no answer comes, as {@link repetitionsOf} says.
    * @throws AltoError as the service answered it, or `service_unavailable`, or `timeout`
    */
   async call<O extends Operation>(operation: O, input: RequestOf<O>, options: CallOptions = {}): Promise<OutputOf<O>> {
@@ -126,8 +129,12 @@ export class AltoClient {
       if (leftMs <= 0) throw failures === 0 ? callerGaveUp() : unavailable(operation);
       try {
         const connection = this.bus.connection ?? (await this.connection(operation, patienceMs));
-        const headers = encodeRequestHeaders({ requestId, traceparent, budgetMs: leftMs, callerToken, terms });
-        return readAnswer(await this.send(connection, subject, payload, headers, leftMs, options.signal));
+        const ask = (withinMs: number) => {
+          const headers = encodeRequestHeaders({ requestId, traceparent, budgetMs: withinMs, callerToken, terms });
+          return this.send(this.bus.connection ?? connection, subject, payload, headers, withinMs, options.signal);
+        };
+        const afterMs = repetitionsOf(operation, terms, leftMs);
+        return readAnswer(await this.repetitions.firstAnswer(operation.name, afterMs, leftMs, ask));
       } catch (error) {
         const retryable = error instanceof NotDelivered || (error instanceof ConnectionLost && isRepeatable);
         const elapsedMs = performance.now() - startedAt;

@@ -14,6 +14,7 @@ export * from './messaging.module';
 export * from './nats-credentials';
 export * from './precondition';
 export * from './quota';
+export { natsPingSettings } from './repetitions';
 export * from './server';
 export { inSpan } from './spans';
 export * from './trace-context';

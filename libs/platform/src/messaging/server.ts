@@ -31,6 +31,7 @@ import { altoTransport } from './handles';
 import { Replies } from './reply';
 import { newOperationStats, type OperationStats, recordServed } from './service-protocol';
 import { inSpan } from './spans';
+import { Standstill } from './standstill';
 import { acceptTraceparent } from './trace-context';
 
 /** Of a request that names none, as one sent with the `nats` command. */
@@ -70,6 +71,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
   override transportId = altoTransport;
   private readonly endpoints: Endpoint[] = [];
   private subscriptions: Subscription[] = [];
+  private standstill: Standstill | undefined;
   private stopListening: (() => void) | undefined;
   private inFlight = 0;
   private readonly concurrencyMax: number;
@@ -184,6 +186,8 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     const replies = new Replies(connection, this.bus.queue, (subject, error) =>
       this.log.error('A reply could not be sent', { subject, error }),
     );
+    this.standstill?.stop();
+    this.standstill = new Standstill(() => connection.flush());
     this.subscriptions = this.endpoints.map((endpoint) =>
       connection.subscribe(endpoint.subject, {
         queue: this.options.service,
@@ -225,7 +229,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
   /** Never rejects. */
   private async serve(endpoint: Endpoint, message: Msg, replies: Replies): Promise<void> {
     const startedAt = performance.now();
-    const headers = readRequestHeaders(message);
+    const headers = this.aged(readRequestHeaders(message));
     const traceparent = acceptTraceparent(headers.traceparent, this.options.tracing);
     try {
       const output = await this.answer(endpoint, message, headers, traceparent);
@@ -236,6 +240,12 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       replies.error(message, declared, traceparent);
       this.done(endpoint, declared.code, startedAt, declared.message);
     }
+  }
+
+  /** With the budget that is surely left: of a request that may have lain unread, less. */
+  private aged(headers: ReceivedHeaders): ReceivedHeaders {
+    const lagMs = this.standstill?.lagMs() ?? 0;
+    return lagMs === 0 ? headers : { ...headers, budgetMs: Math.max(0, budgetOf(headers) - lagMs) };
   }
 
   private async answer(
@@ -255,7 +265,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       operation: operation.name,
       caller,
       requestId: headers.requestId ?? nuid.next(),
-      budgetMs: headers.budgetMs ?? defaultBudgetMs,
+      budgetMs: budgetOf(headers),
       callerToken: headers.callerToken,
       terms: readTerms((name) => message.headers?.get(name)),
     };
@@ -315,6 +325,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
 
   private async finish(): Promise<void> {
     this.stopListening?.();
+    this.standstill?.stop();
     // Confirmed by the server: what it had sent before has reached `accept`.
     await Promise.allSettled(this.subscriptions.map((subscription) => subscription.drain()));
     await this.idle();
@@ -335,6 +346,10 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       this.log.error('Handlers did not finish in time and are cut off', { handlers: this.inFlight, drainTimeoutMs });
     }
   }
+}
+
+function budgetOf({ budgetMs }: ReceivedHeaders): number {
+  return budgetMs ?? defaultBudgetMs;
 }
 
 function mayAnswer(operation: Operation, code: ErrorCode): boolean {
