@@ -4,12 +4,13 @@
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { EntityManager, QueryRunner } from 'typeorm';
+import { Bell } from '../service/bell';
 import type { Log } from '../service/log';
 import { Pulse } from '../service/pulse';
 import { type ConnectionSettings, ControlConnection, type PoolState, ServiceDataSource } from './connection';
 import { driverError, explainFailure, isConnectionGone, isSerializationConflict, unavailable } from './failure';
 import { type MigrationClass, runMigrations } from './migrations';
-import { backoffMs, Bell, pause } from './pause';
+import { backoffMs, pause } from './pause';
 import { type Query, queryIn, queryOn } from './rows';
 
 export interface DatabaseSettings extends ConnectionSettings {

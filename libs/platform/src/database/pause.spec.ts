@@ -1,6 +1,5 @@
-import { backoffMs, Bell, pause } from './pause';
+import { backoffMs, pause } from './pause';
 
-const never = new AbortController().signal;
 const longMs = 600_000;
 
 describe('pause', () => {
@@ -10,19 +9,6 @@ describe('pause', () => {
     const waiting = pause(longMs, owner.signal);
     owner.abort();
     await waiting;
-  });
-});
-
-describe('Bell', () => {
-  it('remembers a ring that came before the wait, once', async () => {
-    const bell = new Bell();
-    bell.ring();
-    bell.ring();
-    expect(await bell.wait(longMs, never)).toBe(true);
-    const second = bell.wait(longMs, never);
-    bell.ring();
-    expect(await second).toBe(true);
-    expect(await bell.wait(1, never)).toBe(false);
   });
 });
 

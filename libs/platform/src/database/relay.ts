@@ -10,6 +10,7 @@
  * after the stream has acknowledged the one before, so first occurrences stay in order; recording is fenced.
  */
 import { AltoError } from '@alto/contracts';
+import { Bell } from '../service/bell';
 import type { Log } from '../service/log';
 import type { Clock } from './clock';
 import type { Database } from './database';
@@ -28,7 +29,7 @@ import {
   type WaitingEvent,
   waitingEvents,
 } from './outbox.store';
-import { backoffMs, Bell, pause } from './pause';
+import { backoffMs, pause } from './pause';
 import { queryIn } from './rows';
 
 export const relayLease = 'outbox-relay';

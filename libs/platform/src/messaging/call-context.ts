@@ -122,11 +122,6 @@ export function currentCall(): ServedCall | undefined {
   return calls.getStore();
 }
 
-/** The terms of the call being served; none outside of one. */
-export function currentTerms(): CallTerms {
-  return calls.getStore()?.terms ?? noTerms;
-}
-
 /** Fields for every log line written while a call is served. */
 export function logContext(): Record<string, unknown> | undefined {
   const call = calls.getStore();
