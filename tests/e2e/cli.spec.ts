@@ -272,6 +272,8 @@ describe('a mistake', () => {
     ['alto deplo echo', 2, /Did you mean deploy/],
     ['alto scale echo many', 2, /whole number/],
     ['alto deploy nowhere', 2, /no folder .*nowhere/],
+    ['alto quotas set apples=1', 2, /apples=1: must be <quota>=<number>/],
+    ['alto logs --workload nothing.0', 4, /no workload nothing\.0[\s\S]*`\.\/alto status`/],
     ['ALTO_API_KEY=nonsense alto apps', 3, /key/],
     ['alto --data-dir nowhere status', 5, /No Alto runs on this machine[\s\S]*`\.\/alto up`/],
     ['ALTO_API_KEY=any alto --url http://127.0.0.1:9 apps', 5, /cannot be reached at http:\/\/127\.0\.0\.1:9/],

@@ -43,7 +43,7 @@ export class Output {
   }
 
   table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
-    const width = this.out.isTTY === true ? (this.out.columns ?? 100) : Infinity;
+    const width = this.out.isTTY === true ? this.columns : Infinity;
     return formatTable(header, rows, width, (text) => this.paint('bold', text));
   }
 
@@ -57,11 +57,11 @@ export class Output {
     this.err.write(`${asCalled(text)}\n`);
   }
 
-  /** Shows one line that the next call replaces. Where there is no terminal only changes of `stable` are printed. */
+  /** Shows one line that the next call replaces; nothing where there is no terminal. */
   status(text: string): void {
     if (this.json || text === this.statusLine) return;
     if (this.out.isTTY !== true) return;
-    this.out.write(`\r\x1b[2K${clip(text, (this.out.columns ?? 80) - 1)}`);
+    this.out.write(`\r\x1b[2K${clip(text, this.columns - 1)}`);
     this.statusLine = text;
   }
 
@@ -75,6 +75,11 @@ export class Output {
     return this.out.isTTY === true && process.env.NO_COLOR === undefined
       ? styleText(style, text, { validateStream: false })
       : text;
+  }
+
+  /** A terminal that does not know its width says 0. */
+  private get columns(): number {
+    return this.out.columns || 100;
   }
 
   private print(text: string): void {

@@ -17,6 +17,8 @@ function helpOf(command: Command): string {
   return text;
 }
 
+const isSet = (command: Command) => command.name() === 'set';
+
 describe('the alto command', () => {
   const { commands } = makeTestProgram().program;
   const names = commands.map((command) => command.name());
@@ -38,6 +40,15 @@ describe('the alto command', () => {
     apps.configureOutput({ writeErr: (text) => (said += text) });
     await expect(program.parseAsync(['apps', 'lst'], { from: 'user' })).rejects.toThrow(/unknown command 'lst'/);
     expect(said).toContain('There are list, show, revisions');
+  });
+
+  it('says what is wrong with a limit', async () => {
+    const { program } = makeTestProgram();
+    let said = '';
+    const set = program.commands.find((command) => command.name() === 'quotas')!.commands.find(isSet)!;
+    set.configureOutput({ writeErr: (text) => (said += text) });
+    await expect(program.parseAsync(['quotas', 'set', 'apples=1'], { from: 'user' })).rejects.toThrow('apples=1');
+    expect(said).toMatch(/apples=1: must be <quota>=<number>.*quotas are apps, /);
   });
 
   it.each(names)('shows examples and --json in the help of %s', (name) => {

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { cpus, hostname, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { readFileSync } from 'node:fs';
-import { sandboxLabel, storageOperations } from '@alto/contracts';
+import { AltoError, sandboxLabel, storageOperations } from '@alto/contracts';
 import { AltoClient, type Log, type RunningService, startService, SystemClock } from '@alto/platform';
 import { BundleStore } from './bundles/bundle-store';
 import { dataDirectoryOf, nodeAgentConfig, type NodeAgentConfig } from './config';
@@ -215,6 +215,7 @@ export class Agent implements Control {
 
   async logs(workload: string, options: { lines: number; cursor?: string }) {
     const named = this.supervisor.workloads().find(({ id, name }) => id === workload || name === workload);
+    if (named === undefined && (await this.runtime.logs.bytesOf(workload)) === 0) throw unknownWorkload(workload);
     return this.runtime.logs.read(named?.id ?? workload, { cursor: options.cursor, linesMax: options.lines });
   }
 
@@ -382,6 +383,11 @@ export class Agent implements Control {
 /** First start keeps a Node of this version for what runs; the one that runs the agent may be gone with its clone. */
 function nodePath(directory: DataDirectory): string {
   return `${join(directory.runtime, `node-${process.versions.node}`, 'bin')}:${dirname(process.execPath)}`;
+}
+
+function unknownWorkload(name: string): AltoError {
+  const nextStep = '`alto status` shows those there are.';
+  return new AltoError('not_found', { message: `This machine has no workload ${name}.`, nextStep });
 }
 
 /** Enough of a workload to end it: how it was started is no longer known. */

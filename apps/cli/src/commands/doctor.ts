@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { asCalled } from '../called-as';
 import { runChecks, type CheckResult } from '../doctor/checks';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -28,5 +29,5 @@ function line(output: Output, { name, state, message, nextStep }: CheckResult): 
     failed: output.paint('red', '✗'),
   }[state];
   const advice = nextStep === undefined ? '' : `\n    ${output.paint('bold', '→')} ${nextStep}`;
-  return `${mark} ${name.padEnd(18)} ${message}${advice}`;
+  return asCalled(`${mark} ${name.padEnd(18)} ${message}${advice}`);
 }

@@ -4,6 +4,7 @@ import type { AltoClient } from '@alto/sdk';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
+import type { LocalAgent } from '../local/agent';
 import type { Output, Style } from '../output';
 import type { Session } from '../session';
 import { wholeNumber } from './whole-number';
@@ -32,18 +33,31 @@ export function logsCommand(session: Session, output: Output): Command {
       examples([
         ['alto logs hello -f', 'watch every replica of an app, each by its name'],
         ['alto logs hello --instance ins_01k…', 'one of them, also after its end'],
-        ['alto logs --workload compute.0', "see what one of Alto's services says"],
+        ['alto logs --workload compute.0 -f', "watch what one of Alto's services says"],
       ]),
     )
     .action(async (app: string | undefined, options: LogOptions) => {
-      if (options.workload !== undefined) {
-        const logs = await session.agent.logs(options.workload, options.lines);
-        output.result(logs, () => logs.lines.map(({ text }) => text).join('\n'));
-        return;
-      }
+      if (options.workload !== undefined) return await showWorkload(session.agent, output, options.workload, options);
       if (app === undefined) throw new CommandError('Say which app.', '`alto apps list` names them.', exitCodes.usage);
       await showLogs(await session.client(), new LogPrinter(output, app), session.project, app, options);
     });
+}
+
+async function showWorkload(
+  agent: LocalAgent,
+  output: Output,
+  workload: string,
+  { lines, follow }: LogOptions,
+): Promise<void> {
+  let page = await agent.logs(workload, lines);
+  if (follow !== true) return output.result(page, () => page.lines.map(({ text }) => text).join('\n'));
+  const stop = untilInterrupted();
+  for (;;) {
+    for (const line of page.lines) output.item(line, () => line.text);
+    if (page.lines.length === 0) await pause(pauseMs, stop);
+    if (stop.aborted) return;
+    page = await agent.logs(workload, pageLines, page.cursor);
+  }
 }
 
 async function showLogs(
@@ -57,18 +71,17 @@ async function showLogs(
   let page = await client.logs.read({ ...address, lines });
   printer.print(page.lines);
   if (follow !== true) return;
-  const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  while (!stop.signal.aborted) {
-    if (page.lines.length === 0) await pause(pauseMs, stop.signal);
+  const stop = untilInterrupted();
+  while (!stop.aborted) {
+    if (page.lines.length === 0) await pause(pauseMs, stop);
     try {
-      page = await client.logs.read({ ...address, cursor: page.cursor, lines: pageLines }, { signal: stop.signal });
+      page = await client.logs.read({ ...address, cursor: page.cursor, lines: pageLines }, { signal: stop });
       printer.print(page.lines);
     } catch (error) {
-      if (stop.signal.aborted) return;
+      if (stop.aborted) return;
       if (!(error instanceof AltoError && error.retryable)) throw error;
       printer.interrupted(error);
-      await pause(pauseMs, stop.signal);
+      await pause(pauseMs, stop);
     }
   }
 }
@@ -101,6 +114,12 @@ class LogPrinter {
     const mark = stream === 'alto' ? '*' : '|';
     return `${this.output.paint(style, `${this.app}.${instance.slice(-6)} ${mark}`)} `;
   }
+}
+
+function untilInterrupted(): AbortSignal {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  return stop.signal;
 }
 
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import { masterKeyOperations } from '@alto/contracts';
 import { Command } from 'commander';
+import { calledAs } from '../called-as';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -40,7 +41,7 @@ export function masterKeyCommands(session: Session, output: Output): Command {
       const id = await session.agent.rotateMasterKey();
       output.result(
         { id, state: 'added' },
-        () => `Master key ${id} is added. \`alto master-key status\` shows the rest.`,
+        () => `Master key ${id} is added. \`${calledAs} master-key status\` shows the rest.`,
       );
     });
 

@@ -1,5 +1,6 @@
 import { type ProjectLimits, type ProjectUse, type QuotaName, quotaNames } from '@alto/contracts';
 import { Command, InvalidArgumentError } from 'commander';
+import { calledAs } from '../called-as';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -31,7 +32,11 @@ export function quotaCommands(session: Session, output: Output): Command {
     });
 
   command
-    .command('set <limits...>')
+    .command('set')
+    .argument('<limits...>', 'such as apps=10', (text, before: readonly Change[] = []) => [
+      ...before,
+      parseChange(text),
+    ])
     .description('Set limits; those that are not named stay as they are. For operators')
     .addHelpText(
       'after',
@@ -40,21 +45,30 @@ export function quotaCommands(session: Session, output: Output): Command {
         ['alto quotas set storageBytes=none', 'no limit any more'],
       ]),
     )
-    .action(async (texts: string[]) => {
-      const changes = texts.map(parseChange);
+    .action(async (changes: readonly Change[]) => {
       const client = await session.client();
       const { limits: present, version } = await client.quotas.get({ project: session.project });
       const limits = Object.fromEntries(
         Object.entries({ ...present, ...Object.fromEntries(changes) }).filter(([, limit]) => limit !== undefined),
       ) as ProjectLimits;
       const quotas = await client.quotas.put({ project: session.project, limits }, { ifMatch: version });
-      output.result(quotas, () => `The quotas of ${session.project} are set; \`alto quotas\` shows them.`);
+      output.result(quotas, () => `The quotas of ${session.project} are set; \`${calledAs} quotas\` shows them.`);
     });
   return command;
 }
 
 function rowsOf({ limits, use }: { limits: ProjectLimits; use: ProjectUse }): string[][] {
-  return quotaNames.map((name) => [name, String(use[name] ?? '–'), String(limits[name] ?? 'none')]);
+  const shown = (name: QuotaName, amount: number) => (name.endsWith('Bytes') ? inBytes(amount) : String(amount));
+  return quotaNames.map((name) => {
+    const [used, limit] = [use[name], limits[name]];
+    return [name, used === undefined ? '–' : shown(name, used), limit === undefined ? 'none' : shown(name, limit)];
+  });
+}
+
+/** As `alto quotas set` takes them where they are whole: `192 MiB`, `1.5 GiB`, `768 B`. */
+export function inBytes(bytes: number): string {
+  const [unit, factor] = Object.entries(factors).findLast(([, size]) => bytes >= size) ?? ['', 1];
+  return `${Number((bytes / factor).toFixed(1))} ${unit || 'B'}`;
 }
 
 const factors = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;

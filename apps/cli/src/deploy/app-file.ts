@@ -17,8 +17,11 @@ const readTheReference =
 
 export type AppFile = z.output<typeof appFileSchema> & { name: string };
 
-/** @throws CommandError that names every field at fault */
-export function readAppFile(directory: string): AppFile {
+/**
+ * @param given name in place of the one in the file, which itself stands before the folder's
+ * @throws CommandError that names every field at fault
+ */
+export function readAppFile(directory: string, given?: string): AppFile {
   const file = join(directory, 'alto.yaml');
   if (!existsSync(directory))
     throw new CommandError(`There is no folder ${directory}.`, 'Name the folder of the app.', exitCodes.usage);
@@ -34,7 +37,18 @@ export function readAppFile(directory: string): AppFile {
     const faults = faultsOf(appFileSchema, parsed.error).map((fault) => `  ${fault}`);
     throw new CommandError(`${file} is not valid:\n${faults.join('\n')}`, readTheReference, exitCodes.usage);
   }
-  return { ...parsed.data, name: parsed.data.name ?? basename(resolve(directory)) };
+  return { ...parsed.data, name: nameOf(given, parsed.data.name, directory) };
+}
+
+function nameOf(given: string | undefined, written: string | undefined, directory: string): string {
+  const name = given ?? written ?? basename(resolve(directory));
+  const parsed = nameField.safeParse(name);
+  if (parsed.success) return name;
+  throw new CommandError(
+    `'${name}' cannot be the name of an app: it ${parsed.error.issues[0]?.message ?? 'is not valid'}.`,
+    'Write `name: <name>` into its alto.yaml, or give it with --name.',
+    exitCodes.usage,
+  );
 }
 
 function parseYaml(file: string): unknown {

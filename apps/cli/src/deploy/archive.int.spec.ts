@@ -57,9 +57,9 @@ describe('packing a folder', () => {
   });
 
   it('reads alto.yaml by the schema of the API and names every fault', () => {
-    expect(readAppFile(folder)).toMatchObject({ command: ['node', 'src/main.mjs'], replicas: 1, hosts: [] });
+    expect(readAppFile(folder, 'shop')).toMatchObject({ command: ['node', 'src/main.mjs'], replicas: 1, hosts: [] });
     writeFileSync(join(folder, 'alto.yaml'), 'comand: [node]\nreplicas: -1\n');
-    expect(() => readAppFile(folder)).toThrow(/command[\s\S]*replicas|replicas[\s\S]*command/);
+    expect(() => readAppFile(folder, 'shop')).toThrow(/command[\s\S]*replicas|replicas[\s\S]*command/);
   });
 });
 

@@ -53,10 +53,10 @@ interface Prepared {
 
 /** Reads what the folder says of the app, and uploads it. */
 async function prepare(client: AltoClient, request: DeployRequest): Promise<Prepared> {
-  const { name, hosts, ...file } = readAppFile(request.directory);
+  const { name, hosts, ...file } = readAppFile(request.directory, request.name);
   const bundle = await uploadFolder(client, request);
   return {
-    app: request.name ?? name,
+    app: name,
     spec: { ...file, replicas: request.replicas ?? file.replicas, bundle },
     hosts: [...new Set([...hosts, ...(request.hosts ?? [])])],
   };

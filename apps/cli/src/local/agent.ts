@@ -182,8 +182,10 @@ export class LocalAgent {
     return nodeTokenSchema.parse(await (await this.require('POST', `/v1/tokens${query}`)).json());
   }
 
-  async logs(workload: string, lines: number): Promise<WorkloadLogs> {
-    const response = await this.require('GET', `/v1/workloads/${encodeURIComponent(workload)}/logs?lines=${lines}`);
+  /** @param cursor of the page before, to get what was written since; unless given, the last lines */
+  async logs(workload: string, lines: number, cursor?: string): Promise<WorkloadLogs> {
+    const query = new URLSearchParams({ lines: String(lines), ...(cursor !== undefined && { cursor }) });
+    const response = await this.require('GET', `/v1/workloads/${encodeURIComponent(workload)}/logs?${query}`);
     return logsSchema.parse(await response.json());
   }
 

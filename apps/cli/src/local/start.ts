@@ -22,20 +22,19 @@ export async function startAgent(session: Session, output: Output): Promise<Agen
     for (const service of outdatedServices(running)) {
       output.note(`A newer build of ${service} is there: \`alto services restart ${service}\` brings it in.`);
     }
-    return await untilRunning(agent, undefined, output);
+    return await untilRunning(agent, undefined, new Progress(output, running));
   }
   mkdirSync(dataDirectory, { recursive: true, mode: 0o711 });
   output.note(`Starting Alto in ${dataDirectory} …`);
   const launched = launchAgent(dataDirectory, releasesFolder(), session.environment);
-  return await untilRunning(agent, launched, output);
+  return await untilRunning(agent, launched, new Progress(output));
 }
 
 async function untilRunning(
   agent: LocalAgent,
   launched: LaunchedAgent | undefined,
-  output: Output,
+  progress: Progress,
 ): Promise<AgentStatus> {
-  const progress = new Progress(output);
   const deadline = Date.now() + readyWithinMs;
   for (;;) {
     const status = await agent.status();
@@ -69,13 +68,16 @@ function outdatedServices({ workloads }: AgentStatus): string[] {
 class Progress {
   private readonly shown = new Set<string>();
 
-  constructor(private readonly output: Output) {}
+  /** @param before what had happened already is not told again */
+  constructor(
+    private readonly output: Output,
+    before?: AgentStatus,
+  ) {
+    for (const line of before === undefined ? [] : linesOf(before)) this.shown.add(line);
+  }
 
   show(status: AgentStatus): void {
-    for (const { step, message } of status.progress) this.once(`${step}: ${message}`);
-    for (const { id, phase } of ownWorkloads(status)) {
-      if (phase === 'ready') this.once(`${id} is ready`);
-    }
+    for (const line of linesOf(status)) this.once(line);
   }
 
   private once(line: string): void {
@@ -83,6 +85,14 @@ class Progress {
     this.shown.add(line);
     this.output.note(this.output.paint('dim', `  ${line}`));
   }
+}
+
+function linesOf(status: AgentStatus): string[] {
+  const ready = ownWorkloads(status).filter(({ phase }) => phase === 'ready');
+  return [
+    ...status.progress.map(({ step, message }) => `${step}: ${message}`),
+    ...ready.map(({ id }) => `${id} is ready`),
+  ];
 }
 
 /** Beside its log the agent writes one sentence for people when it gives up. */
