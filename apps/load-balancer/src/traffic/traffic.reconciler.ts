@@ -44,7 +44,7 @@ export class TrafficReconciler implements OnModuleInit {
   /** The known was lost, so that nothing is applied before compute has answered. */
   private blank = false;
   private notReady: string | undefined = 'the files of the proxy are not written yet';
-  /** Compute judges a rollout by what is counted here, and wants each look told. */
+  /** Compute judges a rollout by what is counted here, and wants each look told, until it says otherwise. */
   private reportWithinMs: number | undefined;
   private readonly bell = new Bell();
   private readonly lookBell = new Bell();
@@ -201,7 +201,6 @@ export class TrafficReconciler implements OnModuleInit {
       this.blank = false;
     } catch (error) {
       if (!(error instanceof AltoError)) throw error;
-      this.reportWithinMs = undefined;
       this.log.debug('Compute does not answer; the last known endpoints stay', { error });
     }
   }

@@ -186,11 +186,10 @@ const defaults = { ALTO_DATABASE_POOL_MAX: '6' };
 const nodeFlags = ['--max-semi-space-size=4', '--max-old-space-size=512'];
 
 /**
- * One that is frozen does nothing until it is replaced, after twenty seconds without a word; NATS has given its share of
- * requests to the others before. Four times in a row it has had three seconds for an answer that needs nothing but a
- * process that runs: long enough for a machine that has too much to do.
+ * One that is frozen does nothing until it is replaced: half a minute without a word, which is long enough for a machine
+ * that has too much to do. NATS has given its share of requests to the others, and another holds its leases, before.
  */
-const liveness = { intervalMs: 2_000, timeoutMs: 3_000, failuresMax: 4, graceMs: 2_000 };
+const liveness = { intervalMs: 3_000, timeoutMs: 3_000, failuresMax: 5, graceMs: 2_000 };
 
 function serviceSlot(plan: ManifestPlan, name: ServiceName, port: number, slot: number): WorkloadSlot {
   const url = `http://${inUrl(hostOf(plan, name))}:${port}`;
