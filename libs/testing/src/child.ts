@@ -67,7 +67,8 @@ export class ChildProgram {
 
   constructor(
     private readonly folder: string,
-    private readonly file: string,
+    /** Its source as one file, which needs its packages around it. */
+    readonly file: string,
   ) {}
 
   /** @param input reaches the module as JSON in `process.argv[2]` */
