@@ -12,6 +12,8 @@ export const exitCodes = {
   /** A change has failed, and what ran before runs again. */
   rolledBack: 6,
   interrupted: 130,
+  /** As a shell tells of a program that SIGPIPE ended. */
+  readerGone: 141,
 } as const;
 
 /** A failure that this command found by itself. */

@@ -29,10 +29,12 @@ import { upCommand } from './commands/up';
 import { examples } from './examples';
 import { exitCodes, explain } from './failure';
 import { Output } from './output';
+import { endWithReader } from './reader';
 import { Session } from './session';
 
 /** Runs one command. @returns the exit code; nothing is thrown. */
 export async function run(argv: readonly string[]): Promise<number> {
+  for (const stream of [process.stdout, process.stderr]) endWithReader(stream, (code) => process.exit(code));
   const output = new Output(process.stdout, process.stderr, argv.includes('--json'));
   const program = makeProgram(new Session(process.env), output);
   try {
