@@ -1,5 +1,6 @@
 /** One project for each tier; see CONTRIBUTING.md. */
 const transform = {
+  '/tweetnacl/': '<rootDir>/tools/local-globals.cjs',
   '^.+\\.ts$': [
     '@swc/jest',
     {
@@ -19,6 +20,7 @@ const tier = (displayName, testMatch, more = {}) => ({
   displayName,
   testMatch,
   transform,
+  transformIgnorePatterns: ['/node_modules/(?!tweetnacl/)'],
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^@alto/(contracts|platform|sdk|testing)$': '<rootDir>/libs/$1/src/index.ts' },
   setupFiles: ['reflect-metadata'],
