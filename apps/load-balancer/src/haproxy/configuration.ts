@@ -167,7 +167,7 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
   http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
   http-request del-header Forwarded
   http-request del-header X-Real-IP
-  http-request set-header X-Forwarded-For %[src]
+  http-request set-header X-Forwarded-For %[var(sess.client)]
   http-request set-header X-Forwarded-Proto http
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Request-Id %[var(txn.id)]
@@ -241,6 +241,8 @@ function renderBind(settings: HaproxySettings, port: number): string {
   return `  bind ${bindAddress(settings.host, port)}
   tcp-request connection track-sc0 src table ${addressTable}
   tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
+  # Text once for a connection, not once for each of its requests.
+  tcp-request session set-var-fmt(sess.client) %[src]
 `;
 }
 

@@ -32,7 +32,13 @@ const requestIdVariable = '%[var(txn.id)]';
 /** For everybody, where nothing is said of browsers. */
 export const problemErrors = (): string[] => problems.map((problem) => httpError(problem, problemBody(problem)));
 /** Of apps that are not there or do not answer; {@link wantsHtml} decides which of two. */
-export const pageErrors = (): string[] => problems.filter(({ status }) => status > 500).map(renderPage);
+export const pageErrors = (): string[] => problems.filter(({ status }) => isOfApp(status)).map(renderPage);
+
+const isOfApp = (status: number) => status > 500;
+const pageStatuses = problems
+  .map(({ status }) => status)
+  .filter(isOfApp)
+  .join(' ');
 
 /** For hosts and paths that no route leads anywhere. */
 export function notFoundRules(): string[] {
@@ -71,14 +77,17 @@ function renderPage(problem: Problem): string {
   const [htmlBefore = '', htmlAfter = ''] = htmlPage(problem).split(requestIdVariable);
   const [jsonBefore = '', jsonAfter = ''] = problemBody(problem).split(requestIdVariable);
   const either = (html: string, json: string) =>
-    `%[var(txn.html),iif(${Buffer.from(html).toString('base64')},${Buffer.from(json).toString('base64')}),b64dec]`;
+    `%[var(txn.html,0),iif(${Buffer.from(html).toString('base64')},${Buffer.from(json).toString('base64')}),b64dec]`;
   const body = `${either(htmlBefore, jsonBefore)}${requestIdVariable}${either(htmlAfter, jsonAfter)}`;
   return `${httpError(problem, body)} hdr ${pageMark} 1`;
 }
 
-/** A browser says that it wants HTML; whoever accepts anything gets a problem. */
-export const wantsHtml = `  http-request set-var(txn.html) bool(false)
-  http-request set-var(txn.html) bool(true) if { req.hdr(accept) -m sub text/html }
+/**
+ * A browser says that it wants HTML; whoever accepts anything gets a problem. Answers of apps pay for one comparison:
+ * those with other statuses cannot be HAProxy's own.
+ */
+export const wantsHtml = `  http-request set-var(txn.html) bool(true) if { req.hdr(accept) -m sub text/html }
+  http-after-response allow unless { status ${pageStatuses} }
   http-after-response set-header Content-Type '${htmlType}' if { res.hdr(${pageMark}) -m found } { var(txn.html) -m bool }
   http-after-response set-header Vary Accept if { res.hdr(${pageMark}) -m found }
   http-after-response del-header ${pageMark}
