@@ -8,17 +8,19 @@ import { eventually, startServices, type TestServices } from '@alto/testing';
 import pg from 'pg';
 import { rowsOf } from './terms/rows';
 import { exchange, type HttpAnswer, type Input, requestOf } from './walls/exchange';
-import { ProjectMaker, type TestedProject } from './walls/project';
+import { archive, ProjectMaker, type TestedProject } from './walls/project';
 
 const services = ['gateway', 'compute', 'storage', 'load-balancer', 'notifications', 'search'] as const;
 
 let alto: TestServices;
 let project: TestedProject;
 let operatorKeyId: string;
+/** What is uploaded. */
+let content: Buffer;
 
 type Change = readonly [operation: Operation, input: (project: TestedProject) => Input];
 
-const { gateway, compute, loadBalancer, notifications, search } = operations;
+const { gateway, compute, storage, loadBalancer, notifications, search } = operations;
 const known = ({ known: all }: TestedProject, ...fields: string[]): Input =>
   Object.fromEntries(['project', ...fields].map((field) => [field, all[field]]));
 
@@ -33,6 +35,7 @@ const changes: readonly Change[] = [
   [gateway.operatorKeys.create, () => ({ name: 'made once' })],
   [gateway.operatorKeys.rotate, () => ({ key: operatorKeyId })],
   [gateway.operatorKeys.revoke, () => ({ key: operatorKeyId })],
+  [storage.bundles.upload, (all) => known(all)],
   [notifications.messages.publish, (all) => ({ ...known(all, 'topic'), body: 'said once' })],
   [search.documents.put, (all) => ({ ...known(all, 'index', 'document'), fields: { text: 'changed' } })],
   [search.documents.delete, (all) => known(all, 'index', 'document')],
@@ -51,6 +54,7 @@ const changes: readonly Change[] = [
 ];
 
 beforeAll(async () => {
+  content = await archive('uploaded once');
   alto = await startServices({ services });
   project = await new ProjectMaker(alto.apiUrl, alto.operatorKey).makeFull('once');
   await alto.client.secrets.put({ project: project.name, secret: 'UNUSED', value: 'never read' });
@@ -105,16 +109,20 @@ function settledRows(): Promise<Record<string, string[]>> {
 function ask(
   operation: Operation,
   input: Input,
-  { query = '', headers = {} }: { query?: string; headers?: Record<string, string> } = {},
+  {
+    query = '',
+    headers = {},
+    body = content,
+  }: { query?: string; headers?: Record<string, string>; body?: Buffer } = {},
 ): Promise<HttpAnswer> {
-  const request = requestOf(operation, input, alto.operatorKey);
+  const request = requestOf(operation, input, alto.operatorKey, body);
   const target = query === '' ? request.target : `${request.target}${request.target.includes('?') ? '&' : '?'}${query}`;
   return exchange(alto.apiUrl, { ...request, target, headers: { ...request.headers, ...headers } });
 }
 
 it('knows a change for every operation that makes one', () => {
   const listed = changes.map(([operation]) => operation.name).sort();
-  const changing = allOperations.filter((one) => isChange(one) && (one.http?.kind ?? 'json') === 'json');
+  const changing = allOperations.filter(isChange);
   expect(changing.map(({ name }) => name).sort()).toEqual(listed);
 });
 
@@ -144,6 +152,10 @@ it.each(changes.map(([operation, input]) => [operation.name, operation, input] a
     const again = await ask(operation, input, name);
     expect(again).toMatchObject({ status: first.status, text: first.text });
     expect(again.headers['idempotency-replayed']).toBe('true');
+    expect(await settledRows()).toEqual(after);
+    if (operation.http.kind !== 'upload') return;
+    const other = await ask(operation, input, { ...name, body: await archive('something else') });
+    expect([other.status, other.text]).toEqual([422, expect.stringContaining('idempotency_key_reused')]);
     expect(await settledRows()).toEqual(after);
   },
   300_000,

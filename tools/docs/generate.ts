@@ -38,7 +38,9 @@ else it is refused with \`412\`; \`If-None-Match: *\` lets a \`PUT\` create and 
 the change is, in the same transaction. \`dryRun=true\` answers \`200\` as if the change were made, and makes none. A
 \`POST\` with an \`Idempotency-Key\` is done once: repetitions within 24 hours get the first answer, with
 \`Idempotency-Replayed: true\`; another request under the same key gets \`422\`, and one that comes while the first is still
-worked on waits, or gets \`409\` \`request_in_progress\`. An upload needs none: the same content gives the same resource.`;
+worked on waits, or gets \`409\` \`request_in_progress\`. An upload is sent whole each time, so that its content can be
+compared by its SHA-256; the same content gives the same bundle in any case. An upload that was refused before all of it
+had come may be sent again with other content.`;
 
 function apiReference({ operations, events }: ContractSnapshot): string {
   const all = Object.values(operations);
@@ -84,7 +86,7 @@ function operationSection(operation: OperationSnapshot): string {
 
 /** What a request may say beside its input. */
 function takes({ http, precondition, dryRun }: OperationSnapshot): string[] {
-  const isNamed = http?.method === 'POST' && (http.kind ?? 'json') === 'json';
+  const isNamed = http?.method === 'POST';
   const names = [
     ...(precondition === 'optional' ? ['`If-Match`'] : []),
     ...(isNamed ? ['`Idempotency-Key`'] : []),

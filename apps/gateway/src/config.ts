@@ -73,6 +73,12 @@ export const gatewayConfig = defineConfig({
   ALTO_STREAM_IDLE_MS: milliseconds
     .default(60_000)
     .describe('An upload or download that moves no byte for this long is cut'),
+  ALTO_UPLOAD_BYTES_PER_SECOND_MIN: count
+    .default(1_000)
+    .describe(
+      'A client that sends an upload slower than this on average is cut, ALTO_STREAM_IDLE_MS after it has fallen behind; ' +
+        'the time that the service takes for it does not count',
+    ),
   ALTO_IDEMPOTENCY_WAIT_MS: milliseconds
     .default(5_000)
     .describe('How long a repetition waits for the answer of the first request before it gets request_in_progress'),

@@ -1,19 +1,11 @@
 /** The parts of the service wired by hand, so that a test can crash, fail or watch any of them. */
 import { join } from 'node:path';
-import {
-  type CallIdentity,
-  Clock,
-  createLog,
-  Database,
-  loadConfig,
-  Outbox,
-  SystemClock,
-  connectionDefaults,
-} from '@alto/platform';
+import { storageOperations } from '@alto/contracts';
+import { Clock, createLog, Database, loadConfig, Outbox, SystemClock, connectionDefaults } from '@alto/platform';
 import { BlobsService } from './blobs/blobs.service';
 import { BlobsStore } from './blobs/blobs.store';
 import { type FileSystem, NodeFileSystem } from './blobs/filesystem';
-import { BundlesService } from './bundles/bundles.service';
+import { BundlesService, type UploadCall } from './bundles/bundles.service';
 import { BundlesStore } from './bundles/bundles.store';
 import { storageConfig, type StorageConfig } from './config';
 import { storageService } from './storage.module';
@@ -60,13 +52,11 @@ export async function openStorage(options: StorageOptions): Promise<StorageParts
   return { config, volume, store, blobs, bundles };
 }
 
-/** Somebody whose project has no limits. */
-export const unlimited: CallIdentity = {
-  kind: 'service',
-  id: 'test',
-  role: undefined,
-  project: null,
-  projectName: null,
+/** A call by somebody whose project has no limits, on no terms. */
+export const unlimited: UploadCall = {
+  operation: storageOperations.bundles.upload.name,
+  caller: { kind: 'service', id: 'test', role: undefined, project: null, projectName: null },
+  terms: {},
 };
 
 /** A body that comes in chunks of this size. */

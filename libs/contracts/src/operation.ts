@@ -127,7 +127,7 @@ export function isChange(operation: Pick<Operation, 'http'>): boolean {
 
 /** What would happen can be asked without it happening. */
 export function takesDryRun(operation: Pick<Operation, 'http' | 'dryRun'>): boolean {
-  return isChange(operation) && operation.dryRun !== false && (operation.http?.kind ?? 'json') === 'json';
+  return isChange(operation) && operation.dryRun !== false;
 }
 
 /**

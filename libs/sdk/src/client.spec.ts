@@ -155,6 +155,15 @@ describe('AltoClient', () => {
     expect(stream.requests[0]?.init.body).toBeInstanceOf(ReadableStream);
   });
 
+  it('names an upload where it is told to, and asks for a trial of it', async () => {
+    const { upload } = storageOperations.bundles;
+    const { client, requests } = clientOf(json({}), json({}));
+    await client.upload(upload, { project: 'p' }, new Uint8Array(3));
+    await client.upload(upload, { project: 'p' }, new Uint8Array(3), { idempotencyKey: 'mine', dryRun: true });
+    expect(requests.map(({ init }) => new Headers(init.headers).get('idempotency-key'))).toEqual([null, 'mine']);
+    expect(requests[1]?.url).toBe('http://alto.test/v1/projects/p/bundles?dryRun=true');
+  });
+
   it('downloads at the pace of its caller', async () => {
     const { client } = clientOf(
       new Response('content', { headers: { 'content-type': 'application/gzip', 'content-length': '7' } }),

@@ -22,7 +22,10 @@ export interface AltoClientOptions {
 export interface CallOptions {
   signal?: AbortSignal;
   timeoutMs?: number;
-  /** Sent as `Idempotency-Key` with a POST; one is made for each call unless given, so that it can be tried again. */
+  /**
+   * Sent as `Idempotency-Key` with a POST; one is made for each call unless given, so that it can be tried again. None is
+   * made for an upload: its content would have to be hashed on the way.
+   */
   idempotencyKey?: string;
   /** Changes the resource only while it has this version; fails with `precondition_failed` else. */
   ifMatch?: number;
@@ -86,11 +89,16 @@ class Client {
     options: CallOptions & { contentType?: string } = {},
   ): Promise<OutputOf<T>> {
     expectKind(operation, 'upload');
-    const shape = shapeRequest(operation, input);
-    const headers = { 'content-type': options.contentType ?? 'application/octet-stream' };
+    const shape = shapeRequest(operation, input, { dryRun: options.dryRun === true });
+    const { idempotencyKey } = options;
+    const headers = {
+      'content-type': options.contentType ?? 'application/octet-stream',
+      ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
+    };
     const signal = signalOf(options);
-    const repeatable = body instanceof Blob || body instanceof Uint8Array;
-    const policy = operation.idempotent && repeatable ? this.policy : { ...this.policy, retriesMax: 0 };
+    const canBeSentAgain = body instanceof Blob || body instanceof Uint8Array;
+    const isRepeatable = canBeSentAgain && (operation.idempotent || idempotencyKey !== undefined);
+    const policy = isRepeatable ? this.policy : { ...this.policy, retriesMax: 0 };
     return retrying(policy, signal, async () => {
       const payload =
         Symbol.asyncIterator in body && !(body instanceof ReadableStream) ? ReadableStream.from(body) : body;

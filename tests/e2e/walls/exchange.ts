@@ -60,8 +60,16 @@ export function problemOf({ text }: HttpAnswer): Problem {
 
 export type Input = Readonly<Record<string, unknown>>;
 
-/** An operation's input as a client sends it: in path, query and body; of any version where one must be named. */
-export function requestOf(operation: Operation, input: Input, key: string | undefined): HttpRequest {
+/**
+ * An operation's input as a client sends it: in path, query and body; of any version where one must be named.
+ * @param content of an upload
+ */
+export function requestOf(
+  operation: Operation,
+  input: Input,
+  key: string | undefined,
+  content: string | Buffer = 'no archive',
+): HttpRequest {
   const { http } = operation;
   if (http === undefined) throw new Error(`${operation.name} is not part of the API`);
   const path = http.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => segment(input[name]));
@@ -79,7 +87,7 @@ export function requestOf(operation: Operation, input: Input, key: string | unde
       method: http.method,
       target,
       headers: { ...headers, 'content-type': 'application/gzip' },
-      body: 'no archive',
+      body: content,
     };
   }
   if (!takesBody(operation)) return { method: http.method, target, headers };

@@ -77,7 +77,7 @@ export class ProjectMaker {
 
   private async upload({ name, keys }: TestedProject, content: string): Promise<string> {
     const { upload } = operations.storage.bundles;
-    const sent = { ...requestOf(upload, { project: name }, keys.admin), body: await archive(content) };
+    const sent = requestOf(upload, { project: name }, keys.admin, await archive(content));
     return String(answered(upload, await exchange(this.apiUrl, sent))['id']);
   }
 
@@ -107,7 +107,8 @@ function answered(operation: Operation, { status, text }: HttpAnswer): Record<st
   return JSON.parse(text) as Record<string, unknown>;
 }
 
-async function archive(content: string): Promise<Buffer> {
+/** A tar.gz of one file. */
+export async function archive(content: string): Promise<Buffer> {
   const files = pack();
   files.entry({ name: 'content.txt' }, content);
   files.finalize();

@@ -139,8 +139,12 @@ it('streams 200 MiB up and down without holding them', async () => {
   expect(up?.headers).not.toHaveProperty('cookie');
   expect(up?.headers).not.toHaveProperty('authorization');
 
-  const received = await fetch(file('big'), { headers: headers() });
-  expect(received.status).toBe(200);
+  // Again where the service, which is in this process as well, was too busy to answer in the time of this test.
+  const received = await eventually(async () => {
+    const answer = await fetch(file('big'), { headers: headers() });
+    expect(answer.status).toBe(200);
+    return answer;
+  });
   const hash = createHash('sha256');
   for await (const bytes of received.body as unknown as AsyncIterable<Uint8Array>) hash.update(bytes);
   clearInterval(watch);

@@ -1,17 +1,19 @@
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { AltoError, callHeaders } from '@alto/contracts';
-import { CONFIG, ServiceDirectory, type ServiceInstance } from '@alto/platform';
+import { AltoError, callHeaders, fromProblem } from '@alto/contracts';
+import { CONFIG, ServiceDirectory, type ServiceInstance, termHeaders, traceIdOf } from '@alto/platform';
 import { Agent, type Dispatcher } from 'undici';
 import { Audit } from '../audit/audit.service';
 import type { GatewayConfig } from '../config';
+import { IdempotencyService } from '../idempotency/idempotency.service';
 import { kindOf, pathFieldsOf } from '../routing/learned-operation';
 import type { Exchange } from './exchange';
 import { buildInput } from './input';
-import { hasUnreadBody, securityHeaders } from './problem';
+import { type Answer, hasUnreadBody, problemAnswer, securityHeaders } from './problem';
 import { RequestLog } from './request-log';
+import { UploadBody } from './upload-body';
 
 const connectTimeoutMs = 3_000;
 /** Nothing else of what a client sends reaches a service. */
@@ -42,6 +44,7 @@ export class ServiceStreams implements OnApplicationShutdown {
     private readonly directory: ServiceDirectory,
     private readonly requests: RequestLog,
     private readonly audit: Audit,
+    private readonly idempotency: IdempotencyService,
   ) {
     this.agent = new Agent({
       connect: { timeout: connectTimeoutMs },
@@ -53,29 +56,64 @@ export class ServiceStreams implements OnApplicationShutdown {
   }
 
   async serve(exchange: Exchange): Promise<void> {
-    const { request, reply } = exchange;
-    const body = kindOf(exchange.operation) === 'upload' ? this.bodyOf(request.raw) : undefined;
+    const { reply } = exchange;
+    const body = kindOf(exchange.operation) === 'upload' ? this.bodyOf(exchange) : undefined;
     const gone = new AbortController();
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) gone.abort(new AltoError('timeout', 'The client has gone away.'));
     });
-    const answer = await this.audit.around(
-      exchange,
-      () => this.send(exchange, body, gone.signal),
-      ({ statusCode: status }) => ({ status }),
-    );
-    await this.passOn(answer, reply.raw, request, gone.signal);
+    if (body !== undefined && exchange.idempotencyKey !== undefined) {
+      return this.serveOnce(exchange, exchange.idempotencyKey, body, gone.signal);
+    }
+    const answer = await this.ask(exchange, body, gone.signal);
+    await this.passOn(answer, exchange, gone.signal);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.agent.close();
   }
 
-  private bodyOf(request: IncomingMessage): UploadBody {
-    const { ALTO_UPLOAD_BYTES_MAX: bytesMax, ALTO_STREAM_IDLE_MS: idleMs } = this.config;
-    const announced = Number(request.headers['content-length'] ?? 0);
-    if (announced > bytesMax) throw tooLarge(bytesMax);
-    return new UploadBody(request, bytesMax, idleMs, (bytes) => this.requests.passed('upload', bytes));
+  /** The answer is small, unlike the body: it is kept, with the digest of the body that it answers. */
+  private async serveOnce(
+    exchange: Exchange,
+    idempotencyKey: string,
+    body: UploadBody,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { operation, path, query, caller, terms, traceparent, request, reply } = exchange;
+    const { answer, isRepeated } = await this.idempotency.answer(
+      { caller: caller.id, idempotencyKey, operation: operation.name, input: buildInput(operation, { path, query }) },
+      async (onceKey) =>
+        wholeAnswer(exchange, await this.ask({ ...exchange, terms: { ...terms, onceKey } }, body, signal)),
+      (error) => problemAnswer(error, traceIdOf(traceparent)),
+      body,
+    );
+    reply.raw.writeHead(answer.status, {
+      ...answer.headers,
+      'content-length': Buffer.byteLength(answer.body),
+      ...(isRepeated && { 'idempotency-replayed': 'true' }),
+      ...(hasUnreadBody(request.raw) && { connection: 'close' }),
+    });
+    reply.raw.end(answer.body);
+  }
+
+  private bodyOf({ request, idempotencyKey }: Exchange): UploadBody {
+    const { config } = this;
+    const limits = {
+      bytesMax: config.ALTO_UPLOAD_BYTES_MAX,
+      idleMs: config.ALTO_STREAM_IDLE_MS,
+      bytesPerSecondMin: config.ALTO_UPLOAD_BYTES_PER_SECOND_MIN,
+    };
+    const count = (bytes: number) => this.requests.passed('upload', bytes);
+    return new UploadBody(request.raw, limits, count, idempotencyKey !== undefined);
+  }
+
+  private ask(exchange: Exchange, body: UploadBody | undefined, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    return this.audit.around(
+      exchange,
+      () => this.send(exchange, body, signal),
+      ({ statusCode: status }) => ({ status }),
+    );
   }
 
   private async send(
@@ -116,14 +154,12 @@ export class ServiceStreams implements OnApplicationShutdown {
 
   private async passOn(
     answer: Dispatcher.ResponseData,
-    response: ServerResponse,
-    request: Exchange['request'],
+    { request, reply: { raw: response }, terms }: Exchange,
     signal: AbortSignal,
   ): Promise<void> {
-    const headers = pick(answer.headers, headersToClient);
-    response.writeHead(answer.statusCode, {
+    response.writeHead(terms.dryRun === true && isDone(answer) ? 200 : answer.statusCode, {
       ...securityHeaders,
-      ...headers,
+      ...pick(answer.headers, headersToClient),
       ...(hasUnreadBody(request.raw) && { connection: 'close' }),
     });
     if (request.method === 'HEAD') {
@@ -134,54 +170,6 @@ export class ServiceStreams implements OnApplicationShutdown {
     await pump(answer.body, response, this.config.ALTO_STREAM_IDLE_MS, signal, (bytes) =>
       this.requests.passed('download', bytes),
     );
-  }
-}
-
-/** The client's body, limited in size and in silence. Reading it begins only when a service takes it. */
-class UploadBody {
-  isTaken = false;
-  /** Why the body could not be passed on, where the fault is on the client's side. */
-  failure: AltoError | undefined;
-  private readonly failed = new AbortController();
-
-  constructor(
-    private readonly source: IncomingMessage,
-    private readonly bytesMax: number,
-    private readonly idleMs: number,
-    private readonly count: (bytes: number) => void,
-  ) {}
-
-  /** Aborts with the failure. */
-  get signal(): AbortSignal {
-    return this.failed.signal;
-  }
-
-  async *chunks(): AsyncGenerator<Buffer> {
-    this.isTaken = true;
-    let size = 0;
-    const timer = setTimeout(() => {
-      this.fail(new AltoError('request_timeout', `No byte of the body came for ${this.idleMs} ms.`));
-    }, this.idleMs);
-    try {
-      for await (const chunk of this.source.iterator({ destroyOnReturn: false })) {
-        timer.refresh();
-        const bytes = chunk as Buffer;
-        size += bytes.length;
-        this.count(bytes.length);
-        if (size > this.bytesMax) throw this.fail(tooLarge(this.bytesMax));
-        yield bytes;
-        timer.refresh();
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** The client's connection is left as it is, so that the answer can say what was wrong. */
-  private fail(error: AltoError): AltoError {
-    this.failure ??= error;
-    this.failed.abort(this.failure);
-    return this.failure;
   }
 }
 
@@ -226,9 +214,32 @@ function targetOf(exchange: Exchange): string {
   return rest.size > 0 ? `${filled}?${rest}` : filled;
 }
 
-function headersOf({ request, callerToken, requestId, traceparent }: Exchange): Record<string, string> {
+/** @throws AltoError that the service refused with */
+async function wholeAnswer(exchange: Exchange, answer: Dispatcher.ResponseData): Promise<Answer> {
+  const body = await answer.body.text().catch((error: unknown) => {
+    throw unavailable(exchange, error);
+  });
+  if (!isDone(answer)) throw fromProblem(parsed(body));
+  const { 'content-length': _, ...headers } = pick(answer.headers, headersToClient);
+  return { status: answer.statusCode, headers: { ...securityHeaders, ...headers }, body };
+}
+
+function isDone({ statusCode }: Dispatcher.ResponseData): boolean {
+  return statusCode < 300;
+}
+
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+}
+
+function headersOf({ request, callerToken, requestId, traceparent, terms }: Exchange): Record<string, string> {
   return {
     ...pick(request.headers, headersToService),
+    ...termHeaders(terms),
     [callHeaders.caller]: callerToken,
     [callHeaders.requestId]: requestId,
     [callHeaders.trace]: traceparent,
@@ -238,10 +249,6 @@ function headersOf({ request, callerToken, requestId, traceparent }: Exchange): 
 function pick(headers: Record<string, unknown>, names: readonly string[]): Record<string, string> {
   const found = names.map((name) => [name, headers[name]] as const);
   return Object.fromEntries(found.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
-}
-
-function tooLarge(bytesMax: number): AltoError {
-  return new AltoError('too_large', `The body is larger than ${bytesMax} bytes.`);
 }
 
 function unavailable({ operation }: Exchange, cause: unknown): AltoError {

@@ -15,6 +15,7 @@ export const keptMs = 24 * 3_600_000;
  * over too early is made to wait by the service, which does the request once all the same.
  */
 const busyMs = 2_000;
+const renewEveryMs = 500;
 const pollFirstMs = 20;
 const pollMaxMs = 200;
 
@@ -24,12 +25,26 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'unauthenticated',
   'forbidden',
   'quota_exceeded',
+  'checksum_mismatch',
+  'idempotency_key_reused',
 ]);
 
 export interface OnceRequest extends NamedRequest {
   readonly operation: string;
   readonly input: unknown;
-  readonly condition: unknown;
+  readonly condition?: unknown;
+}
+
+/** What a request brings beside its input, too large to be looked at before it is passed on. */
+export interface Content {
+  /** What tells it apart from any other; undefined as long as not all of it has come. */
+  readonly digest: string | undefined;
+  /** Reads all of it, and keeps nothing. */
+  drain(): Promise<void>;
+}
+
+interface KeptAnswer extends Answer {
+  readonly contentDigest?: string;
 }
 
 interface Attempt {
@@ -60,12 +75,14 @@ export class IdempotencyService {
   /**
    * @param work asks the service, under the name that it knows the request by
    * @param refused what is sent for an error
+   * @param content belongs to the request, and is compared once it has come: it is read by `work`, or here
    * @throws AltoError idempotency_key_reused, request_in_progress, or what `work` throws
    */
   async answer(
     request: OnceRequest,
     work: (onceKey: string) => Promise<Answer>,
     refused: (error: AltoError) => Answer,
+    content?: Content,
   ): Promise<{ answer: Answer; isRepeated: boolean }> {
     const onceKey = onceKeyOf(this.secret, request);
     const attempt: Attempt = {
@@ -75,36 +92,56 @@ export class IdempotencyService {
       attempt: randomUUID(),
     };
     const earlier = await this.earlierAnswer(attempt);
-    if (earlier !== undefined) return { answer: earlier, isRepeated: true };
+    if (earlier !== undefined) return { answer: await sameContent(earlier, content), isRepeated: true };
     try {
-      const answer = await work(onceKey);
-      await this.note(() => this.store.keep(attempt.name, attempt.attempt, sealed(onceKey, answer)));
+      const answer = await this.holding(attempt, () => work(onceKey));
+      await this.keep(attempt, answer, content);
       return { answer, isRepeated: false };
     } catch (error) {
-      await this.noteFailure(attempt, error, refused);
+      const isFinal = error instanceof AltoError && !error.retryable && !passing.has(error.code);
+      await this.keep(attempt, isFinal ? refused(error) : undefined, content);
       throw error;
     }
   }
 
   /** @returns the answer kept; undefined when this attempt is the one to work on the request */
-  private async earlierAnswer({ onceKey, name, requestHash, attempt }: Attempt): Promise<Answer | undefined> {
+  private async earlierAnswer({ onceKey, name, requestHash, attempt }: Attempt): Promise<KeptAnswer | undefined> {
     const giveUpAt = performance.now() + this.config.ALTO_IDEMPOTENCY_WAIT_MS;
     for (let pollMs = pollFirstMs; ; pollMs = Math.min(pollMs * 2, pollMaxMs)) {
       const at = this.clock.now();
-      const busyUntil = new Date(at.getTime() + busyMs);
-      if (await this.store.claim({ name, requestHash, attempt, at, busyUntil })) return undefined;
+      if (await this.store.claim({ name, requestHash, attempt, at, busyUntil: this.busyUntil() })) return undefined;
       const present = await this.store.find(name);
       if (present !== undefined && present.requestHash !== requestHash) throw reused();
-      if (present?.answer) return JSON.parse(unseal(onceKey, present.answer)) as Answer;
+      if (present?.answer) return JSON.parse(unseal(onceKey, present.answer)) as KeptAnswer;
       if (performance.now() >= giveUpAt) throw inProgress();
       await delay(pollMs);
     }
   }
 
-  private noteFailure({ onceKey, name, attempt }: Attempt, error: unknown, refused: (e: AltoError) => Answer) {
-    const isFinal = error instanceof AltoError && !error.retryable && !passing.has(error.code);
+  /** As long as the work goes on, repetitions wait for it here instead of beginning it, too. */
+  private async holding<T>({ name, attempt }: Attempt, work: () => Promise<T>): Promise<T> {
+    // A renewal that fails is followed by the next.
+    const renew = () => void this.store.renew(name, attempt, this.busyUntil()).catch(() => undefined);
+    const renewal = setInterval(renew, renewEveryMs);
+    try {
+      return await work();
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  private busyUntil(): Date {
+    return new Date(this.clock.nowMs() + busyMs);
+  }
+
+  /** Nothing is kept of an answer without finality, or to content that nothing could be compared with. */
+  private keep({ onceKey, name, attempt }: Attempt, answer: Answer | undefined, content?: Content): Promise<void> {
+    const contentDigest = content?.digest;
+    const isComplete = content === undefined || contentDigest !== undefined;
     return this.note(() =>
-      isFinal ? this.store.keep(name, attempt, sealed(onceKey, refused(error))) : this.store.release(name, attempt),
+      answer !== undefined && isComplete
+        ? this.store.keep(name, attempt, seal(onceKey, JSON.stringify({ ...answer, contentDigest })))
+        : this.store.release(name, attempt),
     );
   }
 
@@ -118,8 +155,11 @@ export class IdempotencyService {
   }
 }
 
-function sealed(onceKey: string, answer: Answer): Buffer {
-  return seal(onceKey, JSON.stringify(answer));
+/** @throws AltoError idempotency_key_reused */
+async function sameContent({ contentDigest, ...answer }: KeptAnswer, content: Content | undefined): Promise<Answer> {
+  await content?.drain();
+  if (content?.digest !== contentDigest) throw reused();
+  return answer;
 }
 
 function reused(): AltoError {

@@ -31,6 +31,14 @@ export class IdempotentRequestsStore {
     return (await this.database.manager.findOneBy(IdempotentRequestEntity, { name })) ?? undefined;
   }
 
+  /** Nobody takes over from the attempt until then; nothing where somebody has. */
+  async renew(name: string, attempt: string, busyUntil: Date): Promise<void> {
+    await this.database.query(
+      'UPDATE idempotent_requests SET busy_until = $3 WHERE name = $1 AND attempt = $2 AND answer IS NULL',
+      [name, attempt, busyUntil],
+    );
+  }
+
   /** Of an attempt that was taken over nothing is kept: who took over has heard the answer that counts. */
   async keep(name: string, attempt: string, answer: Buffer): Promise<void> {
     await this.database.query(

@@ -60,7 +60,12 @@ describe('buildDocument', () => {
   it('knows streams from JSON', () => {
     const upload = describeOne(storageOperations.bundles.upload);
     expect(upload.requestBody).toEqual({ required: true, content: { 'application/octet-stream': {} } });
-    expect(upload.parameters).toMatchObject([{ name: 'project' }, { name: 'sha256', in: 'query' }]);
+    expect(upload.parameters).toMatchObject([
+      { name: 'project' },
+      { name: 'sha256', in: 'query' },
+      { name: 'Idempotency-Key', in: 'header' },
+      { name: 'dryRun', in: 'query' },
+    ]);
     const download = describeOne(storageOperations.bundles.download).responses as Record<string, { content: object }>;
     expect(Object.keys(download['200']?.content ?? {})).toEqual(['application/octet-stream']);
     const follow = describeOne(gatewayOperations.events.follow);

@@ -101,9 +101,9 @@ function header(name: string, description: string, required = false): Json {
   return { name, in: 'header', required, description, schema: { type: 'string' } };
 }
 
-/** A POST may do another thing the second time; an upload gives the same resource for the same content. */
+/** A POST may do another thing the second time. */
 function takesIdempotencyKey(operation: LearnedOperation): boolean {
-  return ['POST', 'PATCH'].includes(operation.http.method) && kindOf(operation) === 'json';
+  return ['POST', 'PATCH'].includes(operation.http.method);
 }
 
 function requestBody(operation: LearnedOperation): Json | undefined {

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AltoError } from '@alto/contracts';
 import type { CallTerms } from '@alto/platform';
-import { fieldSchemasOf, kindOf, type LearnedOperation } from '../routing/learned-operation';
+import { fieldSchemasOf, type LearnedOperation } from '../routing/learned-operation';
 
 export interface RequestTerms {
   readonly terms: CallTerms;
@@ -96,9 +96,7 @@ function readIdempotencyKey(operation: LearnedOperation, header: string | string
   if (typeof header !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(header)) {
     throw invalid('Idempotency-Key', 'must be 1 to 255 visible ASCII characters, such as a UUID');
   }
-  if (kindOf(operation) === 'json') return header;
-  const nextStep = 'Leave it out and send the upload again: the same content gives the same resource.';
-  throw invalid('Idempotency-Key', 'is not taken by uploads, whose content is not kept to compare it', nextStep);
+  return header;
 }
 
 function without(query: URLSearchParams, name: string): URLSearchParams {

@@ -38,12 +38,17 @@ export class BundleTransfersController implements OnModuleInit {
   @HttpCode(201)
   @UseGuards(HttpCallerGuard)
   @Operates(upload)
-  async upload(@Req() request: OperationRequest<typeof upload>): Promise<Bundle> {
+  async upload(
+    @Req() request: OperationRequest<typeof upload>,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Bundle> {
     const { project, sha256 } = request.operationInput;
     if (!(request.body instanceof IncomingMessage)) throw noArchive();
     const body = request.body;
     try {
-      return await this.bundles.upload(project, sha256, this.uploads.of(body), request.call.caller);
+      const bundle = await this.bundles.upload(project, sha256, this.uploads.of(body), request.call);
+      reply.header('etag', `"${bundle.version}"`);
+      return bundle;
     } finally {
       // What a refused client still sends is thrown away, so that it gets to read the answer.
       body.resume();

@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bundle, type Caller, newId, storageOperations } from '@alto/contracts';
+import { type CallTerms, termHeaders } from '@alto/platform';
 import {
   callerOf,
   createDatabase,
@@ -50,11 +51,11 @@ const developer = callerOf(project);
 
 function upload(
   archive: Buffer,
-  { caller = developer, query = '', to = caller.project }: UploadOptions = {},
+  { caller = developer, query = '', to = caller.project, terms = {} }: UploadOptions = {},
 ): Promise<Response> {
   return fetch(`${storage.url}/v1/projects/${to}/bundles${query}`, {
     method: 'POST',
-    headers: { 'alto-caller': tokenOf(caller), 'content-type': 'application/gzip' },
+    headers: { 'alto-caller': tokenOf(caller), 'content-type': 'application/gzip', ...termHeaders(terms) },
     body: new Uint8Array(archive),
   });
 }
@@ -63,6 +64,7 @@ interface UploadOptions {
   readonly caller?: Caller;
   readonly query?: string;
   readonly to?: string | null;
+  readonly terms?: CallTerms;
 }
 
 async function uploaded(archive: Buffer, options?: UploadOptions): Promise<Bundle> {
@@ -251,6 +253,73 @@ describe('bundles', () => {
     expect((await fetch(located.url.replace(/key=[^&]+/, 'key=other'))).status).toBe(403);
     expect((await fetch(located.url.replace(/blob_[^/]+/, newId('blob')))).status).toBe(403);
     expect((await fetch(located.url.replace(/&signature=.*/, ''))).status).toBe(400);
+  });
+});
+
+describe('an upload under a name', () => {
+  const nameOf = (digit: string) => ({ onceKey: digit.repeat(64) });
+  const listed = async (caller: Caller) => (await storage.call(list, { project: caller.project! }, caller)).items;
+
+  it('is answered as the first one, also where somebody had uploaded the content before', async () => {
+    const caller = callerOf(newTestProject());
+    for (const [digit, isKnown] of [['1', false] as const, ['2', true] as const]) {
+      const archive = await archiveOfSize(150_000);
+      if (isKnown) await uploaded(archive, { caller });
+      const options = { caller, terms: nameOf(digit) };
+      const bundles = await Promise.all(Array.from({ length: 4 }, () => uploaded(archive, options)));
+      expect(new Set(bundles.map((bundle) => JSON.stringify(bundle))).size).toBe(1);
+      expect(bundles[0]?.sha256).toBe(sha256(archive));
+    }
+    expect(await listed(caller)).toHaveLength(2);
+  });
+
+  it('refuses other content, and keeps nothing of it', async () => {
+    const caller = callerOf(newTestProject());
+    const terms = nameOf('3');
+    const [first, other, known] = [await archiveOfSize(90_000), await archiveOfSize(90_000), await archiveOfSize(90)];
+    const bundle = await uploaded(first, { caller, terms });
+    await uploaded(known, { caller });
+    const files = filesIn('blobs').length;
+    for (const archive of [other, known]) {
+      const refused = await upload(archive, { caller, terms });
+      expect([refused.status, await refused.json()]).toEqual([
+        422,
+        expect.objectContaining({ code: 'idempotency_key_reused', field: 'Idempotency-Key' }),
+      ]);
+    }
+    expect((await listed(caller)).map((one) => one.sha256).sort()).toEqual([sha256(first), sha256(known)].sort());
+    await eventually(() => expect([filesIn('blobs').length, filesIn('tmp').length]).toEqual([files, 0]));
+    expect(await uploaded(first, { caller, terms })).toEqual(bundle);
+  });
+
+  it('may be sent again after it was refused', async () => {
+    const terms = nameOf('4');
+    expect((await upload(Buffer.from('no archive'), { terms })).status).toBe(415);
+    expect((await upload(await archiveOfSize(1_000), { terms })).status).toBe(201);
+  });
+});
+
+describe('a trial', () => {
+  const dryRun = { terms: { dryRun: true } };
+
+  it('says what would be stored, and stores nothing', async () => {
+    const caller = callerOf(newTestProject());
+    const archive = await archiveOfSize(120_000);
+    const files = filesIn('blobs').length;
+    const bundle = await uploaded(archive, { caller, ...dryRun });
+    expect(bundle).toMatchObject({ sha256: sha256(archive), sizeBytes: archive.length, version: 1 });
+    expect((await storage.call(list, { project: caller.project! }, caller)).items).toEqual([]);
+    await eventually(() => expect([filesIn('blobs').length, filesIn('tmp').length]).toEqual([files, 0]));
+    const kept = await uploaded(archive, { caller });
+    expect((await uploaded(archive, { caller, ...dryRun })).id).toBe(kept.id);
+    expect(Buffer.from(await (await download(kept.id, caller)).arrayBuffer()).equals(archive)).toBe(true);
+  });
+
+  it('is refused what the upload would be refused', async () => {
+    const evil = await archiveOf({ name: '../../etc/passwd', content: 'x' });
+    expect((await upload(evil, dryRun)).status).toBe(422);
+    const caller = { ...callerOf(newTestProject()), quotas: { storageBytes: 1_000 } };
+    expect((await upload(await archiveOfSize(50_000), { caller, ...dryRun })).status).toBe(429);
   });
 });
 

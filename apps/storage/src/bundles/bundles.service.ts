@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AltoError, type Bundle, newId, storageEvents } from '@alto/contracts';
-import { type CallIdentity, Clock, CONFIG, Database, Log, Outbox } from '@alto/platform';
+import { type CallContext, Clock, CONFIG, Database, hasTerms, Log, Outbox, termsKeeper } from '@alto/platform';
 import type { BlobDraft } from '../blobs/blob-draft';
 import type { WrittenContent } from '../blobs/blob-files';
 import { BlobsService } from '../blobs/blobs.service';
@@ -16,6 +16,9 @@ export interface UploadBody {
   /** 0 when the client did not say. */
   readonly expectedBytes: number;
 }
+
+/** Who uploads, and on which terms: once, or as a trial. */
+export type UploadCall = Pick<CallContext, 'operation' | 'caller' | 'terms'>;
 
 @Injectable()
 export class BundlesService {
@@ -32,19 +35,21 @@ export class BundlesService {
 
   /**
    * Stores a tar.gz. When it answers, no crash can lose it. The same content in the same project is the same bundle.
+   * A trial receives and inspects it all the same, and keeps nothing.
    * @param sha256 what the content must hash to, where the client knows
+   * @throws AltoError `idempotency_key_reused` for other content than was uploaded under the name of this call
    */
-  async upload(project: string, sha256: string | undefined, body: UploadBody, caller: CallIdentity): Promise<Bundle> {
+  async upload(project: string, sha256: string | undefined, body: UploadBody, call: UploadCall): Promise<Bundle> {
     if (body.expectedBytes > this.config.ALTO_STORAGE_BUNDLE_BYTES_MAX) throw this.tooLarge();
     const isKnown = sha256 !== undefined && (await this.store.findByContent(project, sha256)) !== null;
     // Of content that nobody has named before it comes, only its end tells whether it adds anything.
-    if (sha256 !== undefined && !isKnown) await this.quota.foresee(caller, project, body.expectedBytes);
+    if (sha256 !== undefined && !isKnown) await this.quota.foresee(call.caller, project, body.expectedBytes);
     const draft = await this.blobs.begin(project, body.expectedBytes);
     let content: WrittenContent | undefined;
     try {
       content = await this.receive(draft, body);
       checkContent(content, sha256);
-      return view(await this.keep(draft, project, content, caller));
+      return await this.keep(draft, project, content, call);
     } catch (error) {
       const isLive = await draft.giveUp();
       const kept = isLive && content !== undefined ? await this.store.findByContent(project, content.sha256) : null;
@@ -89,25 +94,32 @@ export class BundlesService {
   }
 
   /** Makes the draft a bundle, or gives it up for the one there is. */
-  private async keep(
-    draft: BlobDraft,
-    project: string,
-    content: WrittenContent,
-    caller: CallIdentity,
-  ): Promise<BundleEntity> {
+  private async keep(draft: BlobDraft, project: string, content: WrittenContent, call: UploadCall): Promise<Bundle> {
     const present = await this.store.findByContent(project, content.sha256);
-    const broken = present !== null && !(await this.blobs.isWhole(present.blob)) ? present : undefined;
-    if (present !== null && broken === undefined) {
-      await draft.giveUp();
-      return present;
-    }
-    await draft.publish();
-    const bundle = await this.db.transaction((tx) =>
-      broken === undefined ? this.create(tx, draft, project, content, caller) : this.mend(tx, draft, broken),
-    );
-    if (bundle.blob === draft.id) draft.end();
+    const isWhole = present !== null && (await this.blobs.isWhole(present.blob));
+    const isTrial = call.terms.dryRun === true;
+    if (!isWhole && !isTrial) await draft.publish();
+    let blob: string | undefined;
+    const bundle = await this.onTerms(call, async () => {
+      const kept = isWhole
+        ? present
+        : await this.db.transaction((tx) =>
+            present === null ? this.create(tx, draft, project, content, call) : this.mend(tx, draft, present),
+          );
+      ({ blob } = kept);
+      return view(kept);
+    });
+    requireSame(bundle, project, content);
+    if (blob === draft.id && !isTrial) draft.end();
     else await draft.giveUp();
     return bundle;
+  }
+
+  /** @returns what was answered before to the call of this name; the body is not run then */
+  private async onTerms(call: UploadCall, body: () => Promise<Bundle>): Promise<Bundle> {
+    if (!hasTerms(call.terms)) return body();
+    const keep = termsKeeper(this.db, this.clock);
+    return JSON.parse(await keep(call, async () => JSON.stringify(await body()))) as Bundle;
   }
 
   private async create(
@@ -115,7 +127,7 @@ export class BundlesService {
     draft: BlobDraft,
     project: string,
     content: WrittenContent,
-    caller: CallIdentity,
+    { caller }: UploadCall,
   ): Promise<BundleEntity> {
     const createdAt = this.clock.now();
     const { sha256, contentBytes: sizeBytes } = content;
@@ -156,6 +168,16 @@ function checkContent(content: WrittenContent, expectedSha256: string | undefine
     message: `The content that arrived hashes to ${content.sha256}, not to ${expectedSha256}.`,
     field: 'sha256',
     nextStep: 'Send it again.',
+  });
+}
+
+/** Of two uploads under one name the second one must be the first again. */
+function requireSame(bundle: Bundle, project: string, content: WrittenContent): void {
+  if (bundle.project === project && bundle.sha256 === content.sha256) return;
+  throw new AltoError('idempotency_key_reused', {
+    message: 'Idempotency-Key: other content was uploaded with this key',
+    field: 'Idempotency-Key',
+    nextStep: 'Give each upload a key of its own, such as a UUID, and use it again for repetitions alone.',
   });
 }
 

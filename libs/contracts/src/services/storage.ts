@@ -45,6 +45,7 @@ export const storageOperations = {
         'quota_exceeded',
         'insufficient_storage',
         'unsupported_media_type',
+        'idempotency_key_reused',
       ],
       idempotent: true,
     }),

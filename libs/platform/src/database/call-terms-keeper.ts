@@ -1,14 +1,20 @@
 /**
  * Keeps the terms of a call by running its handler as one transaction: rolled back at the end of a trial, with the
- * answer kept in it for a request that is done once, and undone where the handler forgot to look at a condition.
+ * answer kept in it for a request that is done once, and undone where the handler forgot to look at a condition. What
+ * comes over NATS is run so as it is; a handler of an upload runs its last step so, once the content has arrived.
  */
-import type { TermsKeeper } from '../messaging/server';
+import type { CallContext } from '../messaging/call-context';
 import type { Clock } from './clock';
 import type { Database } from './database';
 import { once } from './once';
 import { queryIn } from './rows';
 
-export function termsKeeper(database: Database, clock: Clock): TermsKeeper {
+export type KeepTerms = (
+  call: Pick<CallContext, 'operation' | 'terms'>,
+  body: () => Promise<string>,
+) => Promise<string>;
+
+export function termsKeeper(database: Database, clock: Clock): KeepTerms {
   return async ({ operation, terms: { dryRun, onceKey } }, body) => {
     if (dryRun === true) return undone(database, body);
     if (onceKey === undefined) return database.asOne(body);

@@ -1,3 +1,4 @@
+export { termsKeeper } from './call-terms-keeper';
 export * from './clock';
 export * from './clock.fake';
 export { connectionDefaults, type EntityClass } from './connection';

@@ -6,6 +6,7 @@ import type { FastifyRequest } from 'fastify';
 import { checkProject, identify } from './authorization';
 import { type CallContext, ServedCall } from './call-context';
 import { isHeaderSafe, readBudget } from './call-headers';
+import { readTerms } from './call-terms';
 import { CallerTokenVerifier } from './caller-token';
 import { operatesKey } from './handles';
 import { acceptTraceparent } from './trace-context';
@@ -45,6 +46,7 @@ export class HttpCallerGuard implements CanActivate {
         requestId !== undefined && requestId.length <= 100 && isHeaderSafe(requestId) ? requestId : nuid.next(),
       traceparent: acceptTraceparent(header(request, callHeaders.trace)),
       budgetMs: readBudget(header(request, callHeaders.budget)) ?? defaultBudgetMs,
+      terms: readTerms((name) => header(request, name)),
     });
     return true;
   }

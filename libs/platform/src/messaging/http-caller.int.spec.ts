@@ -41,6 +41,7 @@ class FilesController {
       caller: call.caller.id,
       requestId: call.requestId,
       traceId: traceIdOfCall(),
+      terms: call.terms,
       inCall,
     };
   }
@@ -89,8 +90,17 @@ it('a caller with the permission gets in, with the input validated', async () =>
     caller: 'key_1',
     requestId: 'req-1',
     traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+    terms: {},
     inCall: true,
   });
+});
+
+it('hands on the terms of the call, and lets none pass that cannot be read', async () => {
+  const path = `/v1/projects/${project}/files?size=5`;
+  const caller = { 'Alto-Caller': token('developer') };
+  const trial = await post(path, { ...caller, 'Alto-Dry-Run': 'true', 'Alto-Once': 'a'.repeat(64) });
+  expect(trial.body['terms']).toEqual({ dryRun: true, onceKey: 'a'.repeat(64) });
+  expect(await post(path, { ...caller, 'Alto-Dry-Run': 'yes' })).toMatchObject({ status: 400 });
 });
 
 it.each([
