@@ -6,6 +6,7 @@ export * from './machine';
 export * from './eventually';
 export * from './faults';
 export * from './free-ports';
+export * from './http-attacks';
 export * from './kept-log';
 export * from './kill-points';
 export * from './nats';

@@ -80,7 +80,6 @@ export class PublicApi implements OnModuleInit {
       );
       scope.all('/*', (request, reply) => this.handle(request, reply));
     });
-    answerBrokenRequests(fastify);
   }
 
   /** Whoever is being answered learns that the next request needs another connection. */
@@ -218,24 +217,4 @@ function matchRoute(routes: Routes, method: string, pathname: string): ReturnTyp
     if (!(error instanceof URIError)) throw error;
     throw new AltoError('invalid_request', 'The path is not valid percent-encoded UTF-8.');
   }
-}
-
-/** What is not HTTP, or too much of it, never becomes a request: Node tells of it on the socket. */
-function answerBrokenRequests(fastify: FastifyInstance): void {
-  fastify.server.removeAllListeners('clientError');
-  fastify.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-    const { status, headers, body } = problemAnswer(brokenRequest(error.code), traceIdOf(acceptTraceparent(undefined)));
-    const lines = Object.entries({ ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' });
-    const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-    socket.end(`HTTP/1.1 ${status} Refused\r\n${head}\r\n${body}`);
-  });
-}
-
-function brokenRequest(code: string | undefined): AltoError {
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return new AltoError('headers_too_large', 'The request has too many or too long headers.');
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return new AltoError('request_timeout', 'The request did not arrive in time.');
-  return new AltoError('invalid_request', 'This is not a valid HTTP request.');
 }

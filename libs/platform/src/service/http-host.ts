@@ -2,17 +2,19 @@
  * The HTTP host that every service has: health, readiness, metrics, streams and, in the gateway, the public API.
  * It stops as a lame duck: not ready first, so that a load balancer turns away, then no new connections, then no requests.
  */
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { rm } from 'node:fs/promises';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AltoError, toProblem } from '@alto/contracts';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
 import type { ServiceConfig } from './config';
 import { Health } from './health';
 import { Lifecycle } from './lifecycle';
 import { Metrics } from './metrics';
+import { hasNeedlessBody, oddityOf } from './odd-request';
 import { toAltoError } from './problem.filter';
 
 /** Longer than the load balancer keeps an idle connection, so that it is never this side that closes one just as it is used. */
@@ -43,17 +45,17 @@ export function createHttpAdapter({ ALTO_HTTP_HEAD_TIMEOUT_MS: headersTimeout }:
     routerOptions: { maxParamLength: headBytesMax },
     http: { headersTimeout, maxHeaderSize: headBytesMax, connectionsCheckingInterval: slowClientsEveryMs },
     // Before any route is found, e.g. for a path that is no text.
-    frameworkErrors: (error: Error, _request: unknown, { raw }: { raw: ServerResponse }) => {
-      const problem = toProblem(toAltoError(error));
-      const headers = { ...safeHeaders, 'content-type': 'application/problem+json' };
-      raw.writeHead(problem.status, headers).end(JSON.stringify(problem));
-    },
+    frameworkErrors: (error: Error, _request: unknown, { raw }: { raw: ServerResponse }) =>
+      refuse(raw, toAltoError(error)),
   });
 }
 
 export class HttpHost {
   private socketServer: Server | undefined;
   private readonly connections = new Set<Socket>();
+  /** What else came over them is not looked at: it may be the end of what was refused. */
+  private readonly refused = new WeakSet<Duplex>();
+  private readonly latestAnswers = new WeakMap<Duplex, ServerResponse>();
   private listeningUrl: string | undefined;
 
   constructor(
@@ -73,6 +75,7 @@ export class HttpHost {
   /** Adds the routes of the platform; call before the application is initialised. */
   prepare(): void {
     const fastify = this.fastify;
+    fastify.addHook('onRequest', async ({ raw }, reply) => this.readStrictly(raw, reply));
     fastify.addHook('onSend', async (_request, reply) => {
       if (this.lifecycle.draining) reply.header('connection', 'close');
     });
@@ -116,11 +119,38 @@ export class HttpHost {
     return this.app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   }
 
+  private readStrictly(request: IncomingMessage, reply: FastifyReply): void {
+    if (hasNeedlessBody(request)) reply.raw.setHeader('connection', 'close');
+    if (this.refused.has(request.socket)) return void reply.hijack();
+    const oddity = oddityOf(request);
+    if (oddity === undefined) return;
+    reply.hijack();
+    this.refused.add(request.socket);
+    reply.raw.setHeader('connection', 'close');
+    refuse(reply.raw, new AltoError('invalid_request', oddity));
+  }
+
   private watch(server: Server): void {
     server.on('connection', (connection: Socket) => {
       this.connections.add(connection);
       connection.once('close', () => this.connections.delete(connection));
     });
+    server.on('request', ({ socket }, response) => this.latestAnswers.set(socket, response));
+    server.removeAllListeners('clientError');
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) => this.answerBroken(error, socket));
+  }
+
+  /** What is not HTTP, or too much of it, never becomes a request: Node tells of it on the socket. */
+  private answerBroken(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
+    const latest = this.latestAnswers.get(socket);
+    // A second answer would be taken for that of the next request.
+    if (latest !== undefined && latest.headersSent && !latest.closed) return void socket.end();
+    const problem = toProblem(brokenRequest(error.code));
+    const body = JSON.stringify(problem);
+    const lines = { ...problemHeaders, 'content-length': Buffer.byteLength(body), connection: 'close' };
+    const head = Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.end(`HTTP/1.1 ${problem.status} Refused\r\n${head.join('')}\r\n${body}`);
   }
 
   private async listenOnSocket(path: string): Promise<void> {
@@ -143,6 +173,21 @@ export class HttpHost {
       server.listen({ path, writableAll: false, readableAll: false }, resolve);
     });
   }
+}
+
+const problemHeaders = { ...safeHeaders, 'cache-control': 'no-store', 'content-type': 'application/problem+json' };
+
+function refuse(response: ServerResponse, error: AltoError): void {
+  const problem = toProblem(error);
+  response.writeHead(problem.status, problemHeaders).end(JSON.stringify(problem));
+}
+
+function brokenRequest(code: string | undefined): AltoError {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new AltoError('headers_too_large', 'The request has too many or too long headers.');
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new AltoError('request_timeout', 'The request did not arrive in time.');
+  return new AltoError('invalid_request', 'This is not a valid HTTP request.');
 }
 
 function noSuchPath(): AltoError {
