@@ -74,6 +74,11 @@ connection are failures, whatever the readiness path says.
   rollout. After a blue-green switch the old instances stay for \`healthyMs\`, so that requests can go back to them at
   once.
 
+Proxies tell how instances answer each second while such a rollout runs. After a blue-green switch every user meets a
+bad version for about as long: one that answered all of 90 requests a second with 500 was taken back after 0.5 to 1.7 s,
+in which 46 to 150 requests failed (five runs on a busy machine with two processors). Who cannot afford that rolls out
+as a canary.
+
 \`\`\`yaml
 strategy:
   kind: canary
