@@ -184,11 +184,22 @@ async function unlessLost<T>(lost: AbortSignal | undefined, run: () => Promise<T
   }
 }
 
-/** Like {@link breakConnection}; a connection that is made only after its runner was released goes back to the pool. */
+/** What TypeORM's runner for PostgreSQL has beside its interface. */
+interface LateRunner {
+  isReleased: boolean;
+  releasePostgresConnection(error: Error): Promise<void>;
+}
+
+/**
+ * Like {@link breakConnection}; a connection that is made only after its runner was released goes back to the pool. The
+ * runner stands among those that hold one by then, and TypeORM closes nothing, but asks again and again, while one does.
+ */
 async function abandonConnection(runner: QueryRunner): Promise<void> {
   await breakConnection(runner);
-  const { isReleased, releaseCallback } = runner as { isReleased: boolean; releaseCallback?: (error: Error) => void };
-  if (isReleased) releaseCallback?.(new Error('The database stopped answering.'));
+  const late = runner as unknown as LateRunner;
+  if (!late.isReleased) return;
+  late.isReleased = false;
+  await late.releasePostgresConnection(new Error('The database stopped answering.'));
 }
 
 async function traced<T>(service: string, sql: string, run: () => Promise<T>): Promise<T> {
