@@ -1,5 +1,5 @@
 /** On folders that look like cgroup 2 as the kernel shows it: the machine that runs this may have either version. */
-import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Cgroups } from './cgroups';
@@ -39,6 +39,25 @@ describe('Cgroups over cgroup 2', () => {
     );
     group?.forbidForks();
     expect(readFileSync(join(run, 'pids.max'), 'utf8')).toBe('0');
+  });
+
+  it('takes no control from a group with processes: the kernel would let none into those below it', () => {
+    const own = join(mount, 'container');
+    mkdirSync(own);
+    writeFileSync(join(own, 'cgroup.type'), 'domain\n');
+    writeFileSync(join(own, 'cgroup.procs'), '1\n4711\n');
+    const cgroups = Cgroups.find('alto-x', { separate: new Map(), unified: { mount: own, folder: own } });
+    expect([...(cgroups?.controls ?? ['no groups'])]).toEqual([]);
+    expect(existsSync(join(own, 'cgroup.subtree_control'))).toBe(false);
+    expect(cgroups?.enter('inst.1', 4711, limits)?.members()).toEqual([4711]);
+  });
+
+  it('hands the controls on again when the group of Alto has gone with its last run', () => {
+    const cgroups = Cgroups.find('alto-x', { separate: new Map(), unified: { mount, folder: mount } });
+    cgroups?.enter('inst.1', 4711, limits);
+    rmSync(join(mount, 'alto-x'), { recursive: true });
+    cgroups?.enter('inst.2', 4712, limits);
+    expect(readFileSync(join(mount, 'alto-x', 'cgroup.subtree_control'), 'utf8')).toBe('+pids');
   });
 
   it('reads what happened to a run', () => {

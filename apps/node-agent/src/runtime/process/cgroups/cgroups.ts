@@ -14,6 +14,8 @@ import { removeFolder, RunGroup } from './run-group';
 interface Root {
   folder: string;
   controls: readonly Control[];
+  /** cgroup 2: groups in it have the controls that were handed on to them alone. */
+  handsOn: boolean;
 }
 
 type SettingsOf = (control: Control, limits: RunLimits) => readonly Setting[];
@@ -57,6 +59,7 @@ export class Cgroups {
     try {
       for (const root of roots) {
         const folder = join(root.folder, name);
+        makeRoot(root);
         mkdirSync(folder, { recursive: true });
         for (const control of limits ? root.controls : []) {
           for (const [file, value] of this.settingsOf(control, limits as RunLimits)) set(join(folder, file), value);
@@ -83,6 +86,13 @@ export class Cgroups {
   }
 }
 
+/** It went with the last run that was in it. Made anew it has handed nothing on. */
+function makeRoot({ folder, controls: bounds, handsOn }: Root): void {
+  if (existsSync(folder)) return;
+  mkdirSync(folder, { recursive: true });
+  if (handsOn) for (const control of bounds) handOn(folder, control);
+}
+
 /**
  * A run may have the number of one that was forgotten while the last of its processes was on its way out. The group of
  * that one is still there, forbids to start a process, and has counted what happened in it: it is nobody else's.
@@ -100,25 +110,36 @@ function findSeparate(name: string, { separate }: Hierarchies): Cgroups | undefi
     const own = separate.get(control);
     if (own === undefined) return [];
     const folder = join(own.folder, name);
-    return canUse(folder, own) ? [{ folder, controls: [control] }] : [];
+    return canUse(folder, own) ? [{ folder, controls: [control], handsOn: false }] : [];
   });
   return roots[0]?.controls[0] === 'pids' ? Cgroups.over(roots, separateSettings) : undefined;
 }
 
 /**
  * cgroup 2: a group with processes of its own cannot hand controls on, the topmost excepted. So Alto's lies in the
- * agent's own where it can, else at the top.
+ * agent's own where it can, else at the top. Where neither can, as in a container, runs have groups without bounds.
  */
 function findUnified(name: string, { unified }: Hierarchies): Cgroups | undefined {
   if (unified === undefined) return undefined;
   const roots = [...new Set([unified.folder, unified.mount])].flatMap((parent) => {
     const folder = join(parent, name);
     if (!canUse(folder, unified)) return [];
-    return [{ folder, controls: controls.filter((control) => handOn(parent, control) && handOn(folder, control)) }];
+    const bounds = mayHandOn(parent) ? controls : [];
+    const handed = bounds.filter((control) => handOn(parent, control) && handOn(folder, control));
+    return [{ folder, controls: handed, handsOn: true }];
   });
   const [best] = roots.sort((left, right) => right.controls.length - left.controls.length);
   for (const { folder } of roots) if (folder !== best?.folder) removeFolder(folder);
   return best && Cgroups.over([best], unifiedSettings);
+}
+
+/**
+ * The kernel takes CPU and pids from a group with processes all the same, for threads: then no process can enter a group
+ * below it any more. The topmost group has no type.
+ */
+function mayHandOn(folder: string): boolean {
+  const hasProcesses = () => new RunGroup([folder]).members().length > 0;
+  return !existsSync(join(folder, 'cgroup.type')) || !hasProcesses();
 }
 
 function handOn(folder: string, control: Control): boolean {
