@@ -147,7 +147,8 @@ describe('clients that are slow on purpose', () => {
     const { apps: port } = ports;
     const many = new SlowClients({ port, count: 300, beginning });
     await eventually(() => expect(many.open.length).toBe(200), { withinMs: 8_000 });
-    expect(await sendBytes('GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n', { port }, 1)).toContain('200');
+    const asked = 'GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n';
+    expect(await sendBytes(asked, { port }, 1)).toContain('200');
     many.stop();
   }, 30_000);
 });
