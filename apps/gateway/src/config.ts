@@ -38,6 +38,22 @@ export const gatewayConfig = defineConfig({
     .string()
     .optional()
     .describe('File with the seed of the NATS signing key for subscribers of events; without it none are signed in'),
+  ALTO_NATS_SUBSCRIBER_ACCOUNT: z
+    .string()
+    .regex(/^A[A-Z2-7]{55}$/, 'must be the public key of a NATS account')
+    .optional()
+    .describe('Public key of the NATS account that subscribers of events are in'),
+  ALTO_NATS_ACCOUNT_KEY_FILE: z
+    .string()
+    .optional()
+    .describe(
+      'File with the seed of a signing key of the NATS operator, for that account to be replaced when subscribers are ' +
+        'revoked; without it they are refused only once they have expired',
+    ),
+  ALTO_NATS_SYSTEM_CREDS_FILE: z
+    .string()
+    .optional()
+    .describe('NATS credentials in the system account, with which that account is replaced; belongs to the key before'),
   ALTO_NATS_PUBLIC_URL: z
     .string()
     .optional()

@@ -26,6 +26,8 @@ import { KeyEntity } from './keys/key.entity';
 import { KeysController } from './keys/keys.controller';
 import { KeysService } from './keys/keys.service';
 import { KeysStore } from './keys/keys.store';
+import { RevocationsReconciler } from './keys/revocations.reconciler';
+import { SubscriberAccount } from './keys/subscriber-account';
 import { SubscriberCredentials } from './keys/subscriber-credentials';
 import { BucketsReconciler } from './limits/buckets.reconciler';
 import { BucketsStore } from './limits/buckets.store';
@@ -37,6 +39,7 @@ import { RateLimits1764000000001 } from './migrations/1764000000001-rate-limits'
 import { Quotas1764000000002 } from './migrations/1764000000002-quotas';
 import { Audit1764000000003 } from './migrations/1764000000003-audit';
 import { NatsKeys1764100000001 } from './migrations/1764100000001-nats-keys';
+import { RevokedSubscribers1764200000001 } from './migrations/1764200000001-revoked-subscribers';
 import { OpenApiController } from './openapi/openapi.controller';
 import { ReferenceController } from './openapi/reference.controller';
 import { ProjectEntity } from './projects/project.entity';
@@ -66,6 +69,8 @@ import { Routes } from './routing/routes.service';
     KeysStore,
     KeysService,
     SubscriberCredentials,
+    SubscriberAccount,
+    RevocationsReconciler,
     QuotasStore,
     QuotasService,
     KeyUses,
@@ -107,6 +112,7 @@ export const gatewayService: ServiceDefinition = {
       Quotas1764000000002,
       Audit1764000000003,
       NatsKeys1764100000001,
+      RevokedSubscribers1764200000001,
     ],
   },
   fronted: true,

@@ -2,9 +2,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { natsPermissions } from '@alto/contracts';
 import {
   createDatabase,
   eventually,
+  type NatsOptions,
   type NatsServer,
   startNats,
   startTestService,
@@ -42,15 +44,20 @@ export class Gateways {
     private readonly folder: string,
   ) {}
 
-  static async start(count: number, settings: Record<string, string> = {}): Promise<Gateways> {
+  /** @param nats secured: gateways have credentials there, and what it takes to give some to subscribers */
+  static async start(count: number, settings: Record<string, string> = {}, nats: NatsOptions = {}): Promise<Gateways> {
     const { entities, migrations } = gatewayService.database ?? { entities: [], migrations: [] };
     const gateways = new Gateways(
-      await startNats(),
+      await startNats(nats),
       await createDatabase({ name: 'gateway', entities, migrations }),
       makeFirstOperator(),
       mkdtempSync(join(tmpdir(), 'alto-gateways-')),
     );
-    for (let index = 0; index < count; index++) await gateways.add(settings);
+    const secured = nats.secured === true && {
+      ALTO_NATS_CREDS_FILE: await gateways.nats.credsFile('gateway', natsPermissions('gateway')),
+      ...(await gateways.nats.subscriberSettings()),
+    };
+    for (let index = 0; index < count; index++) await gateways.add({ ...secured, ...settings });
     return gateways;
   }
 

@@ -165,3 +165,40 @@ export const subscriberTemplate = {
   /** Subscriptions at a time. */
   subs: 100,
 };
+
+/** What the account of Alto's services lets other accounts hear. */
+export const exportedEvents = { name: 'events', subject: eventSubject('>', '*'), type: 'stream' } as const;
+
+/** Of all connections that NATS takes, so that subscribers leave some to the services. */
+const subscriberConnectionsMax = 500;
+
+/**
+ * Subscribers have an account of their own, apart from the services': it hears events and has nothing else. So it can
+ * be replaced while NATS runs, as is done to end a subscriber, by one who has no say in the services' account.
+ * @param services public key of the services' account
+ */
+export function subscriberAccount(services: string) {
+  return {
+    limits: {
+      ...{ conn: subscriberConnectionsMax, subs: -1, data: -1, payload: -1 },
+      ...{ imports: -1, exports: 0, wildcards: false, leaf: 0 },
+    },
+    imports: [{ ...exportedEvents, account: services }],
+  };
+}
+
+/** Subjects in NATS's system account at which an account's claims are read and replaced. */
+export function accountClaims(account: string): { lookup: string; update: string } {
+  const subject = (verb: string) => `$SYS.REQ.ACCOUNT.${account}.CLAIMS.${verb}`;
+  return { lookup: subject('LOOKUP'), update: subject('UPDATE') };
+}
+
+/** What a gateway may do in the system account: read and replace the claims of the subscribers' account, of no other. */
+export function subscriberKeeperPermissions(account: string): NatsPermissions {
+  const { lookup, update } = accountClaims(account);
+  return {
+    pub: { allow: [lookup, update], deny: [] },
+    sub: { allow: [`${inboxPrefix('gateway')}.>`] },
+    resp: { max: 1, ttl: answerWithinNs },
+  };
+}

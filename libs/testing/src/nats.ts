@@ -9,7 +9,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writ
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { subscriberTemplate } from '@alto/contracts';
+import { exportedEvents, subscriberAccount, subscriberKeeperPermissions, subscriberTemplate } from '@alto/contracts';
 import { encodeAccount, encodeOperator, encodeUser, fmtCreds, newScopedSigner, type Permissions } from '@nats-io/jwt';
 import { createAccount, createOperator, createUser, type KeyPair } from '@nats-io/nkeys';
 import { freePort } from './free-ports';
@@ -24,11 +24,15 @@ export interface NatsOptions {
   readonly binary?: string;
 }
 
-/** Everything needed to be a server of one operator with one account. */
+/** Everything needed to be a server of one operator with one account for services and one for subscribers. */
 interface Authority {
+  readonly system: KeyPair;
   readonly account: KeyPair;
+  readonly subscriberAccount: KeyPair;
   /** Signs subscribers of events. */
   readonly subscribers: KeyPair;
+  /** Vouches for accounts. */
+  readonly voucher: KeyPair;
   readonly config: string;
 }
 
@@ -37,7 +41,7 @@ const readyWithinMs = 60_000;
 /** Starts a server and waits until it answers. @throws Error with the server's log when it does not. */
 export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
   const folder = mkdtempSync(join(tmpdir(), 'alto-nats-'));
-  const authority = options.secured === true ? await createAuthority() : undefined;
+  const authority = options.secured === true ? await createAuthority(join(folder, 'accounts')) : undefined;
   const server = new NatsServer(folder, await freePort(), options, authority);
   try {
     await server.start();
@@ -78,6 +82,11 @@ export class NatsServer {
   /** JetStream's folder: copy and put back what is in it only while the server is down. */
   get storeFolder(): string {
     return join(this.folder, 'store');
+  }
+
+  /** Where a secured server keeps its accounts: what they were given while it ran outlives a restart. */
+  get accountsFolder(): string {
+    return join(this.folder, 'accounts');
   }
 
   get logFile(): string {
@@ -157,24 +166,39 @@ export class NatsServer {
    * @returns path of the file.
    */
   async credsFile(name: string, permissions: Permissions = {}, file: string = name): Promise<string> {
-    if (this.authority === undefined) throw new Error('credsFile: start the server with { secured: true }');
-    const path = join(this.folder, `${file}.creds`);
-    writeFileSync(path, await createCreds(name, this.authority.account, permissions), { mode: 0o600 });
-    return path;
+    return this.writeSecret(`${file}.creds`, await createCreds(name, this.requireAuthority().account, permissions));
   }
 
   /** The seed of the key that signs subscribers of events, as the gateway has it. @returns path of the file */
   subscriberKeyFile(): string {
-    if (this.authority === undefined) throw new Error('subscriberKeyFile: start the server with { secured: true }');
-    const path = join(this.folder, 'subscribers.nk');
-    writeFileSync(path, this.authority.subscribers.getSeed(), { mode: 0o600 });
-    return path;
+    return this.writeSecret('subscribers.nk', this.requireAuthority().subscribers.getSeed());
+  }
+
+  /** What a gateway is given to sign in subscribers and to end them. */
+  async subscriberSettings(): Promise<Record<string, string>> {
+    const { system, subscriberAccount: account, voucher } = this.requireAuthority();
+    const creds = await createCreds('gateway', system, subscriberKeeperPermissions(account.getPublicKey()));
+    return {
+      ALTO_NATS_SUBSCRIBER_ACCOUNT: account.getPublicKey(),
+      ALTO_NATS_SUBSCRIBER_KEY_FILE: this.subscriberKeyFile(),
+      ALTO_NATS_ACCOUNT_KEY_FILE: this.writeSecret('accounts.nk', voucher.getSeed()),
+      ALTO_NATS_SYSTEM_CREDS_FILE: this.writeSecret('system.creds', creds),
+    };
   }
 
   /** Credentials that look right and were issued by an account that this server does not know. */
   async foreignCredsFile(name: string): Promise<string> {
-    const path = join(this.folder, `foreign-${name}.creds`);
-    writeFileSync(path, await createCreds(name, createAccount(), {}), { mode: 0o600 });
+    return this.writeSecret(`foreign-${name}.creds`, await createCreds(name, createAccount(), {}));
+  }
+
+  private requireAuthority(): Authority {
+    if (this.authority === undefined) throw new Error('Credentials need a server started with { secured: true }.');
+    return this.authority;
+  }
+
+  private writeSecret(name: string, content: Uint8Array): string {
+    const path = join(this.folder, name);
+    writeFileSync(path, content, { mode: 0o600 });
     return path;
   }
 
@@ -208,29 +232,39 @@ ${this.options.config ?? ''}
   }
 }
 
-async function createAuthority(): Promise<Authority> {
-  const operator = createOperator();
-  const system = createAccount();
-  const account = createAccount();
-  const subscribers = createAccount();
+/** Like first start's, which is the node-agent's and tested there. */
+async function createAuthority(accountsFolder: string): Promise<Authority> {
+  const [operator, voucher] = [createOperator(), createOperator()];
+  const [system, account, subscriberKeys, subscribers] = [
+    createAccount(),
+    createAccount(),
+    createAccount(),
+    createAccount(),
+  ];
   const { role, ...template } = subscriberTemplate;
   const unlimited = { conn: -1, leaf: -1, data: -1, payload: -1, subs: -1, imports: -1, exports: -1, wildcards: true };
   const jetStream = { mem_storage: -1, disk_storage: -1, streams: -1, consumer: -1 };
-  const operatorJwt = await encodeOperator('alto-test', operator, { system_account: system.getPublicKey() });
-  const systemJwt = await encodeAccount('SYS', system, { limits: unlimited }, { signer: operator });
-  const accountJwt = await encodeAccount(
-    'ALTO',
-    account,
-    { limits: { ...unlimited, ...jetStream }, signing_keys: [newScopedSigner(subscribers, role, template)] },
-    { signer: operator },
-  );
+  const operatorJwt = await encodeOperator('alto-test', operator, {
+    system_account: system.getPublicKey(),
+    signing_keys: [voucher.getPublicKey()],
+  });
+  const signer = { signer: operator };
+  const services = { limits: { ...unlimited, ...jetStream }, exports: [exportedEvents] };
+  const ofSubscribers = {
+    ...subscriberAccount(account.getPublicKey()),
+    signing_keys: [newScopedSigner(subscribers, role, template)],
+  };
   const config = `
 operator: ${operatorJwt}
 system_account: ${system.getPublicKey()}
-resolver: MEMORY
-resolver_preload: { ${system.getPublicKey()}: ${systemJwt}, ${account.getPublicKey()}: ${accountJwt} }
+resolver: { type: full, dir: ${JSON.stringify(accountsFolder)}, allow_delete: false }
+resolver_preload: {
+  ${system.getPublicKey()}: ${await encodeAccount('SYS', system, { limits: unlimited }, signer)}
+  ${account.getPublicKey()}: ${await encodeAccount('ALTO', account, services, signer)}
+  ${subscriberKeys.getPublicKey()}: ${await encodeAccount('SUBSCRIBERS', subscriberKeys, ofSubscribers, signer)}
+}
 `;
-  return { account, subscribers, config };
+  return { system, account, subscriberAccount: subscriberKeys, subscribers, voucher, config };
 }
 
 async function createCreds(name: string, account: KeyPair, permissions: Permissions): Promise<Uint8Array> {

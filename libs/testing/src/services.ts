@@ -184,18 +184,18 @@ export class TestServices {
       ALTO_NATS_CREDS_FILE: await this.nats.credsFile(service, natsPermissions(service)),
       ALTO_CALLER_PUBLIC_KEYS: this.signing.publicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
       ALTO_LAME_DUCK_MS: '0',
-      ...this.ownEnvironment(service),
+      ...(await this.ownEnvironment(service)),
       ...this.env,
     };
   }
 
-  private ownEnvironment(service: ServiceName): Record<string, string> {
+  private async ownEnvironment(service: ServiceName): Promise<Record<string, string>> {
     if (service === 'compute') return { ALTO_MASTER_KEY_FILE: join(this.folder, 'master.key') };
     if (service === 'gateway') {
       return {
         ALTO_CALLER_SIGNING_KEY_FILE: join(this.folder, 'caller.key'),
         ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: join(this.folder, 'admin.key.sha256'),
-        ALTO_NATS_SUBSCRIBER_KEY_FILE: this.nats.subscriberKeyFile(),
+        ...(await this.nats.subscriberSettings()),
       };
     }
     if (service === 'load-balancer')

@@ -143,7 +143,7 @@ function rotateCommand(session: Session, output: Output): Command {
 function revokeCommand(session: Session, output: Output): Command {
   return new Command('revoke')
     .argument('<key>', 'id of the key')
-    .description('Revoke a key at once and for good')
+    .description('Revoke a key, or credentials for NATS, at once and for good; who is connected with them is cut off')
     .addOption(ofOperators())
     .addHelpText('after', examples([['alto keys revoke key_01k…', 'end it at once']]))
     .action(async (key: string, { operator }: Whose) => {
@@ -151,9 +151,8 @@ function revokeCommand(session: Session, output: Output): Command {
       const revoked = operator
         ? await client.operatorKeys.revoke({ key })
         : await client.keys.revoke({ project: session.project, key });
-      const still =
-        revoked.kind === 'nats' ? ` NATS takes these credentials until they expire, ${revoked.expiresAt}.` : '';
-      output.result(revoked, () => `Key ${revoked.id} (${revoked.name}) is revoked.${still}`);
+      const pending = 'pending' in revoked && revoked.pending ? ` ${revoked.pending}` : '';
+      output.result(revoked, () => `Key ${revoked.id} (${revoked.name}) is revoked.${pending}`);
     });
 }
 

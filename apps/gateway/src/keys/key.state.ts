@@ -32,6 +32,6 @@ export function isUsable(key: Pick<KeyFacts, 'expiresAt' | 'revokedAt'>, now: Da
   return !key.revokedAt && !isOver(key.expiresAt, now);
 }
 
-function isOver(end: Date | null, now: Date): boolean {
+export function isOver(end: Date | null, now: Date): boolean {
   return end !== null && end.getTime() <= now.getTime();
 }

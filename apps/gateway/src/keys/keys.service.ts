@@ -15,8 +15,9 @@ import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageFrom } from '../http/cursor';
 import { mintApiKey, mintSecret } from './api-key';
 import { KeyEntity } from './key.entity';
-import { isUsable } from './key.state';
+import { isOver, isUsable } from './key.state';
 import { type KeyUse, KeysStore, type KeyWithProject } from './keys.store';
+import { RevocationsReconciler } from './revocations.reconciler';
 import { SubscriberCredentials } from './subscriber-credentials';
 
 /** Tells every gateway to forget what it knows of a key. Lost nudges cost a delay within the cache's freshness only. */
@@ -35,11 +36,16 @@ export interface WantedSubscriber {
 }
 
 type ShownKey = ApiKey & { key: string };
+type RevokedKey = ApiKey & { pending: string | null };
 type ShownCredentials = ApiKey & { credentials: string; servers: string[]; subject: string };
 
 const dayMs = 86_400_000;
 const subscriberLifetimeMs = 90 * dayMs;
 const subscriberLifetimeMaxMs = 366 * dayMs;
+/** NATS has to remember those that were revoked, until they would have expired, in one message. */
+const subscribersMax = { ofProject: 500, all: 8_000 } as const;
+/** How long an answer waits for NATS to have heard what was revoked. */
+const enforcedWithinMs = 2_000;
 /** What a subscriber may do, in the words of API keys. */
 const subscriber = { role: 'viewer', scopes: ['events.read'] } as const;
 
@@ -55,6 +61,7 @@ export class KeysService {
     private readonly clock: Clock,
     private readonly client: AltoClient,
     private readonly subscribers: SubscriberCredentials,
+    private readonly revocations: RevocationsReconciler,
   ) {}
 
   /** The answer is the only place where the key itself ever stands. */
@@ -85,6 +92,7 @@ export class KeysService {
     this.checkWanted({ ...subscriber, name: wanted.name, expiresAt: expiresAt.toISOString() });
     if (expiresAt.getTime() > now.getTime() + subscriberLifetimeMaxMs) throw tooLong();
     requireNoMore(caller, subscriber.role, subscriber.scopes);
+    await this.requireRoomForSubscriber(project, now);
     const { text, user } = await this.subscribers.issue(project, expiresAt);
     const facts = { id: newId('key'), hash: '', projectId: project, name: wanted.name, role: subscriber.role };
     const entity = this.newKey({ ...facts, expiresAt, scopes: [...subscriber.scopes], kind: 'nats', natsUser: user });
@@ -131,19 +139,25 @@ export class KeysService {
     return { ...toApiKey(rotated, now), key: minted.text };
   }
 
-  /** Revoking a revoked key changes nothing. */
-  async revoke(project: string | null, id: string): Promise<ApiKey> {
+  /**
+   * Revoking a revoked key changes nothing. Of credentials for NATS the answer tells, in `pending`, why NATS may still
+   * take them: as a rule it takes them no more.
+   */
+  async revoke(project: string | null, id: string): Promise<RevokedKey> {
     const now = this.clock.now();
+    const enforcing: Promise<string | undefined>[] = [];
     const revoked = await this.database.transaction(async (transaction) => {
       if (project === null) await this.requireAnotherOperator(transaction, id, now);
       const key = await this.lock(transaction, project, id);
       checkPrecondition(key);
+      if (key.kind === 'nats') this.database.afterCommit(transaction, () => enforcing.push(this.revocations.enforce()));
       if (key.revokedAt) return key;
       key.revokedAt = now;
       await this.change(transaction, key, gatewayEvents.keyRevoked);
       return key;
     });
-    return toApiKey(revoked, now);
+    const isTaken = revoked.kind === 'nats' && !isOver(revoked.expiresAt, now);
+    return { ...toApiKey(revoked, now), pending: isTaken ? await pendingReason(enforcing[0]) : null };
   }
 
   /** Called with the id of each key that is changed here, once the change is committed: needs no NATS. */
@@ -180,6 +194,18 @@ export class KeysService {
       message: `scopes: ${useless} is nothing that the role ${role} may do; scopes narrow a role and never widen it`,
       field: 'scopes',
       nextStep: 'Leave it out, or choose another role.',
+    });
+  }
+
+  private async requireRoomForSubscriber(project: string, now: Date): Promise<void> {
+    const { all, ofProject } = await this.store.countSubscribers(project, now);
+    if (all < subscribersMax.all && ofProject < subscribersMax.ofProject) return;
+    throw new AltoError('quota_exceeded', {
+      message:
+        `There may be ${subscribersMax.ofProject} credentials for NATS in a project, and ${subscribersMax.all} in all, ` +
+        'whose time is not over. Revoked ones count until then, since NATS has to remember them.',
+      nextStep:
+        'Use one that is there, or wait until some have expired; give new ones a shorter life with `expiresAt`.',
     });
   }
 
@@ -233,6 +259,20 @@ function requireNoMore(caller: CallIdentity, role: Role, scopes: readonly string
     field: 'scopes',
     nextStep: 'Narrow the scopes, or use a key that may do all of it.',
   });
+}
+
+/** @param enforcing undefined where the change is committed only after this answer, or not at all */
+async function pendingReason(enforcing: Promise<string | undefined> | undefined): Promise<string | null> {
+  if (enforcing === undefined) return 'NATS refuses them once this change is committed, which follows this answer.';
+  let timer: NodeJS.Timeout | undefined;
+  const tooSlow = new Promise<string>((resolve) => {
+    timer = setTimeout(() => resolve('NATS has not confirmed it yet.'), enforcedWithinMs);
+  });
+  const reason = await Promise.race([enforcing, tooSlow]);
+  clearTimeout(timer);
+  return reason === undefined
+    ? null
+    : `${reason} It is told as soon as it can be, and takes these credentials until then.`;
 }
 
 function tooLong(): AltoError {

@@ -79,6 +79,26 @@ export class KeysStore {
     });
   }
 
+  /** Credentials for NATS whose time was not over then, revoked or not: how many there are, in all and of a project. */
+  async countSubscribers(projectId: string, now: Date): Promise<{ all: number; ofProject: number }> {
+    const { rows } = await this.database.query<{ all: number; of_project: number }>(
+      `SELECT count(*)::int AS all, (count(*) FILTER (WHERE project_id = $1))::int AS of_project
+       FROM api_keys WHERE kind = 'nats' AND expires_at > $2`,
+      [projectId, now],
+    );
+    return { all: rows[0]?.all ?? 0, ofProject: rows[0]?.of_project ?? 0 };
+  }
+
+  /** Public nkeys of those that were revoked before their time, where that was not over then. */
+  async revokedSubscribers(since: Date): Promise<{ user: string; expiresAt: Date }[]> {
+    const { rows } = await this.database.query<{ nats_user: string; expires_at: Date }>(
+      `SELECT nats_user, expires_at FROM api_keys
+       WHERE kind = 'nats' AND expires_at > $1 AND revoked_at IS NOT NULL`,
+      [since],
+    );
+    return rows.map((row) => ({ user: row.nats_user, expiresAt: row.expires_at }));
+  }
+
   /** All in one statement. Never moves a time back: several gateways see the same key. */
   async recordUses(uses: readonly KeyUse[]): Promise<void> {
     await this.database.query(

@@ -21,7 +21,7 @@ import {
   type TestDatabase,
   type TestService,
 } from '@alto/testing';
-import { createUser, encodeUser, fmtCreds, fromPublic, fromSeed, parseCreds } from '@nats-io/jwt';
+import { createUser, encodeUser, fmtCreds, fromPublic, fromSeed } from '@nats-io/jwt';
 import { connect, credsAuthenticator, type NatsConnection, PermissionViolationError } from '@nats-io/transport-node';
 import { gatewayService } from '../gateway.module';
 import { type FirstOperator, makeFirstOperator } from '../identity/first-operator.fake';
@@ -94,7 +94,7 @@ beforeAll(async () => {
     settings: {
       ...operator.settings,
       ALTO_NATS_CREDS_FILE: await nats.credsFile('gateway', natsPermissions('gateway')),
-      ALTO_NATS_SUBSCRIBER_KEY_FILE: nats.subscriberKeyFile(),
+      ...(await nats.subscriberSettings()),
     },
   });
   await eventually(async () => expect((await fetch(`${gateway.url}/readyz`)).status).toBe(200));
@@ -198,9 +198,8 @@ it('are listed and revoked as keys are, sign in to no API, and are not rotated',
 describe('the key that signs them', () => {
   const signWith = async (name: string, claims: object, scopedUser: boolean) => {
     const signer = fromSeed(readFileSync(nats.subscriberKeyFile()));
-    const own = await parseCreds(readFileSync(await nats.credsFile('gateway', natsPermissions('gateway'), 'again')));
     const user = createUser();
-    const account = fromPublic(own.uc.iss);
+    const account = fromPublic((await nats.subscriberSettings())['ALTO_NATS_SUBSCRIBER_ACCOUNT'] ?? '');
     return fmtCreds(await encodeUser(name, user, account, claims, { signer, scopedUser }), user);
   };
 

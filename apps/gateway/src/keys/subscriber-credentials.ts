@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Inject, Injectable } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
-import { CONFIG, readCredentials } from '@alto/platform';
+import { CONFIG } from '@alto/platform';
 import { createUser, encodeUser, fmtCreds, fromPublic, fromSeed } from '@nats-io/jwt';
 import type { GatewayConfig } from '../config';
 
@@ -28,13 +28,12 @@ export class SubscriberCredentials {
 
   /** @throws AltoError unprocessable where NATS is used without credentials, and so has none to give. */
   async issue(project: string, expiresAt: Date): Promise<IssuedCredentials> {
-    const { ALTO_NATS_SUBSCRIBER_KEY_FILE: keyFile, ALTO_NATS_CREDS_FILE: ownFile } = this.config;
-    if (keyFile === undefined || ownFile === undefined) throw withoutCredentials();
+    const { ALTO_NATS_SUBSCRIBER_KEY_FILE: keyFile, ALTO_NATS_SUBSCRIBER_ACCOUNT: account } = this.config;
+    if (keyFile === undefined || account === undefined) throw withoutCredentials();
     const signer = fromSeed(Buffer.from(readFileSync(keyFile, 'utf8').trim()));
-    const account = fromPublic(readCredentials(ownFile).issuer);
     const user = createUser();
     const exp = Math.floor(expiresAt.getTime() / 1000);
-    const jwt = await encodeUser(project, user, account, {}, { signer, scopedUser: true, exp });
+    const jwt = await encodeUser(project, user, fromPublic(account), {}, { signer, scopedUser: true, exp });
     return { text: Buffer.from(fmtCreds(jwt, user)).toString(), user: user.getPublicKey() };
   }
 }
@@ -42,6 +41,7 @@ export class SubscriberCredentials {
 function withoutCredentials(): AltoError {
   return new AltoError('unprocessable', {
     message: 'This gateway has no key with which it could sign credentials for NATS.',
-    nextStep: 'Set ALTO_NATS_SUBSCRIBER_KEY_FILE and ALTO_NATS_CREDS_FILE, or follow events over HTTP: `alto events`.',
+    nextStep:
+      'Set ALTO_NATS_SUBSCRIBER_KEY_FILE and ALTO_NATS_SUBSCRIBER_ACCOUNT, or follow events over HTTP: `alto events`.',
   });
 }

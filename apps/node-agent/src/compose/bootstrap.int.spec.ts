@@ -25,11 +25,8 @@ describe('bootstrap of containers', () => {
     expect(handed('compute')).toEqual(['master.key', 'nats.creds', 'service.env']);
     expect(handed('node-agent')).toEqual(['master.key', 'nats.creds', 'service.env']);
     expect(handed('gateway')).toEqual([
-      'admin.key.sha256',
-      'caller.key',
-      'nats.creds',
-      'service.env',
-      'subscribers.nk',
+      ...['accounts.nk', 'admin.key.sha256', 'caller.key', 'nats.creds', 'service.env', 'subscribers.nk'],
+      'system.creds',
     ]);
     expect(environmentOf('load-balancer').ALTO_DATABASE_URL).toMatch(
       /^postgresql:\/\/load_balancer:[0-9a-f]{48}@postgres:5432\/load_balancer$/,

@@ -10,7 +10,13 @@ import { databaseName, type DatabaseGrant, ensureExternalDatabases, serviceUrl }
 import { keptText, writeIfChanged } from '../first-start/files';
 import { ensurePasswords, type Passwords } from '../first-start/first-start';
 import { managedServices } from '../first-start/manifest';
-import { ensureNatsIdentity, type NatsIdentity, natsConfiguration, natsUsers } from '../first-start/nats-identity';
+import {
+  ensureNatsIdentity,
+  type NatsIdentity,
+  natsConfiguration,
+  natsUsers,
+  type SubscriberKeys,
+} from '../first-start/nats-identity';
 import { ensureSecrets, type Secrets } from '../first-start/secrets';
 
 const usage = `Usage: bootstrap keys|databases --keys FOLDER --handed FOLDER --postgres HOST:PORT
@@ -23,6 +29,7 @@ const usage = `Usage: bootstrap keys|databases --keys FOLDER --handed FOLDER --p
 const handedFolder = '/run/alto';
 const natsPort = 4222;
 const natsStore = '/data';
+const natsAccounts = '/data/accounts';
 
 export interface BootstrapPlan {
   /** Folder with all keys; no container but this one's sees it. */
@@ -65,7 +72,7 @@ export async function makeKeys(plan: BootstrapPlan): Promise<void> {
 
   for (const service of serviceNames) await handToService(plan, service, { secrets, passwords, identity, node });
   await hand(plan, 'postgres', 'password', passwords.superuser);
-  const listen = { host: '0.0.0.0', port: natsPort, storeDirectory: natsStore };
+  const listen = { host: '0.0.0.0', port: natsPort, storeDirectory: natsStore, accountsDirectory: natsAccounts };
   await hand(plan, 'nats', 'nats.conf', natsConfiguration({ ...listen, identity }));
 }
 
@@ -102,13 +109,28 @@ async function handToService(plan: BootstrapPlan, service: ServiceName, made: Ma
   if (service === 'gateway') {
     await handCopy(plan, service, 'caller.key', secrets.callerKeyFile);
     await handCopy(plan, service, 'admin.key.sha256', secrets.adminKeyHashFile);
-    await handCopy(plan, service, 'subscribers.nk', identity.subscriberKeyFile);
-    environment.ALTO_NATS_SUBSCRIBER_KEY_FILE = join(handedFolder, 'subscribers.nk');
+    Object.assign(environment, await handSubscriberKeys(plan, service, identity.subscribers));
     environment.ALTO_CALLER_SIGNING_KEY_FILE = join(handedFolder, 'caller.key');
     environment.ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE = join(handedFolder, 'admin.key.sha256');
   }
   const lines = Object.entries(environment).map(([name, value]) => `${name}="${value}"\n`);
   await hand(plan, service, 'service.env', lines.join(''));
+}
+
+async function handSubscriberKeys(
+  plan: BootstrapPlan,
+  service: ServiceName,
+  { account, keyFile, accountKeyFile, systemCredsFile }: SubscriberKeys,
+): Promise<Record<string, string>> {
+  await handCopy(plan, service, 'subscribers.nk', keyFile);
+  await handCopy(plan, service, 'accounts.nk', accountKeyFile);
+  await handCopy(plan, service, 'system.creds', systemCredsFile);
+  return {
+    ALTO_NATS_SUBSCRIBER_ACCOUNT: account,
+    ALTO_NATS_SUBSCRIBER_KEY_FILE: join(handedFolder, 'subscribers.nk'),
+    ALTO_NATS_ACCOUNT_KEY_FILE: join(handedFolder, 'accounts.nk'),
+    ALTO_NATS_SYSTEM_CREDS_FILE: join(handedFolder, 'system.creds'),
+  };
 }
 
 async function hand(plan: BootstrapPlan, container: string, name: string, content: string): Promise<void> {

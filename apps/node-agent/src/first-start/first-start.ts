@@ -245,7 +245,9 @@ async function writeNatsConfiguration(
 ): Promise<string> {
   const file = join(directory.nats, 'nats.conf');
   const storeDirectory = join(directory.nats, 'jetstream');
-  await writeIfChanged(file, natsConfiguration({ host, port: servicePortFirst, storeDirectory, identity }));
+  const accountsDirectory = join(directory.nats, 'accounts');
+  const plan = { host, port: servicePortFirst, storeDirectory, accountsDirectory, identity };
+  await writeIfChanged(file, natsConfiguration(plan));
   return file;
 }
 
@@ -266,7 +268,7 @@ function gatewayPlan(directory: DataDirectory, secrets: Secrets, identity: NatsI
     socketPaths: (slot) => directory.socket(`gateway-${slot}.sock`),
     callerKeyFile: secrets.callerKeyFile,
     adminKeyHashFile: secrets.adminKeyHashFile,
-    subscriberKeyFile: identity.subscriberKeyFile,
+    subscribers: identity.subscribers,
   };
 }
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { serviceNames, type ServiceName } from '@alto/contracts';
 import type { StaticManifest, StaticWorkload, WorkloadSlot } from '../workloads/workload';
+import type { SubscriberKeys } from './nats-identity';
 
 export interface ServicePlan {
   name: ServiceName;
@@ -35,7 +36,7 @@ export interface ManifestPlan {
     socketPaths: (slot: number) => string;
     callerKeyFile: string;
     adminKeyHashFile: string;
-    subscriberKeyFile: string;
+    subscribers: SubscriberKeys;
   };
   callerPublicKey: string;
   masterKeyFile: string;
@@ -233,7 +234,10 @@ function ownEnvironment(plan: ManifestPlan, { name }: ServicePlan): Record<strin
     return {
       ALTO_CALLER_SIGNING_KEY_FILE: plan.gateway.callerKeyFile,
       ALTO_BOOTSTRAP_ADMIN_KEY_HASH_FILE: plan.gateway.adminKeyHashFile,
-      ALTO_NATS_SUBSCRIBER_KEY_FILE: plan.gateway.subscriberKeyFile,
+      ALTO_NATS_SUBSCRIBER_ACCOUNT: plan.gateway.subscribers.account,
+      ALTO_NATS_SUBSCRIBER_KEY_FILE: plan.gateway.subscribers.keyFile,
+      ALTO_NATS_ACCOUNT_KEY_FILE: plan.gateway.subscribers.accountKeyFile,
+      ALTO_NATS_SYSTEM_CREDS_FILE: plan.gateway.subscribers.systemCredsFile,
     };
   }
   if (name === 'compute') return { ALTO_MASTER_KEY_FILE: plan.masterKeyFile };

@@ -1,7 +1,9 @@
 /**
- * Who may connect to NATS: an operator that vouches for accounts, one account for Alto, and in it one user for each
- * service with the permissions that the contracts give it. NATS checks signatures alone, so no list of users exists
- * anywhere and a user is added without touching the server.
+ * Who may connect to NATS: an operator that vouches for accounts, one account for Alto's services, and in it one user
+ * for each with the permissions that the contracts give it; and one account for subscribers of events. NATS checks
+ * signatures alone, so no list of users exists anywhere and a user is added without touching the server. Those who are
+ * refused although their signature is right, because their credentials were revoked, stand in the subscribers' account,
+ * which the gateway replaces while NATS runs.
  */
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
@@ -20,11 +22,19 @@ import {
   fromSeed,
   type KeyPair,
   newScopedSigner,
+  type Operator,
   parseCreds,
-  type SigningKey,
   type User,
 } from '@nats-io/jwt';
-import { type NatsPermissions, natsPermissions, serviceNames, subscriberTemplate } from '@alto/contracts';
+import {
+  exportedEvents,
+  type NatsPermissions,
+  natsPermissions,
+  serviceNames,
+  subscriberAccount,
+  subscriberKeeperPermissions,
+  subscriberTemplate,
+} from '@alto/contracts';
 import { natsPingSettings } from '@alto/platform';
 import { keptText, writeWhole } from './files';
 
@@ -35,12 +45,29 @@ export function natsUsers(node: string): ReadonlyMap<string, NatsPermissions> {
 
 export interface NatsIdentity {
   operatorJwt: string;
-  systemAccount: { publicKey: string; jwt: string };
-  account: { publicKey: string; jwt: string };
+  systemAccount: SignedAccount;
+  account: SignedAccount;
+  subscriberAccount: SignedAccount;
   /** Credentials file of each user. */
   credentialsFiles: ReadonlyMap<string, string>;
-  /** Seed of the key with which the gateway signs in subscribers of events, and nobody else. */
-  subscriberKeyFile: string;
+  subscribers: SubscriberKeys;
+}
+
+interface SignedAccount {
+  publicKey: string;
+  jwt: string;
+}
+
+/** With these the gateway signs in subscribers of events and ends them; they are good for nothing else. */
+export interface SubscriberKeys {
+  /** Public key of the subscribers' account. */
+  account: string;
+  /** Seed of the key that signs subscribers. */
+  keyFile: string;
+  /** Seed of a key that vouches for accounts. NATS takes them from none but those whom its system account lets in. */
+  accountKeyFile: string;
+  /** Credentials in the system account that let nothing be replaced but the subscribers' account. */
+  systemCredsFile: string;
 }
 
 const unlimited = -1;
@@ -82,15 +109,19 @@ export async function ensureNatsIdentity(
   const system = await keptKey(join(directory, 'system.nk'), createAccount);
   const account = await keptKey(accountKeyFile(directory), createAccount);
 
-  const operatorJwt = await keptText(join(directory, 'operator.jwt'), () =>
-    encodeOperator('alto', operator, { system_account: system.getPublicKey() }),
+  const voucherFile = join(directory, 'accounts.nk');
+  const voucher = await keptKey(voucherFile, createOperator);
+  const operatorClaims = { system_account: system.getPublicKey(), signing_keys: [voucher.getPublicKey()] };
+  const operatorJwt = await ensureClaims<Operator>(join(directory, 'operator.jwt'), operatorClaims, () =>
+    encodeOperator('alto', operator, operatorClaims),
   );
   const systemJwt = await keptText(join(directory, 'system.jwt'), () =>
     encodeAccount('SYS', system, { limits: systemAccountLimits }, { signer: operator }),
   );
-  const subscriberKeyFile = join(directory, 'subscribers.nk');
-  const subscribers = await keptKey(subscriberKeyFile, createAccount);
-  const accountJwt = await ensureAccount(join(directory, 'account.jwt'), account, operator, signerOf(subscribers));
+  const accountClaims = { limits: accountLimits, exports: [exportedEvents] };
+  const accountJwt = await ensureClaims<Account>(join(directory, 'account.jwt'), accountClaims, () =>
+    encodeAccount('ALTO', account, accountClaims, { signer: operator }),
+  );
 
   const credentialsFiles = new Map<string, string>();
   for (const [name, permissions] of users) {
@@ -98,29 +129,47 @@ export async function ensureNatsIdentity(
     await ensureCredentials(file, name, account, permissions);
     credentialsFiles.set(name, file);
   }
+  const subscribers = await ensureSubscribers(directory, operator, system, account.getPublicKey());
   return {
     operatorJwt,
     systemAccount: { publicKey: system.getPublicKey(), jwt: systemJwt },
     account: { publicKey: account.getPublicKey(), jwt: accountJwt },
+    subscriberAccount: { publicKey: subscribers.account, jwt: subscribers.jwt },
     credentialsFiles,
-    subscriberKeyFile,
+    subscribers: { ...subscribers.keys, account: subscribers.account, accountKeyFile: voucherFile },
   };
 }
 
-function signerOf(key: KeyPair): SigningKey {
+async function ensureSubscribers(directory: string, operator: KeyPair, system: KeyPair, services: string) {
+  const account = await keptKey(join(directory, 'subscribers-account.nk'), createAccount);
+  const keyFile = join(directory, 'subscribers.nk');
   const { role, ...template } = subscriberTemplate;
-  return newScopedSigner(key, role, template);
+  const signer = newScopedSigner(await keptKey(keyFile, createAccount), role, template);
+  const claims = { ...subscriberAccount(services), signing_keys: [signer] };
+  const jwt = await ensureClaims<Account>(join(directory, 'subscribers-account.jwt'), claims, () =>
+    encodeAccount('SUBSCRIBERS', account, claims, { signer: operator }),
+  );
+  const systemCredsFile = join(directory, 'gateway-system.creds');
+  await ensureCredentials(systemCredsFile, 'gateway', system, subscriberKeeperPermissions(account.getPublicKey()));
+  return { account: account.getPublicKey(), jwt, keys: { keyFile, systemCredsFile } };
 }
 
-/** Signed anew, with the same key, where it lets another signing key sign or the same one sign for something else. */
-async function ensureAccount(file: string, account: KeyPair, operator: KeyPair, signer: SigningKey): Promise<string> {
-  const wanted: Partial<Account> = { limits: accountLimits, signing_keys: [signer] };
+/** Signed anew where it claims something else: NATS takes the newer of two. */
+async function ensureClaims<C extends Account | Operator>(
+  file: string,
+  wanted: Partial<C>,
+  sign: () => Promise<string>,
+): Promise<string> {
   const present = existsSync(file) ? (await readFile(file, 'utf8')).trim() : undefined;
-  if (present !== undefined && isDeepStrictEqual(decode<Account>(present).nats.signing_keys, wanted.signing_keys))
-    return present;
-  const jwt = await encodeAccount('ALTO', account, wanted, { signer: operator });
+  if (present !== undefined && hasClaims(decode<C>(present).nats, wanted)) return present;
+  const jwt = await sign();
   await writeWhole(file, jwt);
   return jwt;
+}
+
+function hasClaims(present: object, wanted: object): boolean {
+  const held: Record<string, unknown> = { ...present };
+  return Object.entries(wanted).every(([name, claim]) => isDeepStrictEqual(held[name], claim));
 }
 
 /** What signs users. */
@@ -170,12 +219,19 @@ export interface NatsServerPlan {
   port: number;
   /** Folder of JetStream. */
   storeDirectory: string;
+  /** Folder of the accounts as they are now: what they are given while NATS runs outlives a restart of it. */
+  accountsDirectory: string;
   identity: NatsIdentity;
 }
 
-/** The server's configuration file. */
-export function natsConfiguration({ host = '127.0.0.1', port, storeDirectory, identity }: NatsServerPlan): string {
-  const { operatorJwt, systemAccount, account } = identity;
+/**
+ * The server's configuration file. An account that NATS holds already in its folder stays as it is there unless the
+ * one given here was signed later.
+ */
+export function natsConfiguration(plan: NatsServerPlan): string {
+  const { host = '127.0.0.1', port, storeDirectory, accountsDirectory, identity } = plan;
+  const { operatorJwt, systemAccount, account, subscriberAccount: subscribers } = identity;
+  const accounts = [systemAccount, account, subscribers].map(({ publicKey, jwt }) => `  ${publicKey}: ${jwt.trim()}`);
   return `# Written by Alto at each start; changes made here are lost.
 server_name: alto
 listen: "${host.includes(':') ? `[${host}]` : host}:${port}"
@@ -187,10 +243,13 @@ ${natsPingSettings}
 
 operator: ${operatorJwt.trim()}
 system_account: ${systemAccount.publicKey}
-resolver: MEMORY
+resolver: {
+  type: full
+  dir: ${JSON.stringify(accountsDirectory)}
+  allow_delete: false
+}
 resolver_preload: {
-  ${systemAccount.publicKey}: ${systemAccount.jwt.trim()}
-  ${account.publicKey}: ${account.jwt.trim()}
+${accounts.join('\n')}
 }
 
 jetstream: {

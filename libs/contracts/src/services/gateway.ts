@@ -230,7 +230,7 @@ export const gatewayOperations = {
         servers: z.array(z.string()).describe('URLs of NATS'),
         subject: z.string().describe('What they can subscribe to; narrower subjects under it work as well'),
       }),
-      errors: ['unprocessable'],
+      errors: ['unprocessable', 'quota_exceeded'],
       idempotent: false,
     }),
     list: operation({
@@ -272,7 +272,13 @@ export const gatewayOperations = {
       permission: 'keys.write',
       callers: ['gateway'],
       input: z.strictObject({ project: projectField, key: keyId }),
-      output: apiKeySchema,
+      output: apiKeySchema.extend({
+        pending: z
+          .string()
+          .nullable()
+          .optional()
+          .describe('Why NATS may still take credentials for it, in words; null once they are refused everywhere'),
+      }),
       errors: [],
       idempotent: true,
       precondition: 'optional',
