@@ -33,10 +33,16 @@ export function generatedFiles(goldenText: string | undefined): { files: Generat
   return { files, problems };
 }
 
-const requestTerms = `Answers that show one resource carry its version as \`ETag\`. With \`If-Match\` a change is made to that version alone,
-else it is refused with \`412\`; \`If-None-Match: *\` lets a \`PUT\` create and never replace. The comparison is made where
-the change is, in the same transaction. \`dryRun=true\` answers \`200\` as if the change were made, and makes none. A
-\`POST\` with an \`Idempotency-Key\` is done once: repetitions within 24 hours get the first answer, with
+const requestTerms = `Answers that show one resource carry its version as \`ETag\`; in a list, what can be changed carries it as \`version\`. None
+have what a key asks of itself (\`whoami\`), counts of use, which are made when they are asked for, and rollouts, which
+Alto alone changes. With \`If-Match\` a change is made to that version alone, else it is refused with \`412\`;
+\`If-None-Match: *\` lets a \`PUT\` create and never replace. The comparison is made where the change is, in the same
+transaction. A \`POST\` that answers \`201\` makes something new and never replaces what is there: it takes no condition.
+
+\`dryRun=true\` answers \`200\` as if the change were made, and makes none. All changes take it but the making of NATS
+credentials, where what a trial shows would let its reader in.
+
+A \`POST\` with an \`Idempotency-Key\` is done once: repetitions within 24 hours get the first answer, with
 \`Idempotency-Replayed: true\`; another request under the same key gets \`422\`, and one that comes while the first is still
 worked on waits, or gets \`409\` \`request_in_progress\`. An upload is sent whole each time, so that its content can be
 compared by its SHA-256; the same content gives the same bundle in any case. An upload that was refused before all of it

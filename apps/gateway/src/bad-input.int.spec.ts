@@ -89,6 +89,8 @@ it('lets pages of the named origins in, and tells them what they may send', asyn
   expect(refused.headers.get('access-control-allow-origin')).toBe(origin);
   const foreign = await fetch(`${gateway.url}/v1/whoami`, { headers: { origin: 'https://other.example' } });
   expect(foreign.headers.get('access-control-allow-origin')).toBeNull();
+  const described = await fetch(`${gateway.url}/v1/openapi.json`, { headers: { origin } });
+  expect([described.status, described.headers.get('access-control-allow-origin')]).toEqual([200, origin]);
 });
 
 it('refuses bad input without failing', async () => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { allEvents, allOperations } from './catalogue';
 import { newId, idOf } from './ids';
-import { operation, pathParameters } from './operation';
+import { isChange, type Operation, operation, pathParameters, takesDryRun } from './operation';
 import { roleGrants, roles } from './permissions';
 
 const declaration = {
@@ -61,6 +61,46 @@ describe('the catalogue', () => {
     }
     expect(roles).toContain('viewer');
   });
+});
+
+/** Each with the reason, which docs/api.md gives as well. */
+const withoutTrial = { 'gateway.keys.createNats': 'what a trial would show lets its reader in' };
+const withoutVersion = {
+  'gateway.identity.get': 'tells of the key that asks',
+  'compute.usage.get': 'is counted when it is asked for',
+  'storage.usage.get': 'is counted when it is asked for',
+  'notifications.usage.get': 'is counted when it is asked for',
+  'compute.rollouts.get': 'is changed by Alto alone, on and on',
+};
+
+describe('the terms of the catalogue', () => {
+  const names = (operations: readonly Operation[]) => operations.map(({ name }) => name).sort();
+  const fieldsOf = ({ output }: Operation) =>
+    (z.toJSONSchema(output, { unrepresentable: 'any' }).properties ?? {}) as Record<string, { type?: string }>;
+  const changes = allOperations.filter(isChange);
+
+  it('let every change be tried', () => {
+    expect(names(changes.filter((change) => !takesDryRun(change)))).toEqual(Object.keys(withoutTrial).sort());
+  });
+
+  it('let every change of what is there be made under a condition', () => {
+    const makesNew = ({ http }: Operation) => http?.method === 'POST' && http.status === 201;
+    expect(names(changes.filter((change) => change.precondition === undefined && !makesNew(change)))).toEqual([]);
+    expect(changes.filter(makesNew).length).toBeGreaterThan(3);
+  });
+
+  it('let every resource show the version that a condition names', () => {
+    const reads = allOperations.filter(({ http }) => http?.method === 'GET' && (http.kind ?? 'json') === 'json');
+    const single = reads.filter((read) => !Object.hasOwn(fieldsOf(read), 'items') && isOfOne(read));
+    const silent = single.filter((read) => fieldsOf(read)['version']?.type !== 'integer');
+    expect(names(silent)).toEqual(Object.keys(withoutVersion).sort());
+    expect(single.length).toBeGreaterThan(silent.length);
+  });
+
+  /** Lists have a page of their own; logs and hits are found anew for each question. */
+  function isOfOne({ verb }: Operation): boolean {
+    return !['list', 'read'].includes(verb);
+  }
 });
 
 describe('ids', () => {
