@@ -204,4 +204,17 @@ describe('Database without its server', () => {
     // No connection was lost to the pool.
     await Promise.all(Array.from({ length: 30 }, () => database.query('SELECT 1')));
   });
+
+  it('stops after connections were made too late for those who had asked for them', async () => {
+    server = await startPostgres();
+    const database = open(server.url());
+    await ready(database);
+    server.pause();
+    const asked = await Promise.allSettled(Array.from({ length: 6 }, () => database.query('SELECT 1')));
+    server.resume();
+    expect(asked.map(({ status }) => status)).toEqual(asked.map(() => 'rejected'));
+    await ready(database);
+    await Promise.all(Array.from({ length: 30 }, () => database.query('SELECT 1')));
+    await database.stop();
+  });
 });
