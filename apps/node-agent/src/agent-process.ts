@@ -33,5 +33,8 @@ export async function runAgentProcess(makeFirstStart: (config: NodeAgentConfig) 
       agent.stop().then(() => process.exit(0), fail);
     });
   }
-  await agent.start().catch(fail);
+  await agent.start().catch(async (error: unknown) => {
+    await agent.giveUp().catch((cause: unknown) => log.warn('Something is left on this machine', { error: cause }));
+    fail(error);
+  });
 }

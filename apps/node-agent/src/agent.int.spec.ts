@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -198,7 +198,12 @@ describe('the agent', () => {
   const isRunning = (child: ChildProcess) => child.exitCode === null && child.signalCode === null;
 
   async function startAgent(more: Record<string, string> = {}): Promise<void> {
-    writeFileSync(join(root, 'manifest.json'), JSON.stringify(manifest));
+    launchAgent(JSON.stringify(manifest), more);
+    await eventually(async () => expect((await status()).phase).not.toBe('preparing'));
+  }
+
+  function launchAgent(told: string, more: Record<string, string> = {}): void {
+    writeFileSync(join(root, 'manifest.json'), told);
     agent = spawn(process.execPath, [join(trialFolder, 'main.mjs'), join(root, 'manifest.json')], {
       env: {
         PATH: process.env.PATH,
@@ -214,7 +219,25 @@ describe('the agent', () => {
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     agents.push(agent);
-    await eventually(async () => expect((await status()).phase).not.toBe('preparing'));
+  }
+
+  /** What of this machine is in use for this Alto: processes, control groups, bridges. */
+  function tracesOnMachine(): string[] {
+    const name = createHash('sha256').update(dataDir).digest('hex');
+    const processes = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(dataDir));
+    const groups = readdirSync('/sys/fs/cgroup').flatMap((controller) =>
+      existsSync(`/sys/fs/cgroup/${controller}/alto-${name.slice(0, 12)}`) ? [controller] : [],
+    );
+    const bridges = readdirSync('/sys/class/net').filter((device) => device === `alto-${name.slice(0, 6)}`);
+    return [...processes.map(commandOf), ...groups, ...bridges];
+  }
+
+  function commandOf(pid: string): string {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    } catch {
+      return ''; // gone meanwhile
+    }
   }
 
   async function killAgent(): Promise<void> {
@@ -256,6 +279,13 @@ describe('the agent', () => {
       { instances: [id], lines: 1_000, cursor },
       { instance: manifest.agent?.nodeId },
     );
+
+  it('leaves nothing behind on the machine when it cannot start', async () => {
+    launchAgent('no manifest', { ALTO_LOG_LEVEL: 'silent' });
+    const [code] = (await once(agent, 'exit')) as [number | null];
+    expect(code).toBe(1);
+    await eventually(() => expect(tracesOnMachine()).toEqual([]));
+  });
 
   it('gives an instance its secrets, opened in its process and nowhere else', async () => {
     const key = Buffer.alloc(32, 5).toString('base64');

@@ -180,6 +180,14 @@ export class Agent implements Control {
     this.collector = setInterval(() => void this.collect(), COLLECT_EVERY_MS);
   }
 
+  /** For one that could not start: where nothing of its Alto runs, nothing stays on the machine either. */
+  async giveUp(): Promise<void> {
+    await this.supervisor.stop();
+    for (const id of await this.runtime.list()) if (!(await this.isGone(id))) return;
+    await this.runtime.close();
+    await this.sandbox.close();
+  }
+
   /** Ends the agent alone: what it runs goes on, and the next agent adopts it. */
   stop(): Promise<void> {
     this.stopping ??= this.leave();
@@ -280,12 +288,15 @@ export class Agent implements Control {
   /** What is on record and wanted by nobody: the half of a replacement that an agent was killed in, for one. */
   private async stopOrphans(): Promise<void> {
     for (const id of await this.runtime.list()) {
-      if (this.supervisor.status(id) || this.instances.isRetired(id)) continue;
-      const view = await this.runtime.observe(id);
-      if (view.state === 'none' || (view.state === 'ended' && view.leftovers === 0)) continue;
+      if (this.supervisor.status(id) || this.instances.isRetired(id) || (await this.isGone(id))) continue;
       this.options.log.warn('Stopping what nobody wants any more', { workload: id });
       this.supervisor.want(orphan(id), 'stopped');
     }
+  }
+
+  private async isGone(id: string): Promise<boolean> {
+    const view = await this.runtime.observe(id);
+    return view.state === 'none' || (view.state === 'ended' && view.leftovers === 0);
   }
 
   private watchReady(): void {
