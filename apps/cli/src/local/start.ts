@@ -1,5 +1,5 @@
 /** Brings this machine's Alto up and waits until everything in it is ready. */
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { CommandError } from '../failure';
 import type { Output } from '../output';
@@ -24,10 +24,22 @@ export async function startAgent(session: Session, output: Output): Promise<Agen
     }
     return await untilRunning(agent, undefined, new Progress(output, running));
   }
-  mkdirSync(dataDirectory, { recursive: true, mode: 0o711 });
+  makeFolder(dataDirectory);
   output.note(`Starting Alto in ${dataDirectory} …`);
   const launched = launchAgent(dataDirectory, releasesFolder(), session.environment);
   return await untilRunning(agent, launched, new Progress(output));
+}
+
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o711 });
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new CommandError(
+      `The folder for data, ${path}, cannot be used: ${(error as Error).message}`,
+      'Choose another one with --data-dir or ALTO_DATA_DIR.',
+    );
+  }
 }
 
 async function untilRunning(

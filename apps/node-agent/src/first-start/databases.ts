@@ -38,6 +38,7 @@ export async function ensureDatabases(client: Client, grants: readonly DatabaseG
 
 /** Makes databases on a server of the user's own. What an administrator has made already is left as it is. */
 export async function ensureExternalDatabases(adminUrl: string, grants: readonly DatabaseGrant[]): Promise<void> {
+  if (!URL.canParse(adminUrl)) throw new Error('ALTO_DATABASE_URL must be postgresql://user:password@host:port/name.');
   const missing: DatabaseGrant[] = [];
   for (const grant of grants) {
     if (!(await canConnect(serviceUrl(adminUrl, grant)))) missing.push(grant);

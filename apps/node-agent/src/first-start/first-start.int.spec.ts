@@ -180,6 +180,7 @@ describe('first start', () => {
       await query(admin, 'DROP ROLE search');
       await query(admin, "CREATE ROLE weak LOGIN PASSWORD 'weak'");
       const weak = admin.replace(/\/\/.*@/, '//weak:weak@');
+      await expect(start({ ALTO_DATABASE_URL: 'nonsense' })).rejects.toThrow(/ALTO_DATABASE_URL must be postgresql:/);
       await expect(start({ ALTO_DATABASE_URL: weak })).rejects.toThrow(/CREATE DATABASE search OWNER search;/);
       const external = await start({ ALTO_DATABASE_URL: admin });
       expect(external.workloads.map(({ id }) => id)).not.toContain('postgres');
