@@ -23,6 +23,13 @@ export class Replies {
     });
   }
 
+  /** Says what NATS says where nobody listens: the request was certainly not served, whoever still waits tries again. */
+  notTaken({ reply, subject }: Msg): void {
+    if (!reply) return;
+    const options = { headers: headers(503, 'No Responders') };
+    this.queue.send(this.connection, reply, '', options, (cause) => this.failed(subject, cause));
+  }
+
   error(message: Msg, error: AltoError, traceparent: string | undefined): void {
     const { reply } = message;
     if (!reply) return;

@@ -207,6 +207,7 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
     // Nobody could be told what became of it.
     if (!message.reply)
       return this.log.warn('A request without a subject for its answer is not served', { subject: message.subject });
+    if (this.mayBeGivenUp(message)) return replies.notTaken(message);
     if (this.inFlight >= this.concurrencyMax) return this.refuse(endpoint, message, replies);
     this.inFlight++;
     void this.serve(endpoint, message, replies).finally(() => {
@@ -240,6 +241,12 @@ export class AltoNatsServer extends Server implements CustomTransportStrategy {
       replies.error(message, declared, traceparent);
       this.done(endpoint, declared.code, startedAt, declared.message);
     }
+  }
+
+  /** It may have lain unread for longer than its caller waits. One that has come just now is sent again. */
+  private mayBeGivenUp(message: Msg): boolean {
+    const lagMs = this.standstill?.lagMs() ?? 0;
+    return lagMs > 0 && budgetOf(readRequestHeaders(message)) <= lagMs;
   }
 
   /** With the budget that is surely left: of a request that may have lain unread, less. */
