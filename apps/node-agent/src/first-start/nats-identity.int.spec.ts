@@ -1,17 +1,25 @@
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { accountClaims } from '@alto/contracts';
+import { eventually, freePort } from '@alto/testing';
 import {
   type Account,
+  createUser,
   decode,
   encodeAccount,
   encodeOperator,
+  encodeUser,
+  fmtCreds,
+  fromPublic,
   fromSeed,
   newScopedSigner,
   type Operator,
   parseCreds,
 } from '@nats-io/jwt';
+import { connect, credsAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import { ensureNatsIdentity, natsConfiguration, natsUsers } from './nats-identity';
 
 let folder: string;
@@ -60,13 +68,44 @@ it('hands the gateway a key that vouches for accounts, and a way to replace one 
   });
 });
 
-it('is taken by nats-server', async () => {
-  const accountsDirectory = join(folder, 'accounts');
-  const plan = { port: 4222, storeDirectory: join(folder, 'jetstream'), accountsDirectory, identity: await make() };
-  const file = join(folder, 'nats.conf');
-  writeFileSync(file, natsConfiguration(plan));
-  const { status, stderr } = spawnSync('nats-server', ['-t', '-c', file], { encoding: 'utf8' });
-  expect({ status, stderr }).toMatchObject({ status: 0 });
+it('has nats-server refuse a subscriber that the gateway ends, and keep the services', async () => {
+  const identity = await make();
+  const [port, file] = [await freePort(), join(folder, 'nats.conf')];
+  const [storeDirectory, accountsDirectory] = [join(folder, 'jetstream'), join(folder, 'accounts')];
+  writeFileSync(file, natsConfiguration({ port, storeDirectory, accountsDirectory, identity }));
+  const server = spawn('nats-server', ['-c', file], { stdio: 'ignore' });
+  const open: NatsConnection[] = [];
+  const signIn = async (credentials: Uint8Array, inboxPrefix = '_INBOX') => {
+    const authenticator = credsAuthenticator(credentials);
+    const options = { port, authenticator, inboxPrefix, reconnect: false, timeout: 20_000 };
+    open.push(await connect(options));
+    return open.at(-1)!;
+  };
+  try {
+    const { subscribers } = identity;
+    const credentials = readFileSync(identity.credentialsFiles.get('compute') ?? '');
+    const service = await eventually(() => signIn(credentials));
+    const system = await signIn(readFileSync(subscribers.systemCredsFile), '_INBOX_gateway');
+    const [key, signer] = [createUser(), fromSeed(readFileSync(subscribers.keyFile))];
+    const account = fromPublic(subscribers.account);
+    const user = fmtCreds(await encodeUser('project', key, account, {}, { signer, scopedUser: true }), key);
+    const subscriber = await eventually(() => signIn(user));
+
+    const { lookup, update } = accountClaims(subscribers.account);
+    const held = decode<Account>((await system.request(lookup, '', { timeout: 20_000 })).string());
+    const revocations = { [key.getPublicKey()]: 2 ** 32 };
+    const voucher = fromSeed(readFileSync(subscribers.accountKeyFile));
+    const ended = await encodeAccount(held.name, account, { ...held.nats, revocations }, { signer: voucher });
+    const answer = await system.request(update, ended, { timeout: 20_000 });
+    expect(answer.json()).toMatchObject({ data: { code: 200 } });
+    await subscriber.closed();
+    await eventually(() => expect(signIn(user)).rejects.toThrow(/[Aa]uthorization/));
+    await service.flush();
+  } finally {
+    for (const connection of open) await connection.close();
+    server.kill('SIGKILL');
+    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
+  }
 });
 
 it('keeps what it has made, and keeps it from other users', async () => {
