@@ -143,7 +143,9 @@ it('revoked while NATS is away are refused when it is back, and the answer says 
   await gateways.nats.shutDown();
   const answer = await revoke(feed);
   await gateways.nats.start();
-  expect(answer).toMatchObject({ revokedAt: expect.any(String), pending: expect.stringContaining('NATS is away') });
+  // A busy machine may find out only by asking in vain.
+  const why = expect.stringMatching(/^NATS (is away|does not answer|has not confirmed it yet)\./);
+  expect(answer).toMatchObject({ revokedAt: expect.any(String), pending: why });
   await untilRefused(feed);
   await revokeWhole(feed);
 });
