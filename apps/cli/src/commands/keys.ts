@@ -56,7 +56,10 @@ function listCommand(session: Session, output: Output): Command {
       );
       output.result({ items }, () => {
         const header = ['KEY', 'NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'AGE'];
-        return output.table(header, items.map(rowOf));
+        const nothing =
+          `Project ${session.project} has no keys of its own: operators' keys work in it. ` +
+          '`alto keys create --name <text>` makes one.';
+        return output.list(header, items.map(rowOf), nothing);
       });
     });
 }
