@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { computeOperations } from '@alto/contracts';
 import { type Alto, eventually, startAlto } from '@alto/testing';
-import { memoryOf } from './memory';
+import { appName, memoryOf } from './memory';
 
 const hello = fileURLToPath(new URL('../../../../../examples/hello', import.meta.url));
 const project = 'default';
@@ -94,19 +94,17 @@ async function scaled(alto: Alto, replicas: number): Promise<void> {
 }
 
 async function reportMemory(alto: Alto): Promise<void> {
-  const { pid: agent, workloads } = await alto.status();
-  const names = new Map<number, string>([[agent, 'node-agent']]);
-  for (const { pid, name, kind } of workloads) if (pid !== null) names.set(pid, kind === 'instance' ? 'an app' : name);
-  const processes = memoryOf(alto.dataDirectory, names);
+  const processes = await memoryOf(alto);
   const total = (of: (name: string) => boolean) =>
     processes.filter(({ name }) => of(name)).reduce((sum, { pssMb }) => sum + pssMb, 0);
-  const instances = processes.filter(({ name }) => name === 'an app').length;
+  const instances = processes.filter(({ name }) => name === appName).length;
   const columns = [
     `${String(instances).padStart(3)} instances`,
-    `apps ${total((name) => name === 'an app').toFixed(0)} MB`,
+    `apps ${total((name) => name === appName).toFixed(0)} MB`,
+    `sandboxes ${total((name) => name === 'sandboxes').toFixed(1)} MB`,
     `shims ${total((name) => name === 'shims').toFixed(1)} MB`,
     `agent ${total((name) => name === 'node-agent').toFixed(0)} MB`,
-    `all of Alto's own ${total((name) => name !== 'an app').toFixed(0)} MB PSS`,
+    `all of Alto's own ${total((name) => name !== appName).toFixed(0)} MB PSS`,
   ];
   console.log(columns.join('   '));
 }

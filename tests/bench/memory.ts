@@ -1,5 +1,7 @@
 /** What the processes of an Alto hold in memory, each by its name (Linux). */
 import { readdirSync, readFileSync } from 'node:fs';
+import { type Alto } from '@alto/testing';
+import { withDescendants } from './processes';
 
 export interface ProcessMemory {
   readonly pid: number;
@@ -7,15 +9,19 @@ export interface ProcessMemory {
   readonly pssMb: number;
 }
 
+export const appName = 'apps';
+
 /** Proportional set size: memory that several processes share is counted once in the sum. */
-export function memoryOf(folder: string, names: ReadonlyMap<number, string>): ProcessMemory[] {
+export async function memoryOf(alto: Alto): Promise<ProcessMemory[]> {
+  const names = await namesIn(alto);
+  const folder = alto.dataDirectory;
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry))
     .map(Number)
     .flatMap((pid) => {
       try {
         const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        const owned = command.includes(folder) || readFileSync(`/proc/${pid}/environ`, 'utf8').includes(folder);
+        const owned = names.has(pid) || command.includes(folder) || environmentOf(pid).includes(folder);
         const kb = /^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1];
         if (!owned || kb === undefined) return [];
         return [{ pid, name: names.get(pid) ?? programOf(command), pssMb: Number(kb) / 1024 }];
@@ -24,6 +30,26 @@ export function memoryOf(folder: string, names: ReadonlyMap<number, string>): Pr
       }
     })
     .filter(({ pid }) => pid !== process.pid);
+}
+
+/** A sandboxed app does not see the folder of its Alto: it is known by what it descends from. */
+async function namesIn(alto: Alto): Promise<Map<number, string>> {
+  const { pid: agent, workloads } = await alto.status();
+  const names = new Map([[agent, 'node-agent']]);
+  for (const { pid, name, kind } of workloads) {
+    if (pid === null) continue;
+    if (kind !== 'instance') names.set(pid, name);
+    else for (const one of withDescendants(pid)) names.set(one, isSandbox(one) ? 'sandboxes' : appName);
+  }
+  return names;
+}
+
+function isSandbox(pid: number): boolean {
+  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'bwrap';
+}
+
+function environmentOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/environ`, 'utf8');
 }
 
 function programOf(command: string): string {

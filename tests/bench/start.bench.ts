@@ -24,12 +24,8 @@ try {
   await alto.command('deploy', hello, '--project', 'default');
   console.log(`deploy of examples/hello, 3 replicas ready: ${seconds(deploying)} s`);
 
-  const { pid: agent, workloads } = await alto.status();
-  const names = new Map<number, string>([[agent, 'node-agent']]);
-  for (const { name, pid, kind } of workloads)
-    if (pid !== null) names.set(pid, kind === 'instance' ? 'hello (an app)' : name);
   const sums = new Map<string, { count: number; pssMb: number }>();
-  for (const { name, pssMb } of memoryOf(alto.dataDirectory, names)) {
+  for (const { name, pssMb } of await memoryOf(alto)) {
     const sum = sums.get(name) ?? { count: 0, pssMb: 0 };
     sums.set(name, { count: sum.count + 1, pssMb: sum.pssMb + pssMb });
   }
