@@ -5,7 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { eventually } from './eventually';
 import { currentTestFailed, keepLog } from './kept-log';
@@ -18,6 +18,8 @@ export interface HaproxyLaunch {
   readonly runFolder?: string;
   /** Binary to run; the one on PATH unless given. */
   readonly binary?: string;
+  /** Ports on loopback that are opened for it, as the agent does; left out: it opens all by itself. */
+  readonly ports?: readonly number[];
 }
 
 /** Starts HAProxy and waits until it answers on its master socket. @throws Error with its log when it does not */
@@ -59,7 +61,12 @@ export class HaproxyServer {
     if (this.child !== undefined) return;
     const log = openSync(this.logFile, 'a');
     const args = ['-W', '-db', '-S', `${this.masterSocket},mode,600`, '-f', join(this.launch.folder, 'haproxy.cfg')];
-    const child = spawn(this.launch.binary ?? 'haproxy', args, { stdio: ['ignore', log, log] });
+    const sockets = await openSockets(this.launch.ports ?? []);
+    const child = spawn(this.launch.binary ?? 'haproxy', args, {
+      stdio: ['ignore', log, log, ...sockets.descriptors],
+      env: { ...process.env, ...sockets.variables },
+    });
+    sockets.close();
     closeSync(log);
     this.child = child;
     process.once('exit', this.killWithProcess);
@@ -118,6 +125,17 @@ export class HaproxyServer {
       }
     }
   }
+}
+
+/** To be handed on without waiting: after that this process would take connections itself. */
+async function openSockets(ports: readonly number[]) {
+  const servers = ports.map((port) => createServer().listen(port, '127.0.0.1'));
+  await Promise.all(servers.map((server) => once(server, 'listening')));
+  return {
+    descriptors: servers.map((server) => (server as unknown as { _handle: { fd: number } })._handle.fd),
+    variables: Object.fromEntries(ports.map((port, index) => [`ALTO_SOCKET_${port}`, `fd@${3 + index}`])),
+    close: () => servers.forEach((server) => server.close()),
+  };
 }
 
 function accepts(path: string): Promise<boolean> {

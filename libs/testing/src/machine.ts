@@ -22,6 +22,7 @@ export interface AltoWorkload {
   readonly phase: string;
   readonly reason: string;
   readonly pid: number | null;
+  readonly startedAtMs: number | null;
   readonly ports: Readonly<Record<string, number>>;
   readonly restarts: number;
   readonly release: { readonly service: string; readonly version: string } | null;

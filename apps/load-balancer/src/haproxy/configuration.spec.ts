@@ -85,6 +85,6 @@ it('writes IPv6 addresses in brackets and quotes paths', () => {
   const { layout } = arrange(shortLayout, { pools: [{ id: 'a', endpoints: [endpoint] }], hosts: [] }, () => false);
   const { text } = render({ ...settings, host: '::1', adminSocket: "/it's/admin.sock" }, layout);
   expect(text).toContain('server s1 [fd00::1]:80\n');
-  expect(text).toContain('bind [::1]:8080\n');
+  expect(text).toContain('bind "${ALTO_SOCKET_8080-[::1]:8080}"\n');
   expect(text).toContain(`stats socket '/it'\\''s/admin.sock'`);
 });

@@ -237,8 +237,9 @@ backend ${addressTable} from alto
 
 const addressTable = 'addresses';
 
+/** Whoever starts HAProxy may have opened the port for it, and say so; else HAProxy opens it itself. */
 function renderBind(settings: HaproxySettings, port: number): string {
-  return `  bind ${bindAddress(settings.host, port)}
+  return `  bind "\${ALTO_SOCKET_${port}-${bindAddress(settings.host, port)}}"
   tcp-request connection track-sc0 src table ${addressTable}
   tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
   # Text once for a connection, not once for each of its requests.

@@ -135,7 +135,7 @@ beforeEach(async () => {
   apiUrl = `http://127.0.0.1:${api}/`;
   engine = await HaproxyEngine.open(options, log);
   expect(await engine.apply(spec())).toMatchObject({ reason: 'HAProxy does not run.' });
-  haproxy = await startHaproxy({ folder });
+  haproxy = await startHaproxy({ folder, ports: [apps, api] });
   await settle(spec());
 });
 

@@ -1,6 +1,7 @@
 /** Alto's own processes as static workloads. Pure: what runs follows from the plan alone. */
 import { join } from 'node:path';
 import { serviceNames, type ServiceName } from '@alto/contracts';
+import type { ListeningSocket } from '../runtime/runtime';
 import type { StaticManifest, StaticWorkload, WorkloadSlot } from '../workloads/workload';
 import type { SubscriberKeys } from './nats-identity';
 
@@ -131,30 +132,34 @@ function nats({ nats: plan, privateHost }: ManifestPlan): StaticWorkload {
 
 /** It serves from its last configuration whatever else is down, so it waits for that file and for nothing more. */
 function haproxy({ haproxy: plan, ports, publicHost }: ManifestPlan): StaticWorkload {
-  const wait = 'while [ ! -s "$2" ]; do sleep 0.1; done; exec "$1" -W -S "$3,mode,600" -f "$2"';
   return {
     id: 'haproxy',
     kind: 'proxy',
     command: [
-      '/bin/sh',
-      '-c',
-      wait,
-      'haproxy',
       plan.program,
+      '-W',
+      '-S',
+      `${join(plan.runDirectory, 'master.sock')},mode,600`,
+      '-f',
       plan.configurationFile,
-      join(plan.runDirectory, 'master.sock'),
     ],
     env: { PATH: path },
     cwd: plan.directory,
-    slots: [{ env: {}, ports: { ...ports } }],
+    slots: [{ env: {}, ports: { ...ports }, sockets: publicSockets(plan.configurationFile, publicHost, ports) }],
     instances: 1,
     dependsOn: [],
-    readiness: { kind: 'tcp', host: dialable(publicHost), port: ports.api },
+    needsFile: plan.configurationFile,
+    // Connections to its ports are taken by the kernel, whether it is there or not.
+    readiness: { kind: 'unix', socketPath: join(plan.runDirectory, 'admin.sock') },
     stop: { signal: 'SIGTERM', graceMs: 10_000 },
     restart: 'always',
     release: null,
     lock: 'haproxy',
   };
+}
+
+function publicSockets(namedIn: string, host: string, ports: PublicPorts): ListeningSocket[] {
+  return Object.values(ports).map((port) => ({ variable: `ALTO_SOCKET_${port}`, namedIn, host, port }));
 }
 
 function serviceWorkload(plan: ManifestPlan, service: ServicePlan): StaticWorkload {
@@ -265,9 +270,3 @@ function hostOf({ privateHost }: ManifestPlan, service: ServiceName): string {
 }
 
 const inUrl = (host: string) => (host.includes(':') ? `[${host}]` : host);
-
-/** An address to connect to, for one to listen on. */
-function dialable(publicHost: string): string {
-  if (publicHost === '*' || publicHost === '0.0.0.0') return '127.0.0.1';
-  return publicHost === '::' ? '::1' : publicHost;
-}

@@ -19,6 +19,22 @@ export interface Launch {
   limits?: RunLimits;
   /** Left out: it sees all that its user may see. Only for runtimes that can wall in. */
   confinement?: Confinement;
+  /**
+   * Left out: none. They are open before the command runs, and stay open when a signal ends it: it is then started again
+   * at once, within the same run, and who connects meanwhile waits. Not for commands that are walled in.
+   */
+  sockets?: readonly ListeningSocket[];
+}
+
+/** A port whose connections wait for the command that is to take them. */
+export interface ListeningSocket {
+  /** Tells the command which descriptor it is, as `fd@3`. */
+  variable: string;
+  /** The command's configuration. Where that does not name the variable, the command is left to open the port itself. */
+  namedIn: string;
+  /** An address, or `*` for all of IPv4. */
+  host: string;
+  port: number;
 }
 
 /**
@@ -63,10 +79,10 @@ export type RunView =
   | { state: 'none' }
   /** On record, its process not seen yet. */
   | { state: 'starting'; run: number }
-  /** `warning` says in words which limit holds it back. */
-  | { state: 'running'; run: number; pid: number; startedAtMs: number; warning?: string }
+  /** `warning` says in words which limit holds it back; `revivals`: how often its process was started again. */
+  | { state: 'running'; run: number; pid: number; startedAtMs: number; warning?: string; revivals?: number }
   /** `leftovers` counts processes of the run that outlived its main process. */
-  | { state: 'ended'; run: number; exit: Exit; endedAtMs: number; leftovers: number };
+  | { state: 'ended'; run: number; exit: Exit; endedAtMs: number; leftovers: number; revivals?: number };
 
 export interface WorkloadRuntime {
   readonly name: string;

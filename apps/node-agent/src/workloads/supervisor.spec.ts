@@ -142,6 +142,15 @@ describe('Supervisor', () => {
     expect(starts()).toEqual(['a.0', 'b.0', 'c.0']);
   });
 
+  it('starts nothing without the file that it needs', async () => {
+    supervisor.want(workload('a.0', {}, { needsFile: '/nowhere/a.cfg' }), 'running');
+    await pass(1_000);
+    expect(supervisor.status('a.0')).toMatchObject({ phase: 'waiting', reason: 'Waits for /nowhere/a.cfg' });
+    supervisor.want(workload('a.0', {}, { needsFile: '/' }), 'running');
+    await pass(200);
+    expect(starts()).toEqual(['a.0']);
+  });
+
   it('does not hold a dependant for ever, except for what must complete', async () => {
     supervisor.want(workload('never.0', { readyAfterMs: 1e9 }), 'running');
     supervisor.want(workload('task.0', { runForMs: 1e9 }, { oneShot: true }), 'running');

@@ -3,6 +3,7 @@
  * is and takes its next step; nothing depends on having seen an event.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import type { Clock, Log } from '@alto/platform';
 import type { Launch, RunView, WorkloadRuntime } from '../runtime/runtime';
 import { HealthMonitor } from './health-monitor';
@@ -296,7 +297,9 @@ export class Supervisor {
     if (holder) return `Waits until ${holder.workload.id} is gone`;
     const patient = this.options.clock.nowMs() - unit.wantedSinceMs < DEPENDENCY_WAIT_MS;
     const missing = unit.workload.dependsOn.find((name) => !this.isMet(name, patient));
-    return missing === undefined ? null : `Waits for ${missing}`;
+    if (missing !== undefined) return `Waits for ${missing}`;
+    const { needsFile } = unit.workload;
+    return needsFile === undefined || existsSync(needsFile) ? null : `Waits for ${needsFile}`;
   }
 
   private lockHolder({ id, lock }: Workload): Unit | undefined {
@@ -374,7 +377,7 @@ export class Supervisor {
       pid: running?.pid ?? null,
       run: view.state === 'none' ? 0 : view.run,
       startedAtMs: running?.startedAtMs ?? null,
-      restarts: memory.restarts,
+      restarts: memory.restarts + (running?.revivals ?? 0),
       exitCode: memory.lastExit?.code ?? null,
       exitSignal: memory.lastExit?.signal ?? null,
       ports: workload.ports,
@@ -390,7 +393,7 @@ function stopOf({ stop, liveness }: Workload, { stopReason }: WorkloadMemory): W
 }
 
 /** Fingerprint of what a process is started from. */
-export function digestOf({ command, env, cwd, user }: Workload): string {
-  const facts = [command, Object.entries(env).sort(), cwd, user ?? null];
+export function digestOf({ command, env, cwd, user, sockets }: Workload): string {
+  const facts = [command, Object.entries(env).sort(), cwd, user ?? null, ...(sockets ?? [])];
   return createHash('sha256').update(JSON.stringify(facts)).digest('hex').slice(0, 16);
 }

@@ -74,6 +74,11 @@ describe('decide', () => {
     expect([1, 2, 3, 6, 7, 50].map(backoffMs)).toEqual([1_000, 2_000, 4_000, 32_000, 60_000, 60_000]);
   });
 
+  it('keeps count of what was started again within a run', () => {
+    const { memory: counted } = decide(situation({ view: { ...ended(137), revivals: 2 } as RunView }));
+    expect(counted).toMatchObject({ failures: 1, restarts: 3 });
+  });
+
   it('starts again when it is due', () => {
     const due = memory({ countedRun: 1, failures: 1, notBeforeMs: NOW, lastExit: { code: 7, signal: null } });
     expect(decide(situation({ view: ended(7), memory: due })).action).toBe('start');

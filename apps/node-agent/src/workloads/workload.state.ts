@@ -26,7 +26,7 @@ export type Phase =
 
 /** What must outlive the agent; kept in its state file. */
 export interface WorkloadMemory {
-  /** Runs begun because the one before ended by itself. */
+  /** Runs begun because the one before ended by itself, and processes started again within the runs that have ended. */
   restarts: number;
   /** Ends and failed starts in a row without a long healthy time between. */
   failures: number;
@@ -136,8 +136,9 @@ function countEnd({ view, memory, restart, oneShot, isProxy }: Situation): Workl
   const healthyMs = memory.readySinceMs === null ? 0 : view.endedAtMs - memory.readySinceMs;
   const failures = healthyMs >= HEALTHY_RESET_MS ? 1 : memory.failures + 1;
   const isFirst = failures === 1 && memory.readySinceMs !== null;
+  const restarts = memory.restarts + (view.revivals ?? 0) + 1;
   const notBeforeMs = view.endedAtMs + (isProxy && isFirst ? 0 : backoffMs(failures));
-  return { ...seen, failures, restarts: memory.restarts + 1, notBeforeMs, lastError: memory.stopReason };
+  return { ...seen, failures, restarts, notBeforeMs, lastError: memory.stopReason };
 }
 
 /** It was stopped because it had ceased to work. */

@@ -5,7 +5,7 @@
  * Users' instances come from compute. Both become `Workload`s, and from there on one code runs them.
  */
 
-import type { RunLimits } from '../runtime/runtime';
+import type { ListeningSocket, RunLimits } from '../runtime/runtime';
 
 export type Signal = 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2' | 'SIGKILL';
 
@@ -56,6 +56,8 @@ export type StaticKind = 'database' | 'bus' | 'proxy' | 'service' | 'task';
 export interface WorkloadSlot {
   /** Merged over the workload's `env`. */
   env: Readonly<Record<string, string>>;
+  /** Connections to them wait while its process is started again. */
+  sockets?: readonly ListeningSocket[];
   /** By name, e.g. `{ http: 14100 }`. Shown in the status; the agent does not hand them to the process by itself. */
   ports: Readonly<Record<string, number>>;
   /** Replaces the workload's readiness, for checks that name a port. */
@@ -79,6 +81,8 @@ export interface StaticWorkload {
   instances: number;
   /** Ids of static workloads that must be ready (or, one-shot, done) before this one is started the first time. */
   dependsOn: readonly string[];
+  /** Path without which it is not started; somebody else makes it. */
+  needsFile?: string;
   readiness: Readiness;
   stop: StopPolicy;
   restart: RestartPolicy;
@@ -123,6 +127,8 @@ export interface Workload {
   oneShot: boolean;
   lock?: string;
   limits?: RunLimits;
+  sockets?: readonly ListeningSocket[];
+  needsFile?: string;
 }
 
 /** The unit of supervision for one slot of a static workload. */
@@ -141,6 +147,8 @@ export function workloadOfSlot(workload: StaticWorkload, slot: number): Workload
     dependsOn: workload.dependsOn,
     readiness: place.readiness ?? workload.readiness,
     ...(place.liveness && { liveness: place.liveness }),
+    ...(place.sockets && { sockets: place.sockets }),
+    ...(workload.needsFile !== undefined && { needsFile: workload.needsFile }),
     stop: workload.stop,
     restart: workload.restart,
     release: workload.release,

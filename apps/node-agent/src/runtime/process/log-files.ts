@@ -11,8 +11,8 @@ const READ_BYTES_MAX = 256 * 1024;
 const LINE_BYTES_MAX = 16 * 1024;
 /** No program writes so many of these in a row. */
 const HOLE = Buffer.alloc(2_048);
-/** Begins the lines that the agent adds. Programs do not write this character (ASCII record separator). */
-const NOTE_MARK = '\u001ealto ';
+/** Begins the lines that the agent and its shims add. Programs do not write this character (ASCII record separator). */
+export const noteMark = '\u001ealto ';
 
 export class LogFiles implements LogCapability {
   constructor(private readonly pathOf: (id: string) => string) {}
@@ -40,7 +40,7 @@ export class LogFiles implements LogCapability {
 
   async note(id: string, text: string, at: Date): Promise<void> {
     const path = this.pathOf(id);
-    const line = `${NOTE_MARK}${at.toISOString()} ${text.replaceAll('\n', ' ')}\n`;
+    const line = `${noteMark}${at.toISOString()} ${text.replaceAll('\n', ' ')}\n`;
     await appendFile(path, (await endsWithinLine(path)) ? `\n${line}` : line, { mode: 0o600 });
   }
 }
@@ -109,8 +109,8 @@ function piecesOf(line: Buffer): string[] {
 }
 
 function toEntry(line: string): LogEntry {
-  if (!line.startsWith(NOTE_MARK)) return { stream: 'output', time: null, text: line.replaceAll('\0', '') };
-  const [time = '', ...words] = line.slice(NOTE_MARK.length).split(' ');
+  if (!line.startsWith(noteMark)) return { stream: 'output', time: null, text: line.replaceAll('\0', '') };
+  const [time = '', ...words] = line.slice(noteMark.length).split(' ');
   return { stream: 'alto', time, text: words.join(' ') };
 }
 

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Signal } from '../../workloads/workload';
 import { causeOf, warningOf } from './limit-words';
-import type { Launch, RunView, WorkloadRuntime } from '../runtime';
+import type { Launch, ListeningSocket, RunView, WorkloadRuntime } from '../runtime';
 import { Cgroups } from './cgroups/cgroups';
 import type { Control } from './cgroups/hierarchies';
 import { RunGroup } from './cgroups/run-group';
 import { LogFiles } from './log-files';
 import { LogGuard } from './log-guard';
 import { LogRate } from './log-rate';
+import { openSockets, socketsNamed } from './listening-sockets';
 import { isAlive, type ProcessIdentity } from './process-table';
 import { ProcessTree } from './process-tree';
 import { RunFolder, runsIn } from './run-folder';
@@ -24,8 +25,12 @@ const RUNS_KEPT = 3;
 const BIRTH_MS = 10_000;
 /** How long a shim may take to write the exit code after the command is gone. */
 const EXIT_WRITE_MS = 1_000;
+/** How long a command that has sockets must have lived to be started again by its shim. */
+const REVIVED_AFTER_S = 5;
 /** How long processes that were killed may take to be gone when the runtime closes. */
 const REAPED_MS = 1_000;
+/** Descriptor of the first socket in the command, behind input, output and errors. */
+const firstSocket = 3;
 
 export interface ProcessRuntimeOptions {
   /** `workloads/`. */
@@ -37,6 +42,7 @@ export interface ProcessRuntimeOptions {
   logBytesMax: number;
   /** How often logs are measured. */
   logBoundEveryMs?: number;
+  revivedAfterS?: number;
   /** False: descendants are recorded even where cgroups can be had. */
   useCgroups?: boolean;
 }
@@ -58,6 +64,7 @@ export class ProcessRuntime implements WorkloadRuntime {
     private readonly scripts: Scripts,
     private readonly cgroups: Cgroups | undefined,
     private readonly guard: LogGuard,
+    private readonly revivedAfterS: number,
   ) {
     this.logs = new LogFiles((id) => this.logPath(id));
   }
@@ -68,7 +75,8 @@ export class ProcessRuntime implements WorkloadRuntime {
     const cgroups = options.useCgroups === false ? undefined : Cgroups.find(`alto-${options.name}`);
     const guard = new LogGuard(scripts.logGuard, options.folder, options.logBytesMax, options.logBoundEveryMs ?? 5_000);
     guard.ensure();
-    return new ProcessRuntime(options.folder, scripts, cgroups, guard);
+    const revivedAfterS = options.revivedAfterS ?? REVIVED_AFTER_S;
+    return new ProcessRuntime(options.folder, scripts, cgroups, guard, revivedAfterS);
   }
 
   async start(launch: Launch): Promise<number> {
@@ -104,6 +112,7 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   async signal(id: string, signal: Signal): Promise<void> {
     const run = this.newest(id);
+    if (run) this.tellShim(run);
     const target = run && (run.confined ? run.app : run.main);
     if (target && isAlive(target)) sendSignal(target.pid, signal);
   }
@@ -111,7 +120,9 @@ export class ProcessRuntime implements WorkloadRuntime {
   async kill(id: string, cause?: string): Promise<void> {
     const run = this.newest(id);
     if (run && cause !== undefined && run.exit === undefined) run.cause = cause;
-    if (run) this.tree.kill(run, this.marker(id, run));
+    if (!run) return;
+    this.tellShim(run);
+    this.tree.kill(run, this.marker(id, run));
   }
 
   async forget(id: string): Promise<void> {
@@ -167,25 +178,33 @@ export class ProcessRuntime implements WorkloadRuntime {
     return `ALTO_RUN=${this.folder}/${id}/${run.run}`;
   }
 
+  /** What is about to happen to its command is meant: it is not to be started again. */
+  private tellShim({ shim }: RunFolder): void {
+    if (shim && isAlive(shim)) sendSignal(shim.pid, 'SIGTERM');
+  }
+
   private async spawnShim(launch: Launch, run: RunFolder): Promise<void> {
     const log = openSync(this.logPath(launch.id), 'a', 0o600);
     const marker = this.marker(launch.id, run);
     const [name = '', value = ''] = splitAt(marker, marker.indexOf('='));
     run.confined = launch.confinement !== undefined;
-    const { action, command, env, input } = shimCall(launch, { [name]: value }, run, this.scripts);
     const owner = launch.confinement?.user;
     try {
       // So that the app may open its own output by name, as /dev/stdout.
       if (owner) fchownSync(log, owner.uid, owner.gid);
       const rate = launch.limits?.logBytesPerSecond;
       if (rate !== undefined) this.rate.begin(launch.id, rate, fstatSync(log).size, performance.now());
+      const named = socketsNamed(launch.sockets ?? []);
+      const { action, command, env, input } = this.shimCall(launch, { [name]: value }, run, named);
+      const sockets = await openSockets(named);
       const child = spawn('/bin/sh', [this.scripts.shim, action, run.path, ...command], {
         cwd: launch.cwd,
         env,
-        stdio: ['pipe', log, log],
+        stdio: ['pipe', log, log, ...sockets.descriptors],
         detached: true,
         ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
       });
+      sockets.close();
       await spawned(child);
       if (child.pid !== undefined) this.bound(launch, run, child.pid);
       child.stdin?.on('error', ignoreBrokenPipe).end(`go\n${input}`);
@@ -197,6 +216,28 @@ export class ProcessRuntime implements WorkloadRuntime {
     } finally {
       closeSync(log);
     }
+  }
+
+  /** How the shim is called, and what comes after its line. */
+  private shimCall(launch: Launch, marker: Record<string, string>, run: RunFolder, sockets: ListeningSocket[]) {
+    const { command, confinement } = launch;
+    const env = { ...launch.env, ...marker };
+    if (sockets.length > 0) {
+      const named = sockets.map(({ variable }, index) => [variable, `fd@${firstSocket + index}`]);
+      const again = [String(this.revivedAfterS), ...command];
+      return { action: 'keep', command: again, env: { ...env, ...Object.fromEntries(named) }, input: '' };
+    }
+    if (!confinement) return { action: 'supervise', command, env, input: '' };
+    const { launcher, options, filter } = confinement;
+    const variables = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
+    const descriptors = ['--info-fd', '3', ...(filter === undefined ? [] : ['--seccomp', '4']), '--args', '5'];
+    const enter = ['/bin/sh', this.scripts.enter, run.sandboxInfoPath, filter ?? '/dev/null'];
+    return {
+      action: 'supervise-input',
+      command: [...enter, ...launcher, ...descriptors, '--', ...command],
+      env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...marker },
+      input: ['--clearenv', ...variables, ...options].map((word) => `${word}\0`).join(''),
+    };
   }
 
   private async holdLog(id: string, run: RunFolder): Promise<void> {
@@ -241,7 +282,7 @@ export class ProcessRuntime implements WorkloadRuntime {
       this.removeGroup(run);
       this.settled.add(run.path);
     }
-    return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers };
+    return { state: 'ended', run: run.run, exit, endedAtMs: run.endedAtMs, leftovers, ...revived(run) };
   }
 
   /** The first process of a sandbox goes a moment after the app: left behind is only what stays longer, or is more. */
@@ -282,28 +323,16 @@ export class ProcessRuntime implements WorkloadRuntime {
   }
 }
 
-/** How the shim is called, and what comes after its line. */
-function shimCall(launch: Launch, marker: Record<string, string>, run: RunFolder, scripts: Scripts) {
-  const { command, confinement } = launch;
-  const env = { ...launch.env, ...marker };
-  if (!confinement) return { action: 'supervise', command, env, input: '' };
-  const { launcher, options, filter } = confinement;
-  const variables = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
-  const descriptors = ['--info-fd', '3', ...(filter === undefined ? [] : ['--seccomp', '4']), '--args', '5'];
-  const enter = ['/bin/sh', scripts.enter, run.sandboxInfoPath, filter ?? '/dev/null'];
-  return {
-    action: 'supervise-input',
-    command: [...enter, ...launcher, ...descriptors, '--', ...command],
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', ...marker },
-    input: ['--clearenv', ...variables, ...options].map((word) => `${word}\0`).join(''),
-  };
-}
-
 function running(run: RunFolder, main: ProcessIdentity): RunView {
   const { limits, group } = run;
   const warning = limits && group && warningOf(limits, group);
-  const view = { state: 'running', run: run.run, pid: main.pid, startedAtMs: run.startedAtMs } as const;
+  const { startedAtMs } = run;
+  const view = { state: 'running', run: run.run, pid: main.pid, startedAtMs, ...revived(run) } as const;
   return warning === undefined ? view : { ...view, warning };
+}
+
+function revived({ revivals }: RunFolder): { revivals?: number } {
+  return revivals === 0 ? {} : { revivals };
 }
 
 /** Resolves when the process exists; a program or folder that is missing rejects. */

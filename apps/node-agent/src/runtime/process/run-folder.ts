@@ -108,6 +108,11 @@ export class RunFolder {
     this.write('exit', exit.code === null ? 'unknown' : String(exit.code));
   }
 
+  /** How often its shim has started the command again. */
+  get revivals(): number {
+    return Number(this.read('revivals') ?? 0);
+  }
+
   get group(): RunGroup | undefined {
     const record = this.read('cgroup');
     return record === undefined ? undefined : RunGroup.parse(record);

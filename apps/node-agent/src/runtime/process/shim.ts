@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync } from 'node:fs';
 import { chmod, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { noteMark } from './log-files';
 
 export const SHIM_PROTOCOL = 1;
 
@@ -23,11 +24,17 @@ export const SHIM_PROTOCOL = 1;
  *
  * `supervise-input` leaves what follows the line to the command, as input.
  *
+ * `keep` is for commands that are given listening sockets. The shim has these open as well, so that connections wait
+ * when a signal ends the command, and starts it again at once, unless the shim was told to end by SIGTERM or the
+ * command had not lived for so many seconds: then the run ends, its sockets are closed, and when to try again is the
+ * agent's to say.
+ *
  * It forks for the command alone. A program it called would be a process of the run, and killed with it; so files
  * are not renamed into place, but count from the moment they end with a newline, which one write brings.
  */
 const shimScript = `#!/bin/sh
 # Alto shim, protocol ${SHIM_PROTOCOL}. Usage: shim supervise RUN_FOLDER COMMAND [ARGUMENT...]
+#                                   shim keep RUN_FOLDER SECONDS COMMAND [ARGUMENT...]
 action=$1 run=$2
 shift 2
 
@@ -42,16 +49,34 @@ identity() {
   fi
 }
 
+keep() {
+  seconds=$1 life=become revivals=0
+  shift
+  while
+    since=$(command -p date +%s)
+    /bin/sh "$0" "$life" "$run" "$@" </dev/null
+    ended=$?
+    [ "$ended" -gt 128 ] && [ -z "$told" ] && [ $(($(command -p date +%s) - since)) -ge "$seconds" ]
+  do
+    life=revive revivals=$((revivals + 1))
+    echo "$revivals" >"$run/revivals"
+    echo "${noteMark}$(command -p date -u +%Y-%m-%dT%H:%M:%SZ) Ended with code $ended; started again at once"
+  done
+  return "$ended"
+}
+
 case $action in
-supervise | supervise-input)
-  trap : HUP INT QUIT TERM USR1 USR2
+supervise | supervise-input | keep)
+  told=
+  trap : HUP INT QUIT USR1 USR2
+  trap told=yes TERM
   identity >"$run/shim" || exit 125
   IFS= read -r go || exit 0
-  if [ "$action" = supervise ]; then
-    /bin/sh "$0" become "$run" "$@" </dev/null
-  else
-    /bin/sh "$0" become "$run" "$@"
-  fi
+  case $action in
+  supervise) /bin/sh "$0" become "$run" "$@" </dev/null ;;
+  supervise-input) /bin/sh "$0" become "$run" "$@" ;;
+  keep) keep "$@" ;;
+  esac
   code=$?
   echo "$code" >"$run/exit"
   ;;
@@ -59,6 +84,10 @@ become)
   identity >"$run/pid" || exit 125
   set -C
   echo "$$" >"$run/claimed" || exit 125
+  exec "$@"
+  ;;
+revive)
+  identity >"$run/pid" || exit 125
   exec "$@"
   ;;
 esac
