@@ -1,9 +1,16 @@
 /** A whole Alto, as a user meets it: through the API, the command and the apps' port. */
 import { request } from 'node:http';
 import { fileURLToPath } from 'node:url';
-import { computeOperations, gatewayOperations, notificationsOperations, searchOperations } from '@alto/contracts';
+import {
+  computeOperations,
+  gatewayOperations,
+  notificationsOperations,
+  type OutputOf,
+  searchOperations,
+} from '@alto/contracts';
 import { AltoClient } from '@alto/sdk';
 import { type Alto, eventually, startAlto } from '@alto/testing';
+import { connect, credsAuthenticator } from '@nats-io/transport-node';
 
 const project = 'default';
 const hello = fileURLToPath(new URL('../../examples/hello', import.meta.url));
@@ -154,6 +161,27 @@ describe('a project', () => {
     expect((foreign as Error).message.replace(project, '')).toBe((unknown as Error).message.replace('nowhere', ''));
     expect(await stranger.call(gatewayOperations.projects.list, {})).toMatchObject({ items: [{ name: 'other' }] });
   });
+});
+
+describe('a subscriber on NATS', () => {
+  it('hears of its project, is cut off when it is revoked, and let in no more', async () => {
+    const { id, credentials, servers, subject } = JSON.parse(
+      await alto.command('keys', 'create', '--nats', '--name', 'feed', '--json'),
+    ) as OutputOf<typeof gatewayOperations.keys.createNats>;
+    const authenticator = credsAuthenticator(Buffer.from(credentials));
+    const connection = await connect({ servers, authenticator, reconnect: false });
+    const heard: string[] = [];
+    connection.subscribe(subject, {
+      callback: (_, message) => void heard.push(message.subject.split('.').pop() ?? ''),
+    });
+    await connection.flush();
+    await alto.client.call(gatewayOperations.keys.create, { project, name: 'told', role: 'viewer' });
+    await eventually(() => expect(heard).toContain('created'));
+
+    expect(await alto.command('keys', 'revoke', id)).toMatch(/is revoked\.\s*$/);
+    await connection.closed();
+    await expect(connect({ servers, authenticator, reconnect: false })).rejects.toThrow(/[Aa]uthorization/);
+  }, 60_000);
 });
 
 describe('the command', () => {
