@@ -177,6 +177,8 @@ export class InstancesService {
   /** Tells the supervisor what is wanted. An address is on the disk before anything can listen there. */
   private async pursue(): Promise<void> {
     const { state, supervisor, machine, places } = this.options;
+    // A set is news once only, also when the disk was full just then.
+    await state.catchUp();
     const listed = new Set(state.current.instances.map(({ id }) => id));
     const wanted = state.current.instances.filter(({ want }) => want === 'running');
     await this.allocate(wanted.filter(({ id }) => state.current.ports[id] === undefined));

@@ -63,6 +63,8 @@ export type AgentState = z.infer<typeof agentStateSchema>;
 export class AgentStateStore implements MemoryStore {
   private readonly file: StateFile<AgentState>;
   private readonly state: AgentState;
+  /** The last write failed: memory knows more than the disk. */
+  private isBehind = false;
 
   /** @throws StateFileError when there is a state that cannot be read. */
   constructor(
@@ -80,13 +82,18 @@ export class AgentStateStore implements MemoryStore {
   /** Changes the state and resolves when that is on the disk: for what must be known before it is acted on. */
   async commit(change: (state: AgentState) => void): Promise<void> {
     change(this.state);
-    await this.file.save(this.state);
+    await this.save();
+  }
+
+  /** Resolves when what a failed write has left undone is on the disk. @throws the disk's error while it cannot be */
+  async catchUp(): Promise<void> {
+    if (this.isBehind) await this.save();
   }
 
   /** Changes the state and writes it soon: for what the next look at the machine would find again. */
   note(change: (state: AgentState) => void): void {
     change(this.state);
-    this.file.save(this.state).catch(this.onWriteFailed);
+    this.save().catch(this.onWriteFailed);
   }
 
   async flush(): Promise<void> {
@@ -103,6 +110,16 @@ export class AgentStateStore implements MemoryStore {
 
   desired(id: string): DesiredInstance | undefined {
     return this.state.instances.find((instance) => instance.id === id);
+  }
+
+  private async save(): Promise<void> {
+    try {
+      await this.file.save(this.state);
+      this.isBehind = false;
+    } catch (error) {
+      this.isBehind = true;
+      throw error;
+    }
   }
 }
 
