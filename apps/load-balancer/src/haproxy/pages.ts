@@ -63,7 +63,8 @@ const pageMark = 'Alto-Error-Page';
 
 function htmlPage({ status, title, detail }: Problem): string {
   return (
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${status} ${title}</title></head>` +
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">` +
+    `<meta name="color-scheme" content="light dark"><title>${status} ${title}</title></head>` +
     `<body style="font:16px system-ui;margin:10vh auto;max-width:40em;padding:0 1em"><h1>${title}</h1><p>${detail}</p>` +
     `<p><small>Status ${status}, request ${requestIdVariable}</small></p></body></html>`
   );
