@@ -39,13 +39,9 @@ async function namesIn(alto: Alto): Promise<Map<number, string>> {
   for (const { pid, name, kind } of workloads) {
     if (pid === null) continue;
     if (kind !== 'instance') names.set(pid, name);
-    else for (const one of withDescendants(pid)) names.set(one, isSandbox(one) ? 'sandboxes' : appName);
+    else for (const one of withDescendants(pid)) names.set(one, appName);
   }
   return names;
-}
-
-function isSandbox(pid: number): boolean {
-  return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'bwrap';
 }
 
 function environmentOf(pid: number): string {
@@ -54,6 +50,8 @@ function environmentOf(pid: number): string {
 
 function programOf(command: string): string {
   if (/shim-\d|log-guard/.test(command)) return 'shims';
+  // Around the app, and inside as its first process: not below the app.
+  if (/\/bwrap /.test(command)) return 'sandboxes';
   if (/postgres:/.test(command) || /bin\/postgres/.test(command)) return 'postgres (backends)';
   if (/haproxy/.test(command)) return 'haproxy (worker)';
   return command.slice(0, 60);
