@@ -98,9 +98,11 @@ export class ScriptedAgent {
     return this.client.call(computeOperations.nodes.sync, report, { timeoutMs, patienceMs: timeoutMs });
   }
 
-  /** One report, and what follows from the answer. */
+  /** One report, and what follows from the answer. An agent has one under way at a time: the older of two is refused. */
   async sync(): Promise<void> {
-    this.obey(await this.send(this.report()));
+    const synced = this.syncing.then(() => this.exchange());
+    this.syncing = synced.catch(() => {});
+    await synced;
   }
 
   /** Changes what is observed of a running instance, as a crash or a failing readiness check does. */
@@ -121,8 +123,12 @@ export class ScriptedAgent {
     this.syncing = this.syncing.then(async () => {
       if (!this.isDue) return;
       this.isDue = false;
-      await this.sync().catch(() => {});
+      await this.exchange().catch(() => {});
     });
+  }
+
+  private async exchange(): Promise<void> {
+    this.obey(await this.send(this.report()));
   }
 
   private obey(instructions: Instructions): void {
