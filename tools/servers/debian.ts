@@ -2,7 +2,7 @@
  * Debian's package, unpacked for Alto alone: `apt-get download` and `dpkg -x` need no root, and since nothing is
  * installed no daemon is started or enabled. Shared libraries that the machine lacks are fetched the same way.
  */
-import { chmod, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ServerPackage } from './catalogue.ts';
 import { run } from './run.ts';
@@ -27,6 +27,8 @@ async function unpack(packageName: string, directory: string): Promise<void> {
   const archive = (await readdir(downloads)).find((file) => file.startsWith(`${packageName}_`));
   if (archive === undefined) throw new Error(`apt-get fetched no package ${packageName}`);
   await run(['dpkg', '-x', join(downloads, archive), directory]);
+  // Some are links to those of other packages, and lead nowhere.
+  await rm(join(directory, 'usr/share/doc'), { recursive: true, force: true });
 }
 
 /** A fresh container has no package lists; only root may fetch them. */

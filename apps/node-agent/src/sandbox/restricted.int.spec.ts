@@ -1,29 +1,40 @@
 /** What is left of the sandbox without root, by a process of a user without privileges: as root the test becomes one. */
 import { execFile, execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildChild, type ChildProgram } from '@alto/testing';
 import type { SandboxStatus } from './level';
 import { findPrograms } from './programs';
 
-const PATH = `${dirname(process.execPath)}:/usr/bin:/bin`;
+/** Copies that everybody may read: neither the checkout, Node nor an unpacked bubblewrap need lie in such a place. */
+const programs = mkdtempSync(join(tmpdir(), 'alto-programs-'));
+chmodSync(programs, 0o755);
+const PATH = `${programs}:/usr/bin:/bin`;
 /** Of nobody here, and small enough for the user namespace of a container. */
 const user = process.getuid?.() === 0 ? { uid: 54_321, gid: 54_321 } : undefined;
 
 /** Why an unprivileged user can have no sandbox here, in words: tried without anything of Alto's. */
 function obstacle(): string | undefined {
-  const { bwrap } = findPrograms(PATH);
+  const { bwrap } = findPrograms(process.env.PATH ?? '');
   if (bwrap === undefined) return 'bubblewrap is not installed';
+  const copy = copyOf(bwrap, 'bwrap');
   try {
     const args = ['--unshare-user', '--unshare-pid', '--ro-bind', '/', '/', '--proc', '/proc', '/usr/bin/true'];
-    execFileSync(bwrap, args, { ...user, cwd: tmpdir(), stdio: 'pipe' });
+    execFileSync(copy, args, { ...user, cwd: tmpdir(), stdio: 'pipe' });
     return undefined;
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: Buffer };
     return stderr?.toString().trim() || message;
   }
+}
+
+function copyOf(file: string, name: string): string {
+  const copy = join(programs, name);
+  copyFileSync(file, copy);
+  chmodSync(copy, 0o755);
+  return copy;
 }
 
 const missing = obstacle();
@@ -38,20 +49,12 @@ describe('a sandbox without root', () => {
     root = mkdtempSync(join(tmpdir(), 'alto-restricted-'));
   });
   afterAll(async () => {
-    rmSync(root, { recursive: true, force: true });
+    for (const folder of [root, programs]) rmSync(folder, { recursive: true, force: true });
     await program.remove();
   });
 
-  /** From copies that everybody may read: neither the checkout nor Node need lie in such a place. */
   const beside = async (script: string) => {
-    const programs = join(root, 'programs');
-    const [main, node] = [join(programs, 'main.mjs'), join(programs, 'node')];
-    mkdirSync(programs);
-    copyFileSync(program.file, main);
-    copyFileSync(process.execPath, node);
-    chmodSync(programs, 0o755);
-    chmodSync(main, 0o644);
-    chmodSync(node, 0o755);
+    const [main, node] = [copyOf(program.file, 'main.mjs'), copyOf(process.execPath, 'node')];
     writeFileSync(join(root, 'key'), 'of Alto', { mode: 0o644 });
     if (user) chownSync(root, user.uid, user.gid);
     const options = { ...user, cwd: root, env: { PATH }, timeout: 100_000, killSignal: 'SIGKILL' } as const;

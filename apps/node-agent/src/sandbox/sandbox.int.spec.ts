@@ -15,7 +15,10 @@ import { findPrograms } from './programs';
 import { chooseAppNetwork } from './machine-network';
 import { Sandbox, type SandboxedInstance, type SandboxOptions } from './sandbox';
 
+/** Of the apps. */
 const PATH = `${dirname(process.execPath)}:/usr/bin:/bin`;
+/** Unpacked for the tests where they are not installed. */
+const found = findPrograms(process.env.PATH ?? '');
 let nextPort = 21_000 + Math.floor(Math.random() * 7_000);
 
 async function makeSandbox(more: Partial<SandboxOptions> = {}) {
@@ -28,7 +31,7 @@ async function makeSandbox(more: Partial<SandboxOptions> = {}) {
   const options: SandboxOptions = {
     policy: 'auto',
     folder: join(root, 'sandbox'),
-    programs: findPrograms(PATH),
+    programs: found,
     network,
     ports: [],
     programFolders: [dirname(process.execPath)],
@@ -345,7 +348,7 @@ describe('levels of the sandbox', () => {
   });
 
   it('has the machine’s network where programs for another are missing', async () => {
-    const { nft: _, ...programs } = findPrograms(PATH);
+    const { nft: _, ...programs } = found;
     made = await makeSandbox({ programs });
     if (level === 'none') expect(made.sandbox.level).toBe('none');
     else expect(made.sandbox).toMatchObject({ level: 'restricted', reason: expect.stringMatching(/network/) });
