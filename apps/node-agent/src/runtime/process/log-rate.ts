@@ -11,6 +11,8 @@ const execute = promisify(execFile);
 /** An app that starts, or fails, may say much at once. */
 const BURST_SECONDS = 10;
 const BLOCK = 4_096;
+/** What it said last stays each time: of all that was too much, people want to read that. */
+const NEWEST_BYTES = 16_384;
 
 interface Meter {
   /** What it may still write. */
@@ -43,7 +45,7 @@ export class LogRate {
     this.meters.set(id, meter);
     const allowance = Math.min(burst, meter.allowance + ((nowMs - meter.atMs) * bytesPerSecond) / 1_000);
     const written = Math.max(0, size - meter.size);
-    const hole = holeOf(meter.size + allowance, size);
+    const hole = holeOf(meter.size + allowance, size - NEWEST_BYTES);
     Object.assign(meter, { allowance: Math.max(0, allowance - written), size, atMs: nowMs });
     if (written <= allowance || hole.length === 0) return undefined;
     const range = ['--offset', String(hole.from), '--length', String(hole.length)];
