@@ -3,7 +3,16 @@
  * the libraries they load and the contract of the official image (names, folders, variables), imported under its name.
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, realpathSync, symlinkSync, writeFileSync, chmodSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 export interface Image {
@@ -120,14 +129,21 @@ export class RootFileSystem {
     if (unpacked === undefined) return this.programs([file], 'usr/sbin');
     this.programs([...shell, '/usr/bin/dirname', '/usr/bin/readlink'], 'usr/bin');
     this.copyFolder(unpacked, `opt/${name}`);
+    // Those that the machine had were not unpacked.
+    const files = readdirSync(unpacked, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    const binaries = files.filter(({ name: file }) => /\.real$|\.so[.\d]*$/.test(file));
+    this.libraries(
+      binaries.map(({ parentPath, name: file }) => join(parentPath, file)),
+      unpacked,
+    );
     symlinkSync(join(`/opt/${name}`, program.slice(unpacked.length)), join(this.folder, 'usr/sbin', name));
   }
 
-  /** What the loader would load for these. */
-  libraries(files: readonly string[]): void {
-    for (const file of files) {
-      for (const library of librariesOf(file))
-        this.copy(library, join(realpathSync(dirname(library)), basename(library)));
+  /** What the loader would load for these. @param except a folder that is there already */
+  libraries(files: readonly string[], except?: string): void {
+    for (const library of new Set(files.flatMap(librariesOf))) {
+      if (except !== undefined && library.startsWith(`${except}/`)) continue;
+      this.copy(library, join(realpathSync(dirname(library)), basename(library)));
     }
   }
 
