@@ -197,14 +197,15 @@ export class ProcessRuntime implements WorkloadRuntime {
       const named = socketsNamed(launch.sockets ?? []);
       const { action, command, env, input } = this.shimCall(launch, { [name]: value }, run, named);
       const sockets = await openSockets(named);
-      const child = spawn('/bin/sh', [this.scripts.shim, action, run.path, ...command], {
-        cwd: launch.cwd,
-        env,
-        stdio: ['pipe', log, log, ...sockets.descriptors],
-        detached: true,
-        ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
-      });
-      sockets.close();
+      const child = inOneTurn(sockets.close, () =>
+        spawn('/bin/sh', [this.scripts.shim, action, run.path, ...command], {
+          cwd: launch.cwd,
+          env,
+          stdio: ['pipe', log, log, ...sockets.descriptors],
+          detached: true,
+          ...(launch.user && { uid: launch.user.uid, gid: launch.user.gid }),
+        }),
+      );
       await spawned(child);
       if (child.pid !== undefined) this.bound(launch, run, child.pid);
       child.stdin?.on('error', ignoreBrokenPipe).end(`go\n${input}`);
@@ -333,6 +334,15 @@ function running(run: RunFolder, main: ProcessIdentity): RunView {
 
 function revived({ revivals }: RunFolder): { revivals?: number } {
   return revivals === 0 ? {} : { revivals };
+}
+
+/** Whatever comes of it: a process that could not be made must not leave the ports to this one. */
+function inOneTurn<T>(close: () => void, body: () => T): T {
+  try {
+    return body();
+  } finally {
+    close();
+  }
 }
 
 /** Resolves when the process exists; a program or folder that is missing rejects. */
