@@ -5,7 +5,7 @@
  * HAProxy's own share, and all of it with as many requests as are answered, where a proxy that is sooner done lets the
  * apps take more of them at once.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,8 +15,8 @@ import { withDescendants } from './processes';
 const goal = 0.9;
 const warmUpMs = 300;
 const roundMs = 1_500;
-const rounds = 7;
-const idleMs = 3_000;
+const rounds = 11;
+const idleMs = 5_000;
 const connections = 21;
 /** Few enough for all ways on a busy machine. */
 const ratePerSecond = 2_000;
@@ -43,12 +43,11 @@ interface Cost {
   readonly allUs: number;
 }
 
-/** User and system time so far, in ticks of 10 ms. */
+/** CPU time so far, the user's and the system's, which the kernel counts for each thread in nanoseconds. */
 function cpuMs(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) * 10;
-  }, 0);
+  const threads = pids.flatMap((pid) => readdirSync(`/proc/${pid}/task`).map((tid) => `/proc/${pid}/task/${tid}`));
+  const spentNs = threads.map((thread) => Number(readFileSync(`${thread}/schedstat`, 'utf8').split(' ')[0]));
+  return spentNs.reduce((sum, ns) => sum + ns, 0) / 1_000_000;
 }
 
 async function measure({ urls, proxy }: Way, apps: readonly number[], idle: Spent, rate?: number): Promise<Cost> {

@@ -124,6 +124,10 @@ export function hiddenPaths(attacked: Attacked): Record<string, string> {
     'a way out of a folder': get(`GET /a/..${first} HTTP/1.1`),
     'a hidden way out of a folder': get(`GET /a/%2e%2E${first} HTTP/1.1`),
     'a long way out of a folder': get(`GET /a/..%2f..${first} HTTP/1.1`),
+    'a way out of a folder at the end': get('GET /a/.. HTTP/1.1'),
+    'a way out of a folder before a query': get('GET /a/..?b HTTP/1.1'),
+    'a way out of a folder with a parameter': get(`GET /a/..;b${first} HTTP/1.1`),
+    'a way out of a folder in a whole address': get(`GET http://a.test/a/..${first} HTTP/1.1`),
   };
 }
 

@@ -104,6 +104,11 @@ describe.each(['apps', 'api'] as const)('at the port of the %s', (front) => {
   );
 });
 
+it.each(['/.well-known/a', '/a..b/..c', '/a/...', '/a?next=/../b'])('passes %s to an app', async (path) => {
+  await sendBytes(`GET ${path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n`, { port: ports.apps });
+  expect(backend.requests).toMatchObject([{ target: path }]);
+});
+
 describe('clients that are slow on purpose', () => {
   const beginning = 'GET / HTTP/1.1\r\nHost: a.test\r\n';
 

@@ -37,7 +37,8 @@ class ModelHaproxy {
 
   /** Addresses that serve a host. */
   serving(host: string): number[] {
-    const [lead = ''] = this.maps.routes.get(`${host}/`) ?? [];
+    const [route = ''] = this.maps.routes.get(`${host}/`) ?? [];
+    const lead = route.replace(/^\|/, '');
     const parts = Array.from({ length: splitParts }, (_, part) => this.maps.splits.get(`${lead}:${part}`)?.[0]);
     const backends = [...new Set([lead, ...parts])].map((name) => [...(this.servers.get(name ?? '')?.values() ?? [])]);
     return backends

@@ -153,15 +153,15 @@ const logFormat =
  * them: what most requests do not have is asked for first.
  */
 const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{8,64}$ }
-  http-request set-var(txn.id) uuid() unless { var(txn.id) -m found }
+  http-request set-var(sess.count) var(sess.count,0),add(1)
+  http-request set-var(txn.id) var(sess.id),concat(-,sess.count) unless { var(txn.id) -m found }
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
-  http-request deny deny_status 400 if { url -m reg '[\\x00-\\x20#]' }
   http-request deny deny_status 400 if !{ var(txn.host) -m len 1: } { req.ver 1.1 }
   http-request deny deny_status 400 if { req.fhdr(host) -m reg '[^][A-Za-z0-9.:_-]' }
   http-request deny deny_status 400 if { req.fhdr(content-length) -m reg '^0.|.{16}' }
-  http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } { req.ver 1.0 }
+  http-request deny deny_status 400 if { req.ver 1.0 } { req.hdr(transfer-encoding) -m found }
   http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } !{ req.fhdr(transfer-encoding) -m str chunked }
   http-request deny deny_status 405 if { method CONNECT TRACE }
   http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
@@ -173,12 +173,18 @@ const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { 
   http-request set-header X-Request-Id %[var(txn.id)]
   http-response set-header X-Request-Id %[var(txn.id)]`;
 
+const unclearBytes = '[\\x00-\\x20#]';
+
+/** Bytes that end a path for one reader and not for another. */
+const plainUrls = `
+  http-request deny deny_status 400 if { url -m reg '${unclearBytes}' }`;
+
 /**
- * Segments `.` and `..`, hidden ones as well: clients resolve them before they ask, and an app that does so later would
- * serve a path that no route meant. Alto's own services take a path apart as it is, and say what is wrong with it.
+ * Segments `.` and `..` as well, hidden ones too: clients resolve them before they ask, and an app that does so later
+ * would serve a path that no route meant. Alto's own services take a path apart as it is, and say what is wrong with it.
  */
 const plainPaths = `
-  http-request deny deny_status 400 if { path -m reg -i '(^|[/\\\\]|%2f|%5c)(\\.|%2e){1,2}([/\\\\;]|%2f|%5c|%3b|$)' }`;
+  http-request deny deny_status 400 if { url -m reg -i '${unclearBytes}|^[^?]*?(/|\\\\|%2f|%5c)(\\.|%2e){1,2}([/\\\\;?]|%2f|%5c|%3b|$)' }`;
 
 /**
  * A request that has no effects is sent again, to another instance, when the connection ended without a byte of the
@@ -189,18 +195,20 @@ const safeRetries = `  retry-on conn-failure empty-response
 
 /**
  * By the maps alone, so that routes change at run time; see maps.ts for what they hold. Most requests lead to one app
- * and carry no header rules: whatever only other routes need costs them one comparison at most.
+ * and carry no header rules: these are asked for nothing that only other routes need.
  */
 function renderRouting(names: HeaderNames): string {
   const { routes, splits } = mapFiles;
   const rules = [...headerRules('request', 'q', names.request), ...headerRules('response', 's', names.response)];
-  const headers = rules.length === 0 ? '' : '  http-request set-var(txn.headers) var(txn.route),field(2,|)\n';
+  const headers = rules.length === 0 ? '' : '  http-request set-var(txn.headers) var(txn.route),field(3,|)\n';
   return `  http-request set-var(txn.route) var(txn.host),concat(,txn.path,/),map_beg(${routes})
   http-request set-var(txn.route) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.route) -m found }
-  http-request set-var(txn.part) rand(${splitParts}) if { var(txn.route) -m beg split_ }
-  http-request set-var(txn.lead) var(txn.route),field(1,|),concat(:,txn.part),map_str(${splits}) if { var(txn.part) -m found }
+  http-request allow unless { var(txn.route) -m beg | }
+  http-request set-var(txn.lead) var(txn.route),field(2,|)
+  http-request set-var(txn.part) rand(${splitParts}) if { var(txn.lead) -m beg split_ }
+  http-request set-var(txn.lead) var(txn.lead),concat(:,txn.part),map_str(${splits}) if { var(txn.part) -m found }
 ${headers}${rules.join('')}  use_backend %[var(txn.lead)] if { var(txn.lead) -m found }
-  use_backend %[var(txn.route),field(1,|)]
+  use_backend %[var(txn.route)]
   default_backend nowhere
 
 backend nowhere from alto
@@ -212,7 +220,7 @@ ${redirectStatuses.flatMap((status) => [renderRedirect(status, ''), renderRedire
 
 /** Named as the lead of its routes, so that no other request is asked whether it is to be redirected. */
 function renderRedirect(status: number, keep: '' | '_keep'): string {
-  const location = `%[var(txn.route),field(3,|),b64dec]${keep === '' ? '' : '%[pathq]'}`;
+  const location = `%[var(txn.route),field(4,|),b64dec]${keep === '' ? '' : '%[pathq]'}`;
   return `backend redirect_${status}${keep} from alto
   http-request redirect code ${status} location ${location}`;
 }
@@ -242,8 +250,9 @@ function renderBind(settings: HaproxySettings, port: number): string {
   return `  bind "\${ALTO_SOCKET_${port}-${bindAddress(settings.host, port)}}"
   tcp-request connection track-sc0 src table ${addressTable}
   tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
-  # Text once for a connection, not once for each of its requests.
+  # Once for a connection, not once for each of its requests.
   tcp-request session set-var-fmt(sess.client) %[src]
+  tcp-request session set-var(sess.id) uuid()
 `;
 }
 
@@ -262,11 +271,20 @@ ${pageErrors().join('\n')}
 `;
 }
 
+/**
+ * A service of one process is restarted by another at the second target, and back at the first; so these are looked for
+ * all the time. The others are for services of several processes, of which some always serve.
+ */
+const alternatingTargets = 2;
+
 /** Several processes of one service at fixed addresses: HAProxy itself finds out which of them serve. */
 function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
-  const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
+  const seldom = (index: number) => (index < alternatingTargets ? '' : ' downinter 1s');
+  const servers = targets.map(
+    (target, index) => `  server ${serverName(target)} ${addressText(target)}${seldom(index)}\n`,
+  );
   return `frontend ${name} from alto
-${renderBind(settings, port)}${requestRules}
+${renderBind(settings, port)}${requestRules}${plainUrls}
   default_backend ${name}_instances
 
 backend ${name}_instances from alto
@@ -282,7 +300,7 @@ ${safeRetries}
   http-check expect status 200
   # Slower to turn away from an instance that leaves than to find the one that takes its place: never nobody between.
   default-server check inter 250ms fall 3 rise 1
-${servers}`;
+${servers.join('')}`;
 }
 
 function renderBackend({ slots }: Backend, number: number): string {

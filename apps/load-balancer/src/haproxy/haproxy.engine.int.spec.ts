@@ -548,11 +548,14 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
   ] as const) {
     const page = await as('text/html,*/*', host, path);
     expect(page).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*content-type: text/html;charset=utf-8`, 'i'));
-    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request [0-9a-f-]{36}<[\s\S]*<\/html>$/);
+    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request [0-9a-f-]{36}-[1-9]\d*<[\s\S]*<\/html>$/);
     expect(page).not.toMatch(/alto-error-page/i);
     const problem = await as('*/*', host, path);
     expect(problem).toMatch(/content-type: application\/problem\+json/i);
-    expect(JSON.parse(bodyOf(problem))).toMatchObject({ status, requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) });
+    expect(JSON.parse(bodyOf(problem))).toMatchObject({
+      status,
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}-[1-9]\d*$/),
+    });
   }
   const theirs = await as('text/html', 'own.test');
   expect(theirs).toMatch(/content-type: text\/plain/);
@@ -664,6 +667,6 @@ it('says for whom it forwards, whatever the client says', async () => {
     'x-forwarded-host': 'a.test',
   });
   expect(saw).not.toHaveProperty('forwarded');
-  expect(saw['x-request-id']).toMatch(/^[0-9a-f-]{36}$/);
+  expect(saw['x-request-id']).toMatch(/^[0-9a-f-]{36}-[1-9]\d*$/);
   expect(answer).toContain(`x-request-id: ${saw['x-request-id']}`);
 });

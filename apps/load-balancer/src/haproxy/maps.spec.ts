@@ -30,7 +30,7 @@ it('keeps what people wrote away from the syntax of maps and commands', () => {
   for (const text of [...Object.entries(routes), ...Object.entries(headers)].flat()) {
     expect(text).toMatch(/^[A-Za-z0-9._:/+=|*-]+$/);
   }
-  expect(routes['a.test/']).toMatch(/^redirect_302\|[0-9a-f]{16}\|aHR0cHM/);
+  expect(routes['a.test/']).toMatch(/^\|redirect_302\|[0-9a-f]{16}\|aHR0cHM/);
   expect(Object.values(headers).sort()).toEqual(['*', Buffer.from('one; two | "three" \\').toString('base64')].sort());
 });
 
@@ -44,6 +44,27 @@ it('gives each share its parts, mixed', () => {
   const count = (pool: string) => parts.filter((part) => part === pool).length;
   expect([count('a'), count('b'), count('c')]).toEqual([50, 25, 25]);
   expect(new Set(parts.slice(0, 4))).toEqual(new Set(['a', 'b', 'c']));
+});
+
+it('marks every route that is more than one app, so that no other is asked further', () => {
+  const { routes } = maps(
+    { host: 'a.test', pool: 'a' },
+    { host: 'b.test', pool: 'a', headers: rules({ 'x-a': 'one' }) },
+    {
+      host: 'c.test',
+      shares: [
+        { pool: 'a', weight: 1 },
+        { pool: 'b', weight: 1 },
+      ],
+    },
+    { host: 'd.test', redirect: { status: 301, to: '/', keepPath: true } },
+  );
+  expect(Object.entries(routes).map(([host, value]) => [host, value.replaceAll(/[0-9a-f]{16}/g, 'id')])).toEqual([
+    ['a.test/', 'app_0'],
+    ['b.test/', '|app_0|id'],
+    ['c.test/', '|split_id'],
+    ['d.test/', '|redirect_301_keep||Lw=='],
+  ]);
 });
 
 it('needs no split where one pool is left', () => {

@@ -1,7 +1,7 @@
 /**
  * Which requests lead where, as HAProxy's maps hold it, which change at run time. Pure.
  *
- *   routes   <host><path>/ → <lead>[|<id>[|<location>]]   the longest key that a request's own begins with
+ *   routes   <host><path>/ → <backend>, or |<lead>[|<id>[|<location>]]   the longest key that a request's own begins with
  *   splits   <lead>:<0..99> → backend                     for a lead that is spread over several pools
  *   headers  <id>:<q or s>:<name> → value in base64, or * which removes
  *
@@ -10,7 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { HeaderChanges, Host, ProxySpec, Share } from '../proxy/proxy.engine';
-import { backendName } from './place-names';
+import { backendName, isBackendName } from './place-names';
 
 /** Files, relative to haproxy.cfg; HAProxy knows the maps by these names at run time. */
 export const mapFiles = { routes: 'maps/routes.map', splits: 'maps/splits.map', headers: 'maps/headers.map' } as const;
@@ -50,13 +50,19 @@ export function mapsOf(spec: ProxySpec, placeOf: ReadonlyMap<string, number>): M
     if (lead === undefined) continue;
     const headers = addHeaders(maps.headers, id, host) ? id : '';
     const location = host.redirect === undefined ? '' : base64(host.redirect.to);
-    maps.routes.set(key, [lead, headers, location].join('|').replace(/\|+$/, ''));
+    maps.routes.set(key, valueOf(lead, headers, location));
   }
   return {
     routes: Object.fromEntries(maps.routes),
     splits: Object.fromEntries(maps.splits),
     headers: Object.fromEntries(maps.headers),
   };
+}
+
+/** An app's backend alone stands as it is: most requests lead there, and are asked no further. */
+function valueOf(lead: string, headers: string, location: string): string {
+  if (isBackendName(lead) && headers === '') return lead;
+  return ['', lead, headers, location].join('|').replace(/\|+$/, '');
 }
 
 /** Paths end in a slash, so that `/api` is no beginning of `/apis`. */
