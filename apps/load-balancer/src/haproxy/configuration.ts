@@ -266,8 +266,8 @@ defaults apps from alto
 ${safeRetries}
 ${pageErrors().join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
-  # Thousands of free slots are looked at as well, so seldom; one that refuses a connection is looked at again at once.
-  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 5s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 2 on-error fastinter
+  # Thousands of free slots wake HAProxy for it as well, so seldom; one that refuses a connection is looked at at once.
+  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 15s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 2 on-error fastinter
 `;
 }
 
