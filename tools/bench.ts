@@ -4,7 +4,8 @@
  *   npm run bench                 all
  *   npm run bench -- transport    those whose name holds the word
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +15,8 @@ import { ensureServers } from './servers/ensure.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Inside node_modules, so that what the bundle leaves outside is found from there.
 const output = join(root, 'node_modules', '.cache', 'alto', 'bench');
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 const word = process.argv[2] ?? '';
 const names = readdirSync(join(root, 'tests', 'bench')).filter(
@@ -38,10 +41,15 @@ for (const name of names) {
     external: ['@swc/core', 'esbuild'],
   });
   console.log(`\n── ${name} ──`);
-  const { status } = spawnSync(process.execPath, [join(outputDirectory, 'main.mjs')], {
+  const bench = spawn(process.execPath, [join(outputDirectory, 'main.mjs')], {
     cwd: root,
     stdio: 'inherit',
     env: { ...process.env, PATH: path },
   });
+  // It ends by itself, and whatever it has started before.
+  const forward = (signal: NodeJS.Signals) => void bench.kill(signal);
+  for (const signal of signals) process.on(signal, forward);
+  const [status] = (await once(bench, 'exit')) as [number | null];
+  for (const signal of signals) process.off(signal, forward);
   if (status !== 0) process.exitCode = 1;
 }

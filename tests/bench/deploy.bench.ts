@@ -9,8 +9,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { computeOperations } from '@alto/contracts';
-import { type Alto, eventually, startAlto } from '@alto/testing';
+import { type Alto, eventually } from '@alto/testing';
 import { appName, memoryOf } from './memory';
+import { withAlto } from './with-alto';
 
 const hello = fileURLToPath(new URL('../../../../../examples/hello', import.meta.url));
 const project = 'default';
@@ -113,9 +114,8 @@ const median = (values: readonly number[]) => values.toSorted((left, right) => l
 const shown = (values: readonly number[]) =>
   `${median(values).toFixed(0)} ms (${Math.min(...values).toFixed(0)}–${Math.max(...values).toFixed(0)})`;
 
-/** So that as many as are asked for are placed, whatever the machine has. */
-const alto = await startAlto({ env: { ALTO_NODE_MEMORY_BYTES: String(2 ** 40) } });
-try {
+// As much memory as all instances ask for, whatever the machine has.
+await withAlto({ env: { ALTO_NODE_MEMORY_BYTES: String(2 ** 40) } }, async (alto) => {
   await deployMs(alto, 'first');
   const bare: number[] = [];
   const deployed: { command: number; answer: number }[] = [];
@@ -142,6 +142,4 @@ try {
     await scaled(alto, count);
     await reportMemory(alto);
   }
-} finally {
-  await alto.stop({ failed: false });
-}
+});

@@ -3,8 +3,9 @@
  * in memory when idle, each process named. Goal: 900 MB PSS at most.
  */
 import { join } from 'node:path';
-import { repositoryRoot, startAlto } from '@alto/testing';
+import { repositoryRoot } from '@alto/testing';
 import { memoryOf } from './memory';
+import { withAlto } from './with-alto';
 
 const memoryGoalMb = 900;
 const hello = join(repositoryRoot, 'examples', 'hello');
@@ -12,13 +13,11 @@ const hello = join(repositoryRoot, 'examples', 'hello');
 const seconds = (sinceMs: number) => ((performance.now() - sinceMs) / 1000).toFixed(1);
 
 const preparing = performance.now();
-const warmUp = await startAlto();
-await warmUp.stop({ failed: false });
+await withAlto({}, async () => {});
 console.log(`build and first start: ${seconds(preparing)} s`);
 
 const cold = performance.now();
-const alto = await startAlto();
-try {
+await withAlto({}, async (alto) => {
   console.log(`cold start (new data folder, built): ${seconds(cold)} s`);
   const deploying = performance.now();
   await alto.command('deploy', hello, '--project', 'default');
@@ -42,6 +41,4 @@ try {
   const warm = performance.now();
   await alto.start();
   console.log(`warm start (same data): ${seconds(warm)} s`);
-} finally {
-  await alto.stop({ failed: false });
-}
+});
