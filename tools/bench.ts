@@ -46,10 +46,15 @@ for (const name of names) {
     stdio: 'inherit',
     env: { ...process.env, PATH: path },
   });
+  let isEnded = false;
   // It ends by itself, and whatever it has started before.
-  const forward = (signal: NodeJS.Signals) => void bench.kill(signal);
+  const forward = (signal: NodeJS.Signals) => {
+    isEnded = true;
+    bench.kill(signal);
+  };
   for (const signal of signals) process.on(signal, forward);
   const [status] = (await once(bench, 'exit')) as [number | null];
   for (const signal of signals) process.off(signal, forward);
   if (status !== 0) process.exitCode = 1;
+  if (isEnded) break;
 }

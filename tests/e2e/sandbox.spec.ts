@@ -39,11 +39,11 @@ const untilIts = (app: Behaviour, expected: Partial<Record<keyof Instance, unkno
     { withinMs, everyMs: 200 },
   );
 
-/** Through the load balancer, as everybody. */
+/** Through the load balancer, as everybody; each on a connection of its own, as an idle one may be closing just then. */
 function ask(app: Behaviour, path = '/'): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const headers = { host: `${app}.${project}.localhost` };
-  request(`${alto.appsUrl}${path}`, { headers }, (response) => {
+  request(`${alto.appsUrl}${path}`, { headers, agent: false }, (response) => {
     let text = '';
     response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
     response.on('end', () => (response.statusCode === 200 ? resolve(text) : reject(new Error(text))));

@@ -145,16 +145,18 @@ ${problemErrors().join('\n')}
 /** A path has no query, which may hold secrets; it is cut so that the line stays whole within its length. */
 const logFormat =
   '{"time":"%[date,utime(%Y-%m-%dT%H:%M:%SZ)]","front":"%f","server":"%b/%s","status":%ST,"requestId":"%[var(txn.id)]",' +
-  '"method":"%HM","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
+  '"method":"%[method,bytes(0,20)]","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
   '"totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
 
 /**
- * Requests that HAProxy 2.6 would pass on although two readers may understand them differently. Every request pays for
- * them: what most requests do not have is asked for first.
+ * The id that the client gave, if all of it is plain; else the time in milliseconds and 64 random bits, which cost half of
+ * what a UUID does. Then requests that HAProxy 2.6 would pass on although two readers may understand them differently.
+ * Every request pays for them: what most requests do not have is asked for first.
  */
-const requestRules = `  http-request set-var(txn.id) req.hdr(x-request-id) if { req.hdr(x-request-id) -m reg ^[A-Za-z0-9._-]{8,64}$ }
-  http-request set-var(sess.count) var(sess.count,0),add(1)
-  http-request set-var(txn.id) var(sess.id),concat(-,sess.count) unless { var(txn.id) -m found }
+const requestRules = `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) if { req.fhdr(x-request-id,-1) -m reg ^[A-Za-z0-9._-]{8,64}$ }
+  http-request set-var(txn.high) rand
+  http-request set-var(txn.low) rand
+  http-request set-var(txn.id) date(0,ms),concat(-,txn.high,-),concat(,txn.low) unless { var(txn.id) -m found }
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
@@ -250,9 +252,8 @@ function renderBind(settings: HaproxySettings, port: number): string {
   return `  bind "\${ALTO_SOCKET_${port}-${bindAddress(settings.host, port)}}"
   tcp-request connection track-sc0 src table ${addressTable}
   tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
-  # Once for a connection, not once for each of its requests.
+  # Text once for a connection, not once for each of its requests.
   tcp-request session set-var-fmt(sess.client) %[src]
-  tcp-request session set-var(sess.id) uuid()
 `;
 }
 
@@ -267,22 +268,13 @@ ${safeRetries}
 ${pageErrors().join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
   # Thousands of free slots wake HAProxy for it as well, so seldom; one that refuses a connection is looked at at once.
-  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 15s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 2 on-error fastinter
+  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 15s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter
 `;
 }
 
-/**
- * A service of one process is restarted by another at the second target, and back at the first; so these are looked for
- * all the time. The others are for services of several processes, of which some always serve.
- */
-const alternatingTargets = 2;
-
 /** Several processes of one service at fixed addresses: HAProxy itself finds out which of them serve. */
 function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
-  const seldom = (index: number) => (index < alternatingTargets ? '' : ' downinter 1s');
-  const servers = targets.map(
-    (target, index) => `  server ${serverName(target)} ${addressText(target)}${seldom(index)}\n`,
-  );
+  const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
   return `frontend ${name} from alto
 ${renderBind(settings, port)}${requestRules}${plainUrls}
   default_backend ${name}_instances
@@ -300,7 +292,7 @@ ${safeRetries}
   http-check expect status 200
   # Slower to turn away from an instance that leaves than to find the one that takes its place: never nobody between.
   default-server check inter 250ms fall 3 rise 1
-${servers.join('')}`;
+${servers}`;
 }
 
 function renderBackend({ slots }: Backend, number: number): string {

@@ -548,13 +548,13 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
   ] as const) {
     const page = await as('text/html,*/*', host, path);
     expect(page).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*content-type: text/html;charset=utf-8`, 'i'));
-    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request [0-9a-f-]{36}-[1-9]\d*<[\s\S]*<\/html>$/);
+    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request \d{13}(-\d{1,10}){2}<[\s\S]*<\/html>$/);
     expect(page).not.toMatch(/alto-error-page/i);
     const problem = await as('*/*', host, path);
     expect(problem).toMatch(/content-type: application\/problem\+json/i);
     expect(JSON.parse(bodyOf(problem))).toMatchObject({
       status,
-      requestId: expect.stringMatching(/^[0-9a-f-]{36}-[1-9]\d*$/),
+      requestId: expect.stringMatching(/^\d{13}(-\d{1,10}){2}$/),
     });
   }
   const theirs = await as('text/html', 'own.test');
@@ -654,6 +654,16 @@ it.each([
   expect(answer).toContain('HTTP/1.1 400 ');
 });
 
+it.each(['plain-id-1, x","status":"200', 'plain-id-1\r\nX-Request-Id: <script>x', 'a'.repeat(65)])(
+  'takes no id of a request of which any part is not plain: %j',
+  async (id) => {
+    const a = await start('a1');
+    await settle(spec(pool('a', a.endpoint())));
+    const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n`);
+    expect(answer).toMatch(/^x-request-id: \d{13}(-\d{1,10}){2}\r$/m);
+  },
+);
+
 it('says for whom it forwards, whatever the client says', async () => {
   const a = await start('a1');
   await settle(spec(pool('a', a.endpoint())));
@@ -667,6 +677,6 @@ it('says for whom it forwards, whatever the client says', async () => {
     'x-forwarded-host': 'a.test',
   });
   expect(saw).not.toHaveProperty('forwarded');
-  expect(saw['x-request-id']).toMatch(/^[0-9a-f-]{36}-[1-9]\d*$/);
+  expect(saw['x-request-id']).toMatch(/^\d{13}(-\d{1,10}){2}$/);
   expect(answer).toContain(`x-request-id: ${saw['x-request-id']}`);
 });
