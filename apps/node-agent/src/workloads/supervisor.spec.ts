@@ -197,6 +197,66 @@ describe('Supervisor', () => {
     expect(supervisor.statuses()).toEqual([]);
   });
 
+  it('tells a run to stop though its log takes no note', async () => {
+    runtime.logs.note = async () => {
+      throw new Error('ENOSPC: no space left on device');
+    };
+    supervisor.want(workload('a'), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(200);
+    expect(runtime.calls).toEqual(['start a', 'SIGTERM a']);
+    expect(supervisor.status('a')).toMatchObject({ phase: 'exited', exitSignal: 'SIGTERM' });
+  });
+
+  it('tells a run to stop again when the signal could not be sent, and says so once in its log', async () => {
+    const send = runtime.signal.bind(runtime);
+    let failures = 2;
+    runtime.signal = async (id, signal) => {
+      if (failures-- > 0) throw new Error('EPERM');
+      await send(id, signal);
+    };
+    supervisor.want(workload('a', { stopsAfterMs: 1_000 }), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(2_000);
+    expect(runtime.calls).toEqual(['start a', 'SIGTERM a']);
+    const { lines } = await runtime.logs.read('a', { linesMax: 10 });
+    expect(lines.map(({ text }) => text)).toEqual(['No longer wanted: told to stop by SIGTERM', 'Ended by SIGTERM']);
+  });
+
+  it('kills a run that cannot be told to stop after the grace that it would have had', async () => {
+    runtime.signal = () => Promise.reject(new Error('EPERM'));
+    supervisor.want(workload('a'), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(4_800);
+    expect(runtime.calls).toEqual(['start a']);
+    await pass(500);
+    expect(runtime.calls).toEqual(['start a', 'kill a']);
+    expect(phase('a')).toBe('exited');
+  });
+
+  it('ends a round when every step has ended, also one of a workload that cannot be looked at', async () => {
+    const observe = runtime.observe.bind(runtime);
+    const slow = Promise.withResolvers<void>();
+    runtime.observe = async (id) => {
+      if (id === 'broken') throw new Error('EIO');
+      await slow.promise;
+      return await observe(id);
+    };
+    supervisor.want(workload('broken'), 'running');
+    supervisor.want(workload('slow'), 'running');
+    let ended = false;
+    const round = supervisor.tick().then(() => (ended = true));
+    await new Promise(setImmediate);
+    expect(ended).toBe(false);
+    slow.resolve();
+    await round;
+    await supervisor.idle();
+    expect(starts()).toEqual(['slow']);
+  });
+
   it('kills what a run left behind before it starts the next', async () => {
     supervisor.want(workload('a', { runForMs: 200, leavesProcess: true }), 'running');
     await pass(2_000);

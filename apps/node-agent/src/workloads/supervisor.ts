@@ -73,6 +73,8 @@ interface Unit {
   view: RunView;
   health: HealthMonitor;
   liveness: LivenessMonitor;
+  /** Since when its run is to be told to stop and could not be. */
+  untoldSinceMs: number | undefined;
   /** Preparing and starting go on beside the rounds. */
   starting: Promise<void> | undefined;
 }
@@ -175,7 +177,8 @@ export class Supervisor {
   /** One round: one step for each workload. */
   async tick(): Promise<void> {
     await this.track();
-    await Promise.all([...this.units.values()].map((unit) => this.step(unit)));
+    // One that cannot be looked after neither keeps the others from their step nor lets the next round begin beside it.
+    await Promise.all([...this.units.values()].map((unit) => this.stepAlone(unit)));
   }
 
   /** Resolves when every start and check that was begun has ended; for tests that turn the rounds themselves. */
@@ -215,6 +218,14 @@ export class Supervisor {
     await this.options.runtime.track?.();
   }
 
+  private async stepAlone(unit: Unit): Promise<void> {
+    try {
+      await this.step(unit);
+    } catch (error) {
+      this.options.log.error('A workload could not be looked after', { workload: unit.workload.id, error });
+    }
+  }
+
   private async step(unit: Unit): Promise<void> {
     if (unit.starting) return;
     const { runtime, clock } = this.options;
@@ -234,24 +245,42 @@ export class Supervisor {
       blocked: this.blockedBy(unit),
       nowMs: clock.nowMs(),
     });
-    this.remember(workload.id, before, decision.memory);
+    if (decision.action !== 'signal') this.remember(workload.id, before, decision.memory);
     const isNews = unit.reason !== decision.reason;
     // Shown before anything is awaited: a workload that waits for this one's lock sees that it has begun.
     this.show(unit, decision.phase, decision.reason);
     await this.noteEnd(unit, before, decision);
-    if (isNews && (decision.action === 'signal' || decision.action === 'kill')) await this.note(unit, decision.reason);
     await this.act(unit, decision);
+    if (decision.action === 'signal' || (isNews && decision.action === 'kill')) await this.note(unit, decision.reason);
   }
 
   private async act(unit: Unit, decision: Decision): Promise<void> {
-    const { id, stop } = unit.workload;
-    if (decision.action === 'signal') await this.options.runtime.signal(id, stop.signal);
+    const { id } = unit.workload;
+    if (decision.action !== 'signal') unit.untoldSinceMs = undefined;
+    if (decision.action === 'signal') await this.tellToStop(unit, decision.memory);
     if (decision.action === 'kill') await this.options.runtime.kill(id);
     if (decision.action !== 'start') return;
     unit.starting = this.begin(unit).finally(() => {
       unit.starting = undefined;
       this.wake();
     });
+  }
+
+  /**
+   * That it was told is remembered once it was: sent twice a signal does no harm, never sent it costs the run its grace.
+   * One that cannot be told has that grace as well, and is then killed.
+   */
+  private async tellToStop(unit: Unit, told: WorkloadMemory): Promise<void> {
+    const { id } = unit.workload;
+    const { signal, graceMs } = stopOf(unit.workload, told);
+    const sinceMs = (unit.untoldSinceMs ??= told.stopSentAtMs);
+    try {
+      await this.options.runtime.signal(id, signal);
+      this.remember(id, undefined, told);
+    } catch (error) {
+      if (told.stopSentAtMs - sinceMs >= graceMs) this.remember(id, undefined, { ...told, stopSentAtMs: sinceMs });
+      throw error;
+    }
   }
 
   /** Prepares and starts a run. A failure is remembered and tried again with backoff. */
@@ -336,10 +365,14 @@ export class Supervisor {
     await this.note(unit, decision.phase === 'backoff' ? decision.reason : describeExit(lastExit));
   }
 
-  /** Into the workload's own log: there its people look for why. */
+  /** Into the workload's own log: there its people look for why. A full disk keeps nothing from being done. */
   private async note(unit: Unit, text: string): Promise<void> {
-    const { runtime, clock } = this.options;
-    await runtime.logs?.note(unit.workload.id, text, clock.now());
+    const { runtime, clock, log } = this.options;
+    try {
+      await runtime.logs?.note(unit.workload.id, text, clock.now());
+    } catch (error) {
+      log.warn('The log of a workload takes no note', { workload: unit.workload.id, note: text, error });
+    }
   }
 
   private memoryOf(id: string): WorkloadMemory {
@@ -360,6 +393,7 @@ export class Supervisor {
       view: { state: 'none' },
       health: new HealthMonitor(this.options.clock, this.options.check),
       liveness: new LivenessMonitor(this.options.clock, this.options.check),
+      untoldSinceMs: undefined,
       starting: undefined,
     };
   }

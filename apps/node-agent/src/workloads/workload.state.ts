@@ -14,8 +14,9 @@
  *
  * A run that was ready and whose liveness fails is stopped likewise, and counts as an end by itself.
  *
- * Promises: no run begins while a process of the run before is alive; a stop signal is sent once per run, and
- * SIGKILL to the whole tree after the grace; an end is counted once, also when nobody was there to see it.
+ * Promises: no run begins while a process of the run before is alive; a run is told to stop before it is killed, once
+ * unless the agent dies just then, and SIGKILL goes to the whole tree after the grace; an end is counted once, also
+ * when nobody was there to see it.
  */
 import type { Exit, RunView } from '../runtime/runtime';
 import { backoffMs, HEALTHY_RESET_MS } from './backoff';
