@@ -20,8 +20,18 @@ const defaultUrl = 'http://127.0.0.1:4000';
 
 export class Session {
   private options: GlobalOptions = {};
+  /** What was logged in to, or named in the environment or by --url, does not count. */
+  private onlyHere = false;
 
   constructor(readonly environment: Environment) {}
+
+  /** The Alto of this machine as its operator, wherever else commands go; in its project `default` unless --project says. */
+  ofThisMachine(): Session {
+    const session = new Session(this.environment);
+    session.options = this.options;
+    session.onlyHere = true;
+    return session;
+  }
 
   /** Called once, before the command runs. */
   choose(options: GlobalOptions): void {
@@ -44,7 +54,8 @@ export class Session {
   }
 
   get project(): string {
-    return this.options.project ?? this.environment.ALTO_PROJECT ?? this.configuration().project ?? 'default';
+    if (this.options.project !== undefined) return this.options.project;
+    return (this.onlyHere ? undefined : (this.environment.ALTO_PROJECT ?? this.configuration().project)) ?? 'default';
   }
 
   /** @throws CommandError where no key is to be found. */
@@ -70,9 +81,8 @@ export class Session {
   }
 
   private async destination(): Promise<{ url: string; key: string; local: boolean }> {
-    const { url: savedUrl, key: savedKey } = this.configuration();
     const url = this.chosenUrl();
-    const key = this.environment.ALTO_API_KEY ?? (url === undefined || url === savedUrl ? savedKey : undefined);
+    const key = this.chosenKey(url);
     if (url !== undefined && key !== undefined) return { url, key, local: false };
     const local = this.localKey();
     if (key === undefined && local === undefined) throw new CommandError(...noKey(this.dataDirectory));
@@ -80,11 +90,19 @@ export class Session {
   }
 
   private chosenUrl(): string | undefined {
+    if (this.onlyHere) return undefined;
     return this.options.url ?? this.environment.ALTO_URL ?? this.configuration().url;
   }
 
+  private chosenKey(url: string | undefined): string | undefined {
+    if (this.onlyHere) return undefined;
+    const { url: savedUrl, key: savedKey } = this.configuration();
+    return this.environment.ALTO_API_KEY ?? (url === undefined || url === savedUrl ? savedKey : undefined);
+  }
+
+  /** The agent knows best: what the environment says may be meant for its next start. */
   private async localUrl(): Promise<string> {
-    const port = this.environment.ALTO_API_PORT ?? (await this.agent.publicPorts())?.api;
+    const port = (await this.agent.publicPorts())?.api ?? this.environment.ALTO_API_PORT;
     return port === undefined ? defaultUrl : `http://127.0.0.1:${port}`;
   }
 

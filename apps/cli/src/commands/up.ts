@@ -21,7 +21,7 @@ export function upCommand(session: Session, output: Output): Command {
   return new Command('up')
     .description('Start Alto on this machine; Ctrl-C stops it')
     .option('-d, --detach', 'leave it running and return')
-    .option('--deploy <folder>', 'deploy this app as soon as Alto runs')
+    .option('--deploy <folder>', 'deploy this app here as soon as Alto runs, whatever you are logged in to')
     .option('--host <host...>', 'host names that lead to that app')
     .addHelpText(
       'after',
@@ -66,11 +66,12 @@ function addressesOf(session: Session, { workloads }: AgentStatus, { host }: UpO
 async function deployFirstApp(session: Session, output: Output, options: UpOptions): Promise<void> {
   if (options.deploy === undefined) return;
   output.note(`Deploying ${options.deploy} …`);
-  await deploy(await session.client(), {
+  const here = session.ofThisMachine();
+  await deploy(await here.client(), {
     directory: resolve(options.deploy),
-    project: session.project,
+    project: here.project,
     hosts: options.host,
-    proxy: await session.localProxy(),
+    proxy: await here.localProxy(),
     timeoutMs: 300_000,
     untilReady: true,
     progress: (message) => output.note(output.paint('dim', `  ${message}`)),
