@@ -2,6 +2,7 @@ import { computeOperations, type LogLine, nodeAgentOperations } from '@alto/cont
 import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
 import { answering, type Answering } from '../answering.fake';
 import { Scenario, withinMs } from '../scenario.fake';
+import { decodePositions, encodePositions } from './log-cursor';
 
 const { logs } = computeOperations;
 let nats: NatsServer;
@@ -65,6 +66,15 @@ describe('the log of an app', () => {
     );
     expect(await read({ cursor: next.cursor })).toMatchObject({ lines: [] });
     expect((await read({ cursor: next.cursor })).cursor).toBe(next.cursor);
+  });
+
+  it('has a cursor that forgets machines which the app has left, and not those that do not answer', async () => {
+    await deployed();
+    await writing('node-a', 0);
+    const answered = (await read({ lines: 4 })).cursor;
+    expect(decodePositions(answered)).toEqual({ 'node-a': '4' });
+    const cursor = encodePositions({ 'node-a': '4', 'node-b': '7', 'node-gone': '9' });
+    expect(decodePositions((await read({ cursor })).cursor)).toEqual({ 'node-a': '10', 'node-b': '7' });
   });
 
   it('can be read of one instance', async () => {

@@ -55,10 +55,11 @@ export class LogsService {
       [...byNode].map(([node, instances]) => this.readPart(node, instances, linesEach, before[node])),
     );
     const lines = mergeLines(parts.map((part) => part.lines));
+    // Of nodes that have instances of the app alone: a reader that follows outlives many of both.
     const positions = parts.flatMap(({ node, cursor }) => (cursor === undefined ? [] : [[node, cursor] as const]));
     return {
       lines: isTail ? lines.slice(-request.lines) : lines,
-      cursor: encodePositions({ ...before, ...Object.fromEntries(positions) }),
+      cursor: encodePositions(Object.fromEntries(positions)),
     };
   }
 

@@ -35,6 +35,15 @@ describe('InstanceLogs', () => {
     expect((await logs.read({ instances: [...ids].reverse(), lines: 10, cursor: page.cursor })).lines).toEqual([]);
   });
 
+  it('keeps no place of an instance that is not asked for any more', async () => {
+    let cursor: string | undefined;
+    for (let generation = 0; generation < 200; generation++) {
+      const instances = [`ins_${String(generation).padStart(26, '0')}`];
+      ({ cursor } = await logs.read({ instances, lines: 100, ...(cursor !== undefined && { cursor }) }));
+    }
+    expect(cursor).toBe('00000199.0');
+  });
+
   it('has a cursor that fits for as many instances as may be asked', async () => {
     const many = Array.from({ length: 100 }, (_, n) => `ins_${String(n).padStart(26, '0')}`);
     expect((await logs.read({ instances: many, lines: 100 })).cursor.length).toBeLessThan(2_000);

@@ -27,7 +27,7 @@ export class InstanceLogs {
         bytes += line.text.length + 100;
       }
     }
-    return { lines, cursor: formatCursor(cursors) };
+    return { lines, cursor: formatCursor(cursors, input.instances) };
   }
 }
 
@@ -36,9 +36,12 @@ function placeOf(instance: string): string {
   return instance.slice(-8);
 }
 
-/** `<place>.<cursor of its log>~…` */
-function formatCursor(cursors: ReadonlyMap<string, string>): string {
-  return Array.from(cursors, ([place, cursor]) => `${place}.${cursor}`).join('~');
+/** `<place>.<cursor of its log>~…`, of nobody else: a reader that follows outlives many instances. */
+function formatCursor(cursors: ReadonlyMap<string, string>, instances: readonly string[]): string {
+  return instances
+    .map(placeOf)
+    .flatMap((place) => (cursors.has(place) ? [`${place}.${cursors.get(place)}`] : []))
+    .join('~');
 }
 
 function parseCursor(text: string | undefined): Map<string, string> {

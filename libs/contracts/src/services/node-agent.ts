@@ -2,11 +2,14 @@ import { z } from 'zod';
 import { timeField } from '../fields';
 import { operation } from '../operation';
 
+/** Of 50 instances, each on a node of its own with the longest name, and places far into long logs. */
+const cursorCharactersMax = 8_000;
+
 export const logQuery = {
   lines: z.coerce.number().int().min(1).max(1_000).default(100).describe('Lines to return at most'),
   cursor: z
     .string()
-    .max(2_000)
+    .max(cursorCharactersMax)
     .optional()
     .describe('`cursor` of the answer before; without it the last lines are read'),
 };
