@@ -6,7 +6,14 @@ import type { WorkloadMemory } from './workload.state';
 
 const log = createLog({ level: 'silent', service: 'node-agent', instance: 'test', version: '0' });
 
-class Memories extends Map<string, WorkloadMemory> implements MemoryStore {}
+class Memories extends Map<string, WorkloadMemory> implements MemoryStore {
+  writes = 0;
+
+  override set(id: string, memory: WorkloadMemory): this {
+    this.writes++;
+    return super.set(id, memory);
+  }
+}
 
 function workload(id: string, behaviour: ScriptedBehaviour = {}, more: Partial<Workload> = {}): Workload {
   return {
@@ -60,6 +67,22 @@ describe('Supervisor', () => {
     expect(supervisor.status('a')).toMatchObject({ phase: 'starting', reason: 'not yet', pid: 1000 });
     await pass(1_700);
     expect(supervisor.status('a')).toMatchObject({ phase: 'ready', restarts: 0 });
+  });
+
+  it('writes nothing while all is as it was', async () => {
+    supervisor.want(workload('ready'), 'running');
+    supervisor.want(workload('never ready', { readyAfterMs: 1e9 }), 'running');
+    supervisor.want(workload('done', { runForMs: 100 }, { oneShot: true }), 'running');
+    supervisor.want(
+      workload('frozen', { ignoresStopSignals: true }, { stop: { signal: 'SIGTERM', graceMs: 1e9 } }),
+      'running',
+    );
+    await pass(1_000);
+    supervisor.want(workload('frozen', {}, { stop: { signal: 'SIGTERM', graceMs: 1e9 } }), 'stopped');
+    await pass(1_000);
+    const { writes } = memories;
+    await pass(60_000);
+    expect(memories.writes - writes).toBe(0);
   });
 
   it('starts what ends again, with growing pauses', async () => {

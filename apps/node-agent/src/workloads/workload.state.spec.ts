@@ -108,6 +108,28 @@ describe('decide', () => {
     expect(decide(later).memory.readySinceMs).toBe(NOW);
   });
 
+  it('has nothing new to keep of what is as it was', () => {
+    const failing = { state: 'failing', reason: '/ answered 500' } as const;
+    const settled: Partial<Situation>[] = [
+      { view: running, health: { state: 'ready', reason: null } },
+      { view: running, health: failing },
+      { view: running, health: failing, memory: memory({ readyRun: 1, readySinceMs: NOW - 5 }) },
+      { view: running, memory: memory({ readyRun: 1, readySinceMs: NOW - 5 }) },
+      { view: running, want: 'stopped' },
+      { view: running, want: 'stopped', nowMs: NOW + 60_000 },
+      { view: running, dead: '/ answered 500' },
+      { view: ended(0), want: 'stopped' },
+      { view: ended(1) },
+      { view: ended(1), restart: 'never' },
+      { view: ended(0), oneShot: true },
+      { view: { ...ended(0), leftovers: 2 } as RunView },
+    ];
+    for (const one of settled) {
+      const first = decide(situation(one)).memory;
+      expect(decide(situation({ ...one, memory: first, nowMs: NOW + 500 })).memory).toBe(first);
+    }
+  });
+
   it('says which limit holds a run back, ready or not', () => {
     const view = { ...running, warning: 'it was at its limit of 40 processes' };
     const reasonOf = (health: Situation['health']) => decide(situation({ view, health })).reason;

@@ -94,6 +94,7 @@ export interface Decision {
   /** In words, for people. */
   reason: string;
   action: 'none' | 'start' | 'signal' | 'kill';
+  /** The one of the situation, the same object, where nothing is new: what is new is written to the disk. */
   memory: WorkloadMemory;
 }
 
@@ -191,17 +192,14 @@ function judgeHealth({ memory, health, nowMs }: Situation, run: number): Decisio
   const wasReady = memory.readyRun === run;
   const ready = health.state === 'ready' || (health.state === 'unknown' && wasReady && memory.readySinceMs !== null);
   if (ready) {
-    const since = wasReady && memory.readySinceMs !== null ? memory.readySinceMs : nowMs;
-    return {
-      phase: 'ready',
-      reason: 'Ready',
-      action: 'none',
-      memory: { ...memory, readyRun: run, readySinceMs: since },
-    };
+    const known = wasReady && memory.readySinceMs !== null;
+    const since = known ? memory : { ...memory, readyRun: run, readySinceMs: nowMs };
+    return { phase: 'ready', reason: 'Ready', action: 'none', memory: since };
   }
   const phase = wasReady ? 'unready' : 'starting';
   const reason = health.reason ?? 'Waiting for the first readiness check';
-  return { phase, reason, action: 'none', memory: { ...memory, readySinceMs: null } };
+  const since = memory.readySinceMs === null ? memory : { ...memory, readySinceMs: null };
+  return { phase, reason, action: 'none', memory: since };
 }
 
 /** A limit that holds it back says why it is slow or not ready. */
