@@ -79,6 +79,28 @@ describe('follow', () => {
     expect(after).toEqual([null, `8.${a}`, `8.${a}`]);
   });
 
+  it('tells of each connection that is lost or cannot be made', async () => {
+    const cut = () => new Response(new ReadableStream({ pull: (stream) => stream.error(new TypeError('terminated')) }));
+    const { client } = clientOf(
+      () => new Response('', { status: 503 }),
+      cut,
+      () => streamOf(frame(8, a)),
+    );
+    const told: string[] = [];
+    const events = client.follow({
+      project: 'p',
+      onConnected: () => told.push('connected'),
+      onLost: ({ code, message }) => told.push(`${code}: ${message.slice(0, 22)}`),
+    });
+    await take(events, 1);
+    expect(told).toEqual([
+      'service_unavailable: The answer was HTTP 50',
+      'connected',
+      'service_unavailable: The event stream broke',
+      'connected',
+    ]);
+  });
+
   it('remembers where its stream began, when no event has come yet', async () => {
     const { client, after } = clientOf(
       () => streamOf('id: 7.t123\n\n: alive\n\n'),

@@ -11,6 +11,8 @@ export interface FollowOptions {
   signal?: AbortSignal;
   /** Called each time the stream stands, with the first connection and with each one after a loss. */
   onConnected?: () => void;
+  /** Called each time no stream can be made or the one that stood breaks off. It is tried again, unless this throws. */
+  onLost?: (error: AltoError) => void;
   /** A connection silent for longer, heartbeats included, is given up and made again. */
   silenceMaxMs?: number;
 }
@@ -45,9 +47,14 @@ export async function* followEvents(
     } catch (error) {
       if (stop.aborted) return;
       if (error instanceof AltoError && !error.retryable) throw error;
+      options.onLost?.(error instanceof AltoError ? error : brokenOff(error));
     }
     await pause(pauseBefore(policy, Math.min(failures, 10)), stop);
   }
+}
+
+function brokenOff(cause: unknown): AltoError {
+  return new AltoError('service_unavailable', 'The event stream broke off.', { cause });
 }
 
 /** Where the stream stands, with or without an event there. */

@@ -1,3 +1,5 @@
+import type { AltoError } from '@alto/contracts';
+import type { AltoClient, ReceivedEvent } from '@alto/sdk';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
@@ -13,6 +15,9 @@ interface EventOptions {
 
 /** Without -f, what has happened is printed, and the command ends once nothing comes for a while. */
 const quietMs = 1_500;
+/** And it gives up, as other commands do, where no stream stands after so many tries or so long. */
+const triesMost = 4;
+const silenceMaxMs = 10_000;
 const usualPastMs = 3_600_000;
 
 export function eventsCommand(session: Session, output: Output): Command {
@@ -33,37 +38,76 @@ export function eventsCommand(session: Session, output: Output): Command {
     )
     .action(async (options: EventOptions) => {
       const client = await session.client();
-      const stop = new AbortController();
-      const interrupt = () => stop.abort();
-      process.once('SIGINT', interrupt);
-      let quiet: NodeJS.Timeout | undefined;
-      const restartQuiet = () => {
-        clearTimeout(quiet);
-        if (options.follow !== true) quiet = setTimeout(interrupt, quietMs);
-      };
       const place = options.cluster === true ? {} : { project: session.project };
-      const events = client.follow({
-        ...place,
-        signal: stop.signal,
-        after: beginOf(options),
-        onConnected: restartQuiet,
-      });
+      const begin = { ...place, after: beginOf(options) };
       let seen = 0;
-      try {
-        for await (const { position, event } of events) {
-          restartQuiet();
-          seen++;
-          output.item({ position, event }, () => `${event.time}  ${event.type.padEnd(28)}  ${event.subject}`);
-        }
-      } finally {
-        clearTimeout(quiet);
-        process.off('SIGINT', interrupt);
+      for await (const { position, event } of options.follow === true
+        ? untilInterrupted(client, begin, output)
+        : untilQuiet(client, begin)) {
+        seen++;
+        output.item({ position, event }, () => `${event.time}  ${event.type.padEnd(28)}  ${event.subject}`);
       }
       if (seen === 0 && options.follow !== true)
         output.note(
           'Nothing has happened in that time. `alto events -f` waits for what comes; --since goes further back.',
         );
     });
+}
+
+interface Begin {
+  project?: string;
+  after?: string;
+}
+
+/** Goes on through any loss of the connection, which is said once. */
+async function* untilInterrupted(client: AltoClient, begin: Begin, output: Output): AsyncGenerator<ReceivedEvent> {
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
+  process.once('SIGINT', interrupt);
+  let isTold = false;
+  const onLost = ({ message }: AltoError) => {
+    if (!isTold) output.warning(`${message} Waiting for it …`);
+    isTold = true;
+  };
+  try {
+    yield* client.follow({ ...begin, signal: stop.signal, onConnected: () => (isTold = false), onLost });
+  } finally {
+    process.off('SIGINT', interrupt);
+  }
+}
+
+/** @throws AltoError where no stream stands: what is printed would not be all there is */
+async function* untilQuiet(client: AltoClient, begin: Begin): AsyncGenerator<ReceivedEvent> {
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
+  process.once('SIGINT', interrupt);
+  const startedAt = Date.now();
+  let quiet: NodeJS.Timeout | undefined;
+  let losses = 0;
+  const wait = () => {
+    losses = 0;
+    clearTimeout(quiet);
+    quiet = setTimeout(interrupt, quietMs);
+  };
+  const onLost = (error: AltoError) => {
+    clearTimeout(quiet);
+    if (++losses >= triesMost || Date.now() - startedAt >= silenceMaxMs) throw error;
+  };
+  try {
+    for await (const event of client.follow({
+      ...begin,
+      signal: stop.signal,
+      silenceMaxMs,
+      onConnected: wait,
+      onLost,
+    })) {
+      wait();
+      yield event;
+    }
+  } finally {
+    clearTimeout(quiet);
+    process.off('SIGINT', interrupt);
+  }
 }
 
 /** Where a stream that began at that time would stand. */
