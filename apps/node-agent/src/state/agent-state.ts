@@ -6,6 +6,9 @@ import type { Replacement } from '../workloads/replacement.state';
 import type { WorkloadMemory } from '../workloads/workload.state';
 import { StateFile } from './state-file';
 
+/** How long after a write that failed the next one is tried, where nothing else is to be written. */
+const WRITE_AGAIN_MS = 1_000;
+
 const memorySchema = z.object({
   restarts: z.number(),
   failures: z.number(),
@@ -65,6 +68,7 @@ export class AgentStateStore implements MemoryStore {
   private readonly state: AgentState;
   /** The last write failed: memory knows more than the disk. */
   private isBehind = false;
+  private again: NodeJS.Timeout | undefined;
 
   /** @throws StateFileError when there is a state that cannot be read. */
   constructor(
@@ -118,8 +122,15 @@ export class AgentStateStore implements MemoryStore {
       this.isBehind = false;
     } catch (error) {
       this.isBehind = true;
+      this.again ??= setTimeout(() => this.writeAgain(), WRITE_AGAIN_MS).unref();
       throw error;
     }
+  }
+
+  /** Where all is settled nothing is written for long, and the disk may have room again. */
+  private writeAgain(): void {
+    this.again = undefined;
+    this.catchUp().catch(this.onWriteFailed);
   }
 }
 
