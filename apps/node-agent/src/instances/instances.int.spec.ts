@@ -1,9 +1,12 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId, type DesiredInstance } from '@alto/contracts';
+import { createLog, FakeClock } from '@alto/platform';
+import type { RunView } from '../runtime/runtime';
 import { AgentStateStore } from '../state/agent-state';
 import type { Workload } from '../workloads/workload';
+import { emptyMemory } from '../workloads/workload.state';
 import { InstancesService, type InstancesOptions } from './instances.service';
 
 const instance: DesiredInstance = {
@@ -60,5 +63,88 @@ describe('a disk that takes no state', () => {
     const { state } = JSON.parse(readFileSync(path, 'utf8')) as { state: AgentStateStore['current'] };
     expect(state.instances).toEqual([instance]);
     expect(wanted).toEqual([`${instance.id} at ${state.ports[instance.id]}`]);
+  });
+});
+
+describe('an instance that is gone and no longer listed', () => {
+  let root: string;
+  let state: AgentStateStore;
+  let instances: InstancesService;
+  let phase: 'exited' | undefined;
+  let view: RunView;
+  let leave: () => Promise<void>;
+  let events: string[];
+  const id = instance.id;
+
+  beforeEach(async () => {
+    root = mkdtempSync(join(tmpdir(), 'alto-instances-'));
+    phase = 'exited';
+    view = { state: 'none' };
+    events = [];
+    leave = async () => void events.push('left its place');
+    state = new AgentStateStore(join(root, 'state.json'), () => undefined);
+    await state.commit((current) => {
+      current.ports[id] = 30_000;
+      current.places[id] = { level: 'none', ip: '127.0.0.1' };
+      current.memories[id] = emptyMemory;
+    });
+    const statusOf = () => phase && { id, kind: 'instance', want: 'stopped', phase };
+    const supervisor = {
+      workloads: () => [],
+      statuses: () => (phase ? [statusOf()] : []),
+      status: statusOf,
+      drop: () => {
+        events.push(`dropped with port ${state.current.ports[id]}`);
+        phase = undefined;
+      },
+    };
+    const options = {
+      supervisor,
+      runtime: { observe: async () => view },
+      state,
+      machine: { instancesFolder: join(root, 'instances') },
+      places: { leave: () => leave() },
+      clock: new FakeClock(1_000),
+      log: createLog({ level: 'silent', service: 'node-agent', instance: 'test', version: '0' }),
+    };
+    instances = new InstancesService(options as unknown as InstancesOptions);
+    mkdirSync(join(root, 'instances', id, 'app'), { recursive: true });
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  const nothing = { generation: 1, fencingToken: 1, instances: [] };
+  const kept = () => {
+    const { ports, places, memories } = state.current;
+    return [ports, places, memories].map((of) => Object.keys(of).length);
+  };
+
+  it('gives back its address, and is dropped in the turn in which that is forgotten', async () => {
+    await instances.apply(nothing);
+    expect(events).toEqual(['left its place', 'dropped with port 30000']);
+    expect(kept()).toEqual([0, 0, 0]);
+    expect(state.current.retired).toEqual({ [id]: 1_000 });
+    expect(existsSync(join(root, 'instances', id))).toBe(false);
+  });
+
+  it('is retired later when that fails, and keeps nothing else from being done', async () => {
+    leave = () => Promise.reject(new Error('EIO'));
+    await instances.apply(nothing);
+    expect(events).toEqual([]);
+    expect(kept()).toEqual([1, 1, 1]);
+    leave = () => Promise.resolve();
+    await instances.apply(nothing);
+    expect(kept()).toEqual([0, 0, 0]);
+    expect(instances.isRetired(id)).toBe(true);
+  });
+
+  it('is retired though no agent supervises it any more, once nothing of it is alive', async () => {
+    phase = undefined;
+    view = { state: 'running', run: 1, pid: 1, startedAtMs: 0 };
+    await instances.apply(nothing);
+    expect(kept()).toEqual([1, 1, 1]);
+    const exit = { code: 0, signal: null };
+    view = { state: 'ended', run: 1, exit, endedAtMs: 0, leftovers: 0 };
+    await instances.apply(nothing);
+    expect(kept()).toEqual([0, 0, 0]);
   });
 });

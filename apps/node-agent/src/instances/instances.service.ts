@@ -4,9 +4,7 @@
  */
 import { AltoError, type DesiredInstance, type ObservedInstance } from '@alto/contracts';
 import { createServer } from 'node:net';
-import { execFile } from 'node:child_process';
 import { cp, mkdir } from 'node:fs/promises';
-import { promisify } from 'node:util';
 import { constants } from 'node:fs';
 import type { Clock, Log } from '@alto/platform';
 import type { BundleStore } from '../bundles/bundle-store';
@@ -21,6 +19,7 @@ import type { FolderLimits } from './folder-size';
 import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
 import type { Places } from './places';
 import { choosePort, type PortRange } from './ports';
+import { removeTree } from './remove-tree';
 import { secretEnvironment } from './secret-environment';
 
 const BUNDLE_KEPT_MS = 3_600_000;
@@ -211,27 +210,44 @@ export class InstancesService {
     await state.commit(() => undefined);
   }
 
-  /** An address is given back only now: nothing of the instance can listen there any more. */
+  /** Also what an agent that was killed, or a disk that failed, has left half retired. */
   private async retireGone(): Promise<void> {
-    const { state, supervisor, machine, clock, places } = this.options;
+    const { state, supervisor, log } = this.options;
     const listed = new Set(state.current.instances.map(({ id }) => id));
-    const gone = supervisor
-      .statuses()
-      .filter(
-        ({ id, kind, phase, want }) =>
-          kind === 'instance' && want === 'stopped' && phase === 'exited' && !listed.has(id),
+    const known = supervisor.statuses().filter(({ kind }) => kind === 'instance');
+    const ids = new Set([...known.map(({ id }) => id), ...Object.keys(state.current.ports)]);
+    for (const id of ids) {
+      if (listed.has(id) || !(await this.isGone(id))) continue;
+      // One that cannot be retired yet is looked at again, and keeps nobody else from anything.
+      await this.retire(id).catch((error: unknown) =>
+        log.warn('What is left of an instance could not be removed', { instance: id, error }),
       );
-    for (const { id } of gone) {
-      supervisor.drop(id);
-      await removeTree(instanceFolders(machine, id).root);
-      await places.leave(id, state.current.ports[id]);
-      await state.commit((current) => {
-        delete current.ports[id];
-        delete current.places[id];
-        delete current.memories[id];
-        current.retired[id] = clock.nowMs();
-      });
     }
+  }
+
+  private async isGone(id: string): Promise<boolean> {
+    const status = this.options.supervisor.status(id);
+    if (status) return status.want === 'stopped' && status.phase === 'exited';
+    const view = await this.options.runtime.observe(id);
+    return view.state === 'none' || (view.state === 'ended' && view.leftovers === 0);
+  }
+
+  /**
+   * An address is given back only now: nothing of the instance can listen there any more. What fails on the way leaves
+   * all that is known of it, to be tried again.
+   */
+  private async retire(id: string): Promise<void> {
+    const { state, supervisor, machine, clock, places } = this.options;
+    await removeTree(instanceFolders(machine, id).root);
+    await places.leave(id, state.current.ports[id]);
+    await state.commit((current) => {
+      // In the same turn: a round in between would count its end anew, and remember that.
+      supervisor.drop(id);
+      delete current.ports[id];
+      delete current.places[id];
+      delete current.memories[id];
+      current.retired[id] = clock.nowMs();
+    });
   }
 
   private async forgetOld(): Promise<void> {
@@ -253,11 +269,6 @@ export class InstancesService {
     this.applying = done.catch(() => undefined);
     return done;
   }
-}
-
-/** Also what an app has nested deeper than any path is long: `rm` goes from folder to folder. */
-async function removeTree(folder: string): Promise<void> {
-  await promisify(execFile)('rm', ['-rf', '--', folder]);
 }
 
 /** Nobody listens there on any address. */

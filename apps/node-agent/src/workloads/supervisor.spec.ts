@@ -280,6 +280,21 @@ describe('Supervisor', () => {
     expect(starts()).toEqual(['slow']);
   });
 
+  it('remembers nothing of what was dropped while it was looked at', async () => {
+    supervisor.want(workload('a'), 'running');
+    await pass(200);
+    supervisor.want(workload('a'), 'stopped');
+    await pass(500);
+    const observe = runtime.observe.bind(runtime);
+    runtime.observe = async (id) => {
+      supervisor.drop(id);
+      memories.delete(id);
+      return await observe(id);
+    };
+    await supervisor.tick();
+    expect([...memories.keys()]).toEqual([]);
+  });
+
   it('kills what a run left behind before it starts the next', async () => {
     supervisor.want(workload('a', { runForMs: 200, leavesProcess: true }), 'running');
     await pass(2_000);

@@ -231,6 +231,8 @@ export class Supervisor {
     const { runtime, clock } = this.options;
     const { workload } = unit;
     unit.view = await runtime.observe(workload.id);
+    // Dropped meanwhile: what is remembered of it now nobody would forget.
+    if (this.units.get(workload.id) !== unit) return;
     const before = this.memoryOf(workload.id);
     const decision = decide({
       want: unit.want,
