@@ -1,4 +1,4 @@
-import { computeOperations, type LogLine, nodeAgentOperations } from '@alto/contracts';
+import { computeOperations, type LogLine, logPageBytesMax, nodeAgentOperations } from '@alto/contracts';
 import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
 import { answering, type Answering } from '../answering.fake';
 import { Scenario, withinMs } from '../scenario.fake';
@@ -37,6 +37,30 @@ async function writing(node: string, offset: number): Promise<void> {
         lines: seconds.map((second) => line(instances[0]!, second * 2 + offset)),
         cursor: String(from + seconds.length),
       };
+    },
+    node,
+  );
+  agents.push(agent);
+}
+
+const longLines = 300;
+const longText = (node: string, n: number) => `${node} ${n} ${'\u0001'.repeat(800)}`;
+
+/** An agent whose instances have written long lines; one of before does not know of bytes. */
+async function writingLong(node: string, { knowsBytes }: { knowsBytes: boolean }): Promise<void> {
+  const agent = await answering(
+    nats.url,
+    nodeAgentOperations.logs.read,
+    ({ instances, cursor, lines = 100, bytes }) => {
+      let left = knowsBytes ? (bytes ?? 700_000) : 700_000;
+      const page: LogLine[] = [];
+      for (let n = Number(cursor ?? 0); n < longLines && page.length < Number(lines); n++) {
+        const line: LogLine = { instance: instances[0]!, stream: 'output', time: null, text: longText(node, n) };
+        left -= JSON.stringify(line).length + 1;
+        if (left < 0) break;
+        page.push(line);
+      }
+      return { lines: page, cursor: String(Number(cursor ?? 0) + page.length) };
     },
     node,
   );
@@ -85,6 +109,26 @@ describe('the log of an app', () => {
     expect(new Set(lines.map((line) => line.instance))).toEqual(new Set([instance.id]));
     expect(lines).toHaveLength(10);
   });
+
+  it.each([true, false])(
+    'is read in pages that fit into a message (agents that know of bytes: %s)',
+    async (knowsBytes) => {
+      await deployed();
+      const nodes = ['node-a', 'node-b'];
+      await Promise.all(nodes.map((node) => writingLong(node, { knowsBytes })));
+      const seen: string[] = [];
+      let page = await read({ lines: 1_000, cursor: encodePositions({ 'node-a': '0', 'node-b': '0' }) });
+      while (page.lines.length > 0) {
+        expect(Buffer.byteLength(JSON.stringify(page.lines))).toBeLessThan(logPageBytesMax + 1_000);
+        seen.push(...page.lines.map(({ text }) => text));
+        page = await read({ lines: 1_000, cursor: page.cursor });
+      }
+      for (const node of nodes)
+        expect(seen.filter((text) => text.startsWith(node))).toEqual(
+          Array.from({ length: longLines }, (_, n) => longText(node, n)),
+        );
+    },
+  );
 
   it('says what is missing when a node does not answer', async () => {
     await deployed();

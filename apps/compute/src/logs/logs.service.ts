@@ -5,6 +5,7 @@ import {
   type computeOperations,
   type InputOf,
   type LogLine,
+  logPageBytesMax,
   nodeAgentOperations,
   type OutputOf,
 } from '@alto/contracts';
@@ -29,7 +30,15 @@ const lastWordsTimeoutMs = 2_000;
 interface Part {
   readonly node: string;
   readonly lines: readonly LogLine[];
+  readonly before: string | undefined;
   readonly cursor: string | undefined;
+}
+
+/** What is asked of one machine: by the number of instances, each as much as any other. */
+interface Share {
+  readonly instances: string[];
+  readonly lines: number;
+  readonly bytes: number;
 }
 
 @Injectable()
@@ -49,11 +58,16 @@ export class LogsService {
     const before = decodePositions(request.cursor);
     const byNode = await this.instancesByNode(app.id, request.instance);
     const isTail = request.cursor === undefined;
+    const count = [...byNode.values()].flat().length;
     // Lines that a cursor has passed are never read again, so each part is asked for no more than can be returned.
-    const linesEach = isTail ? request.lines : Math.max(1, Math.floor(request.lines / Math.max(1, byNode.size)));
-    const parts = await Promise.all(
-      [...byNode].map(([node, instances]) => this.readPart(node, instances, linesEach, before[node])),
+    const shareOf = (instances: readonly string[]) => ({
+      lines: isTail ? request.lines : Math.max(1, Math.floor((request.lines * instances.length) / count)),
+      bytes: Math.floor((logPageBytesMax * instances.length) / count),
+    });
+    const answers = await Promise.all(
+      [...byNode].map(([node, instances]) => this.readPart(node, { instances, ...shareOf(instances) }, before[node])),
     );
+    const parts = fitting(answers);
     const lines = mergeLines(parts.map((part) => part.lines));
     // Of nodes that have instances of the app alone: a reader that follows outlives many of both.
     const positions = parts.flatMap(({ node, cursor }) => (cursor === undefined ? [] : [[node, cursor] as const]));
@@ -92,21 +106,32 @@ export class LogsService {
   }
 
   /** A machine that does not answer costs its own lines only; the reader is told, and goes on where it was. */
-  private async readPart(node: string, instances: string[], lines: number, cursor: string | undefined): Promise<Part> {
+  private async readPart(node: string, share: Share, cursor: string | undefined): Promise<Part> {
     const options = { instance: node, timeoutMs: agentTimeoutMs, patienceMs: agentPatienceMs };
     try {
-      const page = await this.client.call(nodeAgentOperations.logs.read, { instances, lines, cursor }, options);
-      return { node, lines: page.lines, cursor: page.cursor };
+      const page = await this.client.call(nodeAgentOperations.logs.read, { ...share, cursor }, options);
+      return { node, lines: page.lines, before: cursor, cursor: page.cursor };
     } catch (error) {
       if (!(error instanceof AltoError) || !error.retryable) throw error;
       const text = `the agent of node ${node} does not answer, so these lines are missing: ${error.message}`;
       const notice: LogLine = {
-        instance: instances[0] ?? node,
+        instance: share.instances[0] ?? node,
         stream: 'alto',
         time: this.clock.now().toISOString(),
         text,
       };
-      return { node, lines: [notice], cursor };
+      return { node, lines: [notice], before: cursor, cursor };
     }
   }
+}
+
+/** An agent of before knows of no bytes: what would make the page too long for a message is read the next time. */
+function fitting(parts: readonly Part[]): Part[] {
+  let bytes = 0;
+  return parts.map((part) => {
+    const added = part.lines.length === 0 ? 0 : Buffer.byteLength(JSON.stringify(part.lines));
+    if (bytes > 0 && bytes + added > logPageBytesMax) return { ...part, lines: [], cursor: part.before };
+    bytes += added;
+    return part;
+  });
 }

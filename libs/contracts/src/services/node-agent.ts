@@ -14,6 +14,9 @@ export const logQuery = {
     .describe('`cursor` of the answer before; without it the last lines are read'),
 };
 
+/** Of the lines of a page as JSON: it must fit into one NATS message with all that goes with it. */
+export const logPageBytesMax = 700_000;
+
 export const logLineSchema = z.object({
   instance: z.string(),
   stream: z.enum(['output', 'alto']),
@@ -36,7 +39,17 @@ export const nodeAgentOperations = {
       summary: 'Read log lines of instances on this machine',
       permission: 'internal',
       callers: ['compute'],
-      input: z.object({ instances: z.array(z.string().max(60)).min(1).max(100), ...logQuery }),
+      input: z.object({
+        instances: z.array(z.string().max(60)).min(1).max(100),
+        ...logQuery,
+        bytes: z
+          .number()
+          .int()
+          .min(1_000)
+          .max(logPageBytesMax)
+          .default(logPageBytesMax)
+          .describe('Bytes of the lines as JSON to return at most; a line longer than its share of them is cut'),
+      }),
       output: logPageSchema,
       errors: [],
       idempotent: true,
