@@ -18,6 +18,7 @@ interface Listener {
 
 let folder: string;
 let app: string;
+let configuration: string;
 let servers: Server[];
 /** The Alto of this machine. */
 let here: Listener;
@@ -48,6 +49,7 @@ beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'alto-session-'));
   for (const name of ['run', 'keys']) mkdirSync(join(folder, name));
   writeFileSync(join(folder, 'keys', 'admin.key'), 'operator\n');
+  configuration = join(folder, '.config', 'alto', 'config.json');
   app = join(folder, 'app');
   mkdirSync(app);
   writeFileSync(join(app, 'alto.yaml'), 'command: [node, server.mjs]\n');
@@ -81,8 +83,7 @@ async function ask(session: Session): Promise<void> {
   await (await session.client()).projects.list({});
 }
 
-const logIn = (url: string) =>
-  writeConfiguration(join(folder, '.config', 'alto', 'config.json'), { url, key: 'saved', project: 'shop' });
+const logIn = (url: string) => writeConfiguration(configuration, { url, key: 'saved', project: 'shop' });
 
 describe('the Alto of this machine', () => {
   it('is the one that is meant where nothing else is chosen', async () => {
@@ -115,5 +116,57 @@ describe('the Alto of this machine', () => {
     const session = makeSession({ ALTO_PROJECT: 'shop' });
     session.choose({ project: 'blog' });
     expect(session.ofThisMachine().project).toBe('blog');
+  });
+});
+
+describe('the key of the operator', () => {
+  it.each(['option', 'environment', 'file'])('is sent to nobody else, named by %s', async (by) => {
+    if (by === 'file') writeConfiguration(configuration, { url: elsewhere.url });
+    const environment: Record<string, string> = by === 'environment' ? { ALTO_URL: elsewhere.url } : {};
+    const session = makeSession(environment, by === 'option' ? elsewhere.url : undefined);
+    await expect(ask(session)).rejects.toMatchObject({
+      message: expect.stringMatching(/no API key.* is not the Alto of this machine/),
+      nextStep: expect.stringContaining('alto login --url'),
+      exitCode: 3,
+    });
+    expect(elsewhere.keys).toEqual([]);
+  });
+
+  it.each([
+    'http://127.0.0.1:<port>@127.0.0.1:<other>',
+    'http://127.0.0.1:<other>/127.0.0.1:<port>',
+    'http://127.0.0.1:<port>.invalid',
+    'http://localhost.invalid:<port>',
+    'https://127.0.0.1:<port>',
+    'no address',
+  ])('is not sent to %s', async (attack) => {
+    const url = attack.replace('<port>', String(here.port)).replace('<other>', String(elsewhere.port));
+    await expect(ask(makeSession({}, url))).rejects.toMatchObject({ exitCode: 3 });
+    expect([here.keys, elsewhere.keys]).toEqual([[], []]);
+  });
+
+  it.each(['http://127.0.0.1:<port>', 'http://127.0.0.1:<port>/', 'http://localhost:<port>', 'http://[::1]:<port>/'])(
+    'is used with %s, which is the Alto of this machine',
+    async (named) => {
+      await ask(makeSession({}, named.replace('<port>', String(here.port))));
+      expect(here.keys).toEqual(['Bearer operator']);
+    },
+  );
+
+  it('is not used where another one was given', async () => {
+    await ask(makeSession({ ALTO_API_KEY: 'given' }));
+    expect(here.keys).toEqual(['Bearer given']);
+  });
+});
+
+describe('the key of alto login', () => {
+  it('goes where it was logged in to, with or without a slash at the end, and to nobody else', async () => {
+    logIn(`${elsewhere.url}/`);
+    await ask(makeSession());
+    await ask(makeSession({}, elsewhere.url));
+    await ask(makeSession({ ALTO_URL: `${elsewhere.url}//` }));
+    expect(elsewhere.keys).toEqual(Array(3).fill('Bearer saved'));
+    await ask(makeSession({}, here.url));
+    expect(here.keys).toEqual(['Bearer operator']);
   });
 });

@@ -84,9 +84,13 @@ export class Session {
     const url = this.chosenUrl();
     const key = this.chosenKey(url);
     if (url !== undefined && key !== undefined) return { url, key, local: false };
-    const local = this.localKey();
-    if (key === undefined && local === undefined) throw new CommandError(...noKey(this.dataDirectory));
-    return { url: url ?? (await this.localUrl()), key: key ?? local ?? '', local: url === undefined };
+    const localUrl = await this.localUrl();
+    if (key !== undefined) return { url: localUrl, key, local: true };
+    // It may do anything here: nobody else gets to see it.
+    const isHere = url === undefined || isSameOnLoopback(url, localUrl);
+    const localKey = isHere ? this.localKey() : undefined;
+    if (localKey === undefined) throw noKey(this.dataDirectory, isHere ? undefined : url);
+    return { url: localUrl, key: localKey, local: true };
   }
 
   private chosenUrl(): string | undefined {
@@ -97,7 +101,7 @@ export class Session {
   private chosenKey(url: string | undefined): string | undefined {
     if (this.onlyHere) return undefined;
     const { url: savedUrl, key: savedKey } = this.configuration();
-    return this.environment.ALTO_API_KEY ?? (url === undefined || url === savedUrl ? savedKey : undefined);
+    return this.environment.ALTO_API_KEY ?? (isSame(url, savedUrl) ? savedKey : undefined);
   }
 
   /** The agent knows best: what the environment says may be meant for its next start. */
@@ -120,10 +124,29 @@ export class Session {
   }
 }
 
-function noKey(dataDirectory: string): [string, string, number] {
-  return [
-    `There is no API key: none was saved by \`alto login\`, and no Alto has been started in ${dataDirectory}.`,
+function isSame(url: string | undefined, saved: string | undefined): boolean {
+  return url === undefined || (saved !== undefined && withoutSlashes(url) === withoutSlashes(saved));
+}
+
+const withoutSlashes = (url: string) => url.replace(/\/+$/, '');
+
+const loopback = ['127.0.0.1', 'localhost', '[::1]'];
+
+/** @param local address of the Alto of this machine; another name for it leads there too */
+function isSameOnLoopback(url: string, local: string): boolean {
+  const named = URL.parse(url);
+  if (named === null || !loopback.includes(named.hostname)) return false;
+  named.hostname = new URL(local).hostname;
+  return withoutSlashes(named.href) === withoutSlashes(new URL(local).href);
+}
+
+/** @param url that was chosen, where it is not that of this machine's Alto */
+function noKey(dataDirectory: string, url: string | undefined): CommandError {
+  const other =
+    url === undefined ? `no Alto has been started in ${dataDirectory}` : `${url} is not the Alto of this machine`;
+  return new CommandError(
+    `There is no API key: none was saved by \`alto login\`, and ${other}.`,
     'Start one with `alto up`, or log in to one with `alto login --url <url> --key <key>`.',
     exitCodes.refused,
-  ];
+  );
 }
