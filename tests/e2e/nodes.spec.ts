@@ -138,4 +138,22 @@ describe('two machines', () => {
     await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'ready', intake: 'open' }));
     await eventually(async () => expect((await second.status()).workloads).toEqual([]));
   }, 300_000);
+
+  it('one is deleted once it is lost, and ends what it ran when it comes back after all', async () => {
+    await expect(alto.command('nodes', 'delete', 'second')).rejects.toThrow('only one that is lost can be deleted');
+    await alto.command('restart', app);
+    await settled();
+    const { id, used } = await stateOf('second');
+    expect(used.instances).toBeGreaterThan(0);
+    await second.crash();
+    await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'lost' }), {
+      withinMs: 60_000,
+    });
+    expect(await alto.command('nodes', 'delete', 'second')).toContain('second is deleted');
+    expect(await alto.command('nodes')).not.toContain('second');
+    await settled();
+    await second.command('up', '--detach');
+    await eventually(async () => expect(await stateOf('second')).toMatchObject({ id, state: 'ready' }));
+    await eventually(async () => expect((await second.status()).workloads).toEqual([]));
+  }, 300_000);
 });

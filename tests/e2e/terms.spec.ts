@@ -51,6 +51,7 @@ const changes: readonly Change[] = [
   [compute.nodes.cordon, () => ({ node: 'bare' })],
   [compute.nodes.drain, () => ({ node: 'bare' })],
   [compute.nodes.uncordon, () => ({ node: 'bare' })],
+  [compute.nodes.delete, () => ({ node: 'bare' })],
 ];
 
 beforeAll(async () => {

@@ -9,7 +9,9 @@ import { Rollouts0002 } from './migrations/0002-rollouts';
 import { Secrets0003 } from './migrations/0003-secrets';
 import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
 import { MachineKeys0006 } from './migrations/0006-machine-keys';
+import { FormerNodes0007 } from './migrations/0007-former-nodes';
 import { ProjectLocks0005 } from './migrations/0005-project-locks';
+import { FormerNodeEntity } from './nodes/former-node.entity';
 import { NodeEntity } from './nodes/node.entity';
 import { ProjectLockEntity } from './quotas/project-lock.entity';
 import { RolloutEntity } from './rollouts/rollout.entity';
@@ -23,6 +25,7 @@ export const computeDatabase = {
     AppEntity,
     EndpointCounterEntity,
     EndpointSetEntity,
+    FormerNodeEntity,
     InstanceEntity,
     NodeEntity,
     ProjectLockEntity,
@@ -33,5 +36,13 @@ export const computeDatabase = {
     SecretValueEntity,
     TrafficEntity,
   ],
-  migrations: [Compute0001, Rollouts0002, Secrets0003, RolloutTraffic0004, ProjectLocks0005, MachineKeys0006],
+  migrations: [
+    Compute0001,
+    Rollouts0002,
+    Secrets0003,
+    RolloutTraffic0004,
+    ProjectLocks0005,
+    MachineKeys0006,
+    FormerNodes0007,
+  ],
 };

@@ -1,7 +1,8 @@
 /** Every operation and event of Alto in one list each. */
 import type { EventType } from './event';
 import type { Operation, ServiceName } from './operation';
-import { computeEvents, computeOperations } from './services/compute';
+import { computeOperations } from './services/compute';
+import { computeEvents } from './services/compute-events';
 import { gatewayEvents, gatewayOperations } from './services/gateway';
 import { loadBalancerEvents, loadBalancerOperations } from './services/load-balancer';
 import { nodeAgentOperations } from './services/node-agent';

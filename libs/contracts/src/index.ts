@@ -12,6 +12,7 @@ export * from './quotas';
 export * from './services/app-resources';
 export * from './services/app-spec';
 export * from './services/compute';
+export * from './services/compute-events';
 export * from './services/gateway';
 export * from './services/load-balancer';
 export * from './services/node-agent';

@@ -14,6 +14,7 @@ export function nodeCommands(session: Session, output: Output): Command {
       examples([
         ['alto nodes', 'list them'],
         ['alto nodes drain node-1', 'move what runs on one elsewhere'],
+        ['alto nodes delete node-1', 'forget one that is lost for good'],
         ['alto nodes token', 'let another machine join'],
       ]),
     );
@@ -60,6 +61,17 @@ export function nodeCommands(session: Session, output: Output): Command {
         output.result(node, () => `${node.name} is ${node.intake}${node.reason === '' ? '.' : `: ${node.reason}`}`);
       });
   }
+  command
+    .command('delete <node>')
+    .description(
+      'Delete a machine that is lost for good: what ran there is given up; refused while it may still be there',
+    )
+    .addHelpText('after', examples([['alto nodes delete node-1', 'when it has lost its disk, or is no more']]))
+    .action(async (name: string) => {
+      const client = await session.client();
+      const node = await client.nodes.delete({ node: name });
+      output.result(node, () => `${node.name} is deleted${givenUp(node.used.instances)}.`);
+    });
   command.addCommand(tokenCommand(session, output));
   return command;
 }
@@ -98,5 +110,10 @@ const intakes = [
   ],
   ['uncordon', 'Let a machine take instances again', 'after the work on it'],
 ] as const;
+
+function givenUp(instances: number): string {
+  if (instances === 0) return '';
+  return instances === 1 ? '; the instance on it is given up' : `; ${instances} instances on it are given up`;
+}
 
 const gibibytes = (bytes: number) => (bytes / 2 ** 30).toFixed(1);

@@ -72,12 +72,16 @@ describe('a change under a condition', () => {
   });
 
   it('of a node', async () => {
-    scenario.join({ node: 'node-a' });
+    const agent = scenario.join({ node: 'node-a' });
     await eventually(async () => expect(await scenario.nodes()).toHaveLength(1), { withinMs });
     const now = async () => (await scenario.nodes())[0]!.version;
     await takesCondition(nodes.cordon, { node: 'node-a' }, now, asOperator());
     await takesCondition(nodes.drain, { node: 'node-a' }, now, asOperator());
     await takesCondition(nodes.uncordon, { node: 'node-a' }, now, asOperator());
+    await agent.stop();
+    await eventually(async () => expect(await scenario.nodes()).toMatchObject([{ state: 'lost' }]), { withinMs });
+    await takesCondition(nodes.delete, { node: 'node-a' }, now, asOperator());
+    expect(await scenario.nodes()).toEqual([]);
   });
 });
 

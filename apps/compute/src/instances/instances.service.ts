@@ -115,6 +115,17 @@ export class InstancesService {
     await this.start(transaction, plan.start, facts);
   }
 
+  /** Ends what is on a node that is deleted: nobody else will say that it has. The caller has locked the node's row. */
+  async giveUp(transaction: EntityManager, node: string): Promise<void> {
+    const ids = (await this.store.onNode(transaction, node)).map(({ id }) => id);
+    const rows = await this.store.lockOnNode(transaction, node, ids);
+    for (const row of rows) if (row.state !== 'stopped') await this.announceEnd(transaction, row);
+    await this.store.remove(
+      transaction,
+      rows.map(({ id }) => id),
+    );
+  }
+
   private async change(
     transaction: EntityManager,
     row: InstanceEntity,

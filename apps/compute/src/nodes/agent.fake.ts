@@ -15,6 +15,8 @@ export type Behaviour = Partial<Pick<ObservedInstance, 'state' | 'reason' | 'exi
 
 export interface ScriptedAgentOptions {
   readonly node: string;
+  /** The same as the node's id unless given. */
+  readonly name?: string;
   readonly capacity?: { cpuMillis: number; memoryBytes: number };
   /** How long it waits for an answer before it asks again. */
   readonly timeoutMs?: number;
@@ -82,7 +84,7 @@ export class ScriptedAgent {
     this.sequence += 1;
     return {
       node: this.node,
-      name: this.node,
+      name: this.options.name ?? this.node,
       agentVersion: '0.0.0-scripted',
       capacity: this.options.capacity ?? { cpuMillis: 8_000, memoryBytes: 2 ** 33 },
       incarnation: this.incarnation,

@@ -29,6 +29,11 @@ export class NodesController {
     return this.service.setIntake(node, 'open');
   }
 
+  @Handles(nodes.delete)
+  delete({ node }: InputOf<typeof nodes.delete>) {
+    return this.service.delete(node);
+  }
+
   @Handles(nodes.sync)
   sync(input: InputOf<typeof nodes.sync>) {
     return this.service.sync(input);

@@ -1,5 +1,8 @@
-import { eventually, type NatsServer, startNats } from '@alto/testing';
+import { computeOperations, type Node, secretOperations } from '@alto/contracts';
+import { Database } from '@alto/platform';
+import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
 import { Scenario, withinMs } from '../scenario.fake';
+import type { ScriptedAgent } from './agent.fake';
 
 let nats: NatsServer;
 let scenario: Scenario;
@@ -101,5 +104,134 @@ describe('a node', () => {
         used: { cpuMillis: 400, memoryBytes: 2 ** 27, instances: 2 },
       },
     ]);
+  });
+});
+
+describe('a node that is deleted', () => {
+  const operator = () => callerOf(null, 'operator');
+  const remove = (node: string) => scenario.compute.call(computeOperations.nodes.delete, { node }, operator());
+
+  async function lose(agent: ScriptedAgent): Promise<void> {
+    await agent.stop();
+    await eventually(async () => expect(await stateOf(agent.node)).toBe('lost'), { withinMs });
+  }
+
+  async function stateOf(id: string): Promise<Node['state'] | undefined> {
+    return (await scenario.nodes()).find((node) => node.id === id)?.state;
+  }
+
+  async function eventsOf(resource: string): Promise<{ type: string; version: number; state: string | undefined }[]> {
+    const { rows } = await scenario.compute.app
+      .get(Database)
+      .query<{ body: string }>('SELECT body FROM alto_outbox WHERE resource = $1 ORDER BY position', [resource]);
+    return rows.map(({ body }) => {
+      const { type, resourceversion: version, data } = JSON.parse(body);
+      return { type, version, state: data.instance?.state };
+    });
+  }
+
+  it('must be lost, and known', async () => {
+    scenario.join({ node: 'node-a' });
+    await eventually(async () => expect(await stateOf('node-a')).toBe('ready'), { withinMs });
+    await expect(remove('node-a')).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('node-a is ready'),
+      nextStep: expect.stringContaining('alto nodes drain node-a'),
+    });
+    await expect(remove('node-b')).rejects.toMatchObject({ code: 'not_found' });
+    const developer = callerOf(scenario.project);
+    await expect(
+      scenario.compute.call(computeOperations.nodes.delete, { node: 'node-a' }, developer),
+    ).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await stateOf('node-a')).toBe('ready');
+  });
+
+  it('lets go of an app and its secret, and may come back with nothing to run', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const secret = { project: scenario.project.id, secret: 'TOKEN' };
+    const developer = callerOf(scenario.project);
+    await scenario.compute.call(secretOperations.put, { ...secret, value: 'one' }, developer);
+    await scenario.put('hello', { replicas: 2, secrets: ['TOKEN'] });
+    await scenario.reaches('hello', 'running', { ready: 2 });
+    const ids = (await scenario.instancesOf('hello')).map(({ id }) => id);
+    await lose(agent);
+    await scenario.delete('hello');
+    const { status } = await eventually(
+      async () => {
+        const app = await scenario.get('hello');
+        expect(app.status.reason).toContain('`alto nodes delete node-a`');
+        return app;
+      },
+      { withinMs },
+    );
+    expect(status.reason).toMatch(/^2 instances to end; 2 instances: its node node-a is lost/);
+    await expect(scenario.compute.call(secretOperations.delete, secret, developer)).rejects.toMatchObject({
+      code: 'conflict',
+      nextStep: expect.stringContaining('Instances on node-a, which is lost'),
+    });
+
+    const call = (terms: object) =>
+      scenario.compute.call(computeOperations.nodes.delete, { node: 'node-a' }, operator(), terms);
+    await call({ dryRun: true });
+    expect(await scenario.instancesOf('hello')).toHaveLength(2);
+    const deleted = await remove('node-a');
+    expect(deleted).toMatchObject({ id: 'node-a', used: { instances: 2 }, reason: expect.stringMatching(/^deleted/) });
+    await expect(remove('node-a')).rejects.toMatchObject({ code: 'not_found' });
+    expect(await scenario.nodes()).toEqual([]);
+    await scenario.isGone('hello');
+    await scenario.compute.call(secretOperations.delete, secret, developer);
+    for (const id of ids) {
+      expect((await eventsOf(id)).at(-1)).toMatchObject({ type: 'compute.instances.changed', state: 'stopped' });
+    }
+
+    expect([...agent.running.keys()].sort()).toEqual(ids.sort());
+    const { generation } = agent.instructions;
+    agent.restart();
+    await eventually(() => expect(agent.running.size).toBe(0), { withinMs });
+    expect(agent.refused).toEqual([]);
+    expect(agent.instructions.generation).toBeGreaterThan(generation);
+    expect(await stateOf('node-a')).toBe('ready');
+    const told = await eventsOf('node-a');
+    expect(told.map(({ type }) => type.split('.').at(-1))).toEqual(['ready', 'lost', 'deleted', 'ready']);
+    expect(told.map(({ version }) => version)).toEqual(told.map(({ version }) => version).sort((a, b) => a - b));
+    expect(new Set(told.map(({ version }) => version)).size).toBe(told.length);
+    await scenario.put('again');
+    await scenario.reaches('again', 'running');
+    expect(agent.refused).toEqual([]);
+  });
+
+  it('counts no more when so many are lost that nothing is replaced', async () => {
+    const agents = ['node-a', 'node-b', 'node-c', 'node-d'].map((node) => scenario.join({ node }));
+    await eventually(async () => expect(await scenario.nodes()).toHaveLength(4), { withinMs });
+    await scenario.put('hello', { replicas: 4 });
+    await scenario.reaches('hello', 'running', { ready: 4 });
+    const [a, b, c, d] = agents as [ScriptedAgent, ScriptedAgent, ScriptedAgent, ScriptedAgent];
+    await Promise.all([c, d].map(lose));
+    const { status } = await scenario.reaches('hello', 'degraded', { ready: 2 });
+    expect(status.reason).toContain('at least half of all nodes are lost (node-c, node-d)');
+    await remove('node-d');
+    await scenario.reaches('hello', 'running', { ready: 4 });
+    await eventually(() => expect(a.running.size + b.running.size).toBe(4), { withinMs });
+    expect((await scenario.instancesOf('hello')).map(({ node }) => node)).not.toContain('node-d');
+  });
+
+  it('is the lost one of two that have the same name', async () => {
+    const old = scenario.join({ node: 'node-a', name: 'second' });
+    await eventually(async () => expect(await stateOf('node-a')).toBe('ready'), { withinMs });
+    await lose(old);
+    const other = scenario.join({ node: 'node-b', name: 'second' });
+    await eventually(async () => expect(await stateOf('node-b')).toBe('ready'), { withinMs });
+    await expect(remove('node-b')).rejects.toMatchObject({ code: 'conflict' });
+    expect(await remove('second')).toMatchObject({ id: 'node-a' });
+    await expect(remove('second')).rejects.toMatchObject({ code: 'conflict' });
+    old.restart();
+    await eventually(async () => expect(await stateOf('node-a')).toBe('ready'), { withinMs });
+    await Promise.all([old, other].map(lose));
+    await expect(remove('second')).rejects.toMatchObject({
+      code: 'conflict',
+      nextStep: 'Name one by its id: node-a, node-b.',
+    });
+    await Promise.all(['node-a', 'node-b'].map(remove));
+    expect(await scenario.nodes()).toEqual([]);
   });
 });

@@ -17,7 +17,7 @@ import { InstancesService } from '../instances/instances.service';
 import { Nudges } from '../nudges';
 import { sameValue } from '../placement/equality';
 import type { NodeView } from '../placement/snapshot';
-import { counted } from '../placement/words';
+import { counted, listed } from '../placement/words';
 import { RevisionsService } from '../revisions/revisions.service';
 import { SecretValues } from '../secrets/secret-values';
 import { instructionOf } from './instructions';
@@ -28,6 +28,7 @@ import { isNews } from './report-order';
 export type KeyHolder = Pick<NodeEntity, 'name' | 'masterKeys' | 'sealedWith'>;
 type Report = InputOf<typeof computeOperations.nodes.sync>;
 type Instructions = OutputOf<typeof computeOperations.nodes.sync>;
+type NodeEvent = (typeof computeEvents)['nodeReady' | 'nodeLost' | 'nodeDeleted'];
 
 @Injectable()
 export class NodesService {
@@ -101,6 +102,29 @@ export class NodesService {
     });
   }
 
+  /**
+   * Forgets a machine that will not come back: its instances are given up, and nothing waits for it or counts it any
+   * more. Should it come back all the same, it joins anew and is told to run nothing.
+   * @throws AltoError not_found; conflict while its agent is, or may be, there
+   */
+  async delete(idOrName: string): Promise<Node> {
+    return this.database.transaction(async (transaction) => {
+      const node = await this.lockLost(transaction, idOrName);
+      // Without its instances the set is another one.
+      const deleted: NodeEntity = { ...node, generation: node.generation + 1, version: node.version + 1 };
+      const used = (await this.used(transaction, [node])).get(node.id) ?? nothing;
+      await this.instances.giveUp(transaction, node.id);
+      await this.store.remove(transaction, deleted);
+      const told = nodeOf(deleted, used, 'deleted: what ran on it is given up');
+      await this.append(transaction, computeEvents.nodeDeleted, told);
+      this.database.afterCommit(transaction, () => {
+        this.log.info('A node was deleted', { node: node.name, instances: used.instances });
+        this.nudges.reconciler();
+      });
+      return told;
+    });
+  }
+
   /** Every node as the planner sees it, and the counters from which silence is told. */
   async survey(manager: EntityManager): Promise<{ views: NodeView[]; heartbeats: Map<string, number> }> {
     const rows = await this.store.all(manager);
@@ -165,10 +189,23 @@ export class NodesService {
     return generations;
   }
 
+  /** The lost one of that id or name: a machine that has lost its disk joins as another of the same name. */
+  private async lockLost(transaction: EntityManager, idOrName: string): Promise<NodeEntity> {
+    const named = await this.store.lockAllNamed(transaction, idOrName);
+    const lost = named.filter(({ state }) => state === 'lost');
+    const node = named.find(({ id }) => id === idOrName) ?? lost[0] ?? named[0];
+    if (node === undefined) throw new AltoError('not_found', `There is no node ${idOrName}.`);
+    if (node.id !== idOrName && lost.length > 1) throw ambiguous(idOrName, lost);
+    checkPrecondition(node);
+    if (node.state !== 'lost') throw notLost(node);
+    return node;
+  }
+
   private async lockOrJoin(transaction: EntityManager, report: Report): Promise<NodeEntity> {
     const known = await this.store.lock(transaction, report.node);
     if (known !== null) return known;
     const at = this.clock.now();
+    const { generation, fencing, version } = (await this.store.former(transaction, report.node)) ?? newborn;
     await this.store.insert(transaction, {
       id: report.node,
       name: report.name,
@@ -180,14 +217,15 @@ export class NodesService {
       incarnation: report.incarnation,
       sequence: report.sequence,
       heartbeats: 0,
-      generation: 0,
-      fencing: 0,
+      generation,
+      fencing,
       masterKeys: null,
       sealedWith: [],
-      version: 0,
+      version,
       lastSeenAt: at,
       createdAt: at,
     });
+    await this.store.forgetFormer(transaction, report.node);
     this.log.info('A node has joined', { node: report.name });
     return (await this.store.lock(transaction, report.node))!;
   }
@@ -239,18 +277,15 @@ export class NodesService {
     return { generation: node.generation, fencingToken: node.fencing, instances };
   }
 
-  private async announce(
-    transaction: EntityManager,
-    event: typeof computeEvents.nodeReady | typeof computeEvents.nodeLost,
-    node: NodeEntity,
-  ): Promise<void> {
+  private async announce(transaction: EntityManager, event: NodeEvent, node: NodeEntity): Promise<void> {
     const used = await this.used(transaction, [node]);
-    await this.outbox.append(transaction, event, {
-      project: null,
-      resource: node.id,
-      resourceVersion: node.version,
-      data: { node: nodeOf(node, used.get(node.id) ?? nothing, this.reasonOf(node, used.get(node.id))) },
-    });
+    const told = nodeOf(node, used.get(node.id) ?? nothing, this.reasonOf(node, used.get(node.id)));
+    await this.append(transaction, event, told);
+  }
+
+  private async append(transaction: EntityManager, event: NodeEvent, node: Node): Promise<void> {
+    const facts = { project: null, resource: node.id, resourceVersion: node.version, data: { node } };
+    await this.outbox.append(transaction, event, facts);
   }
 
   private reasonOf(node: NodeEntity, { instances } = nothing): string {
@@ -290,6 +325,22 @@ export class NodesService {
 }
 
 const nothing = { cpuMillis: 0, memoryBytes: 0, instances: 0 };
+/** Where a machine that was never here begins to count. */
+const newborn = { generation: 0, fencing: 0, version: 0 };
+
+function notLost({ name, state }: NodeEntity): AltoError {
+  return new AltoError('conflict', {
+    message: `Node ${name} is ${state}: only one that is lost can be deleted.`,
+    nextStep: `Move what it runs with \`alto nodes drain ${name}\`, stop its agent there, and wait until it is lost.`,
+  });
+}
+
+function ambiguous(name: string, lost: readonly NodeEntity[]): AltoError {
+  return new AltoError('conflict', {
+    message: `${lost.length} lost nodes have the name ${name}.`,
+    nextStep: `Name one by its id: ${listed(lost.map(({ id }) => id))}.`,
+  });
+}
 
 function nodeOf(row: NodeEntity, used: Node['used'], reason: string): Node {
   return {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { type EntityManager, In, MoreThan } from 'typeorm';
+import { FormerNodeEntity } from './former-node.entity';
 import { NodeEntity } from './node.entity';
 
 @Injectable()
@@ -18,6 +19,15 @@ export class NodesStore {
     return transaction.findOne(NodeEntity, {
       where: [{ id: idOrName }, { name: idOrName }],
       order: { createdAt: 'ASC', id: 'ASC' },
+      lock: { mode: 'pessimistic_write' },
+    });
+  }
+
+  /** All of that id or name, in the order of their ids, as they are locked by everyone. */
+  lockAllNamed(transaction: EntityManager, idOrName: string): Promise<NodeEntity[]> {
+    return transaction.find(NodeEntity, {
+      where: [{ id: idOrName }, { name: idOrName }],
+      order: { id: 'ASC' },
       lock: { mode: 'pessimistic_write' },
     });
   }
@@ -44,5 +54,19 @@ export class NodesStore {
   async save(transaction: EntityManager, node: NodeEntity): Promise<void> {
     const { id, ...columns } = node;
     await transaction.update(NodeEntity, { id }, columns);
+  }
+
+  /** Keeps of it what it counts on from when it comes back. */
+  async remove(transaction: EntityManager, { id, generation, fencing, version }: NodeEntity): Promise<void> {
+    await transaction.delete(NodeEntity, { id });
+    await transaction.upsert(FormerNodeEntity, { id, generation, fencing, version }, ['id']);
+  }
+
+  former(manager: EntityManager, id: string): Promise<FormerNodeEntity | null> {
+    return manager.findOneBy(FormerNodeEntity, { id });
+  }
+
+  async forgetFormer(transaction: EntityManager, id: string): Promise<void> {
+    await transaction.delete(FormerNodeEntity, { id });
   }
 }

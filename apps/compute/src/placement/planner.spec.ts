@@ -183,7 +183,42 @@ describe('a lost node', () => {
     cluster.nodes.get('b')!.state = 'lost';
     while (!cluster.reconcile());
     expect(cluster.of('web')).toHaveLength(4);
-    expect(cluster.apps.get('web')!.status.reason).toContain('at least half of all nodes are lost');
+    expect(cluster.apps.get('web')!.status.reason).toContain(
+      'at least half of all nodes are lost (a, b), so nothing is replaced until they are back, or deleted with',
+    );
     expect(isMassLoss([node('a', { state: 'lost' }), node('b')])).toBe(false);
+  });
+
+  it('that was deleted is waited for and counted no more', () => {
+    const cluster = clusterOf('a', 'b', 'c', 'd');
+    cluster.put('web', 4, revision(1));
+    cluster.settle();
+    for (const id of ['a', 'b']) cluster.nodes.get(id)!.state = 'lost';
+    while (!cluster.reconcile());
+    cluster.nodes.delete('a');
+    cluster.settle();
+    const living = cluster.of('web').filter(({ state }) => state === 'ready');
+    expect(living.map(({ node }) => node).sort()).toEqual(['c', 'c', 'd', 'd']);
+    expect(cluster.of('web').map(({ node }) => node)).not.toContain('a');
+  });
+
+  it('keeps an app from ending, which says what to do about it', () => {
+    const cluster = clusterOf('a', 'b');
+    cluster.put('web', 2, revision(1));
+    cluster.settle();
+    const on = (host: string) => cluster.of('web').find(({ node }) => node === host)!;
+    cluster.nodes.get('a')!.state = 'lost';
+    while (!cluster.reconcile());
+    cluster.delete('web');
+    cluster.settle();
+    const reason = 'its node a is lost: it ends when that is back, or with `alto nodes delete a`';
+    expect(on('a')).toMatchObject({ state: 'lost', reason });
+    expect(cluster.apps.get('web')!.status).toMatchObject({
+      state: 'deleting',
+      reason: `1 instance to end; ${on('a').id}: ${reason}`,
+    });
+    cluster.nodes.delete('a');
+    cluster.settle();
+    expect(cluster.apps.size + cluster.instances.size).toBe(0);
   });
 });

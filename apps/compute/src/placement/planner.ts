@@ -102,6 +102,10 @@ export function isMassLoss(nodes: readonly NodeView[]): boolean {
   return nodes.length >= 3 && nodes.filter(({ state }) => state === 'lost').length * 2 >= nodes.length;
 }
 
+function lostNames(nodes: readonly NodeView[]): string[] {
+  return nodes.filter(({ state }) => state === 'lost').map(({ name }) => name);
+}
+
 interface Planned {
   readonly plan: AppPlan;
   readonly kept: Draft[];
@@ -134,7 +138,8 @@ function planApp(context: AppContext, before: readonly InstanceView[]): Planned 
     ...kept,
     ...start.map((instance) => ({ ...instance, state: 'pending' as const, retiring: false })),
   ];
-  const status = statusOf({ app, course, instances, replaceLost: context.replaceLost });
+  const missed = context.replaceLost ? [] : lostNames(context.snapshot.nodes);
+  const status = statusOf({ app, course, instances, missed });
   return {
     kept,
     moments: course.rollout === null ? [] : rolloutMoments(course, course.rollout, kept),
@@ -244,7 +249,11 @@ function lose(draft: Draft, { nodes, now }: AppContext): void {
 /** Takes an instance that shall go one step further out: proxies first, then requests in flight, then the process. */
 function leave(draft: Draft, context: AppContext): void {
   const { app, snapshot, limits, now } = context;
-  if (draft.state === 'lost' || draft.state === 'stopping' || draft.state === 'stopped') return;
+  if (draft.state === 'stopping' || draft.state === 'stopped') return;
+  if (draft.state === 'lost') {
+    draft.reason = stuckReason(draft, context);
+    return;
+  }
   if (draft.state !== 'draining') {
     const isKnown = draft.joinedGeneration !== null || draft.leftGeneration !== null;
     const next = transition(draft.state, { kind: isKnown ? 'drain' : 'stop' });
@@ -264,6 +273,13 @@ function leave(draft: Draft, context: AppContext): void {
 }
 
 const ending = 'its agent is told to end it';
+
+/** Only its agent can say that it has ended, or a person that there is no such machine any more. */
+function stuckReason({ node, reason }: Draft, { nodes }: AppContext): string {
+  const host = node === null ? undefined : nodes.get(node);
+  if (host === undefined) return reason;
+  return `its node ${host.name} is lost: it ends when that is back, or with \`alto nodes delete ${host.name}\``;
+}
 
 /** Chooses a machine for an instance without one, or says why there is none. */
 function assign(draft: Draft, context: AppContext): void {

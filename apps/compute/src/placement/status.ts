@@ -3,7 +3,7 @@ import { isLive, type InstanceState } from '../instances/instance.state';
 import type { RolloutView } from '../rollouts/rollout.state';
 import type { Course } from './pace';
 import type { AppStatus, AppView, RolloutStatus } from './snapshot';
-import { counted } from './words';
+import { counted, listed } from './words';
 
 /** An instance as far as the status of its app is concerned; new ones have no id yet. */
 interface Member {
@@ -19,21 +19,22 @@ export interface StatusRequest {
   readonly app: AppView;
   readonly course: Course;
   readonly instances: readonly Member[];
-  readonly replaceLost: boolean;
+  /** Names of the lost nodes when they are so many that nothing is replaced; else none. */
+  readonly missed: readonly string[];
 }
 
-export function statusOf({ app, course, instances, replaceLost }: StatusRequest): AppStatus {
+export function statusOf({ app, course, instances, missed }: StatusRequest): AppStatus {
   const { rollout, target } = course;
   const live = instances.filter(isLive);
   const ready = live.filter(({ state }) => state === 'ready');
   const updated = ready.filter(({ revision }) => revision === target.id).length;
   const told = rollout === null ? null : rolloutStatusOf(rollout);
   const counts = { desired: app.replicas, ready: ready.length, updated, rollout: told };
-  if (app.deleting) return { ...counts, state: 'deleting', reason: `${counted(instances.length, 'instance')} to end` };
+  if (app.deleting) return { ...counts, state: 'deleting', reason: endingOf(instances) };
   if (app.replicas === 0) {
     return instances.length === 0
       ? { ...counts, state: 'stopped', reason: 'replicas is 0' }
-      : { ...counts, state: 'progressing', reason: `${counted(instances.length, 'instance')} to end` };
+      : { ...counts, state: 'progressing', reason: endingOf(instances) };
   }
   const outdated = live.filter(({ revision }) => revision !== target.id).length;
   if (updated >= app.replicas && outdated === 0) {
@@ -41,7 +42,7 @@ export function statusOf({ app, course, instances, replaceLost }: StatusRequest)
       ? { ...counts, state: 'rolled_back', reason: rolledBack(rollout) }
       : { ...counts, state: 'running', reason: allReady(app.replicas) };
   }
-  const troubles = troublesOf(instances, replaceLost);
+  const troubles = troublesOf(instances, missed);
   const isShort = ready.length < app.replicas;
   return {
     ...counts,
@@ -88,16 +89,27 @@ export function rolloutStatusOf(rollout: RolloutView): RolloutStatus {
 }
 
 /** Each trouble once with how many have it: what holds back everything first, then what a person can do something about. */
-function troublesOf(instances: readonly Member[], replaceLost: boolean): string[] {
+function troublesOf(instances: readonly Member[], missed: readonly string[]): string[] {
   const inTrouble = instances.filter((instance) => !instance.retiring && isTrouble(instance));
   const unplaced = inTrouble.filter(({ state }) => state === 'pending').map(({ reason }) => reason);
-  const placed = Map.groupBy(
-    inTrouble.filter(({ state }) => state !== 'pending'),
-    ({ reason }) => reason,
-  );
-  const told = [...placed].map(([reason, members]) => `${namesOf(members)}: ${reason}`);
-  const massLoss = 'at least half of all nodes are lost, so nothing is replaced until they are back';
-  return [...(replaceLost ? [] : [massLoss]), ...new Set(unplaced), ...told];
+  const told = reasonsOf(inTrouble.filter(({ state }) => state !== 'pending'));
+  return [...(missed.length === 0 ? [] : [massLoss(missed)]), ...new Set(unplaced), ...told];
+}
+
+function massLoss(missed: readonly string[]): string {
+  const lost = `at least half of all nodes are lost (${listed(missed)})`;
+  return `${lost}, so nothing is replaced until they are back, or deleted with \`alto nodes delete <node>\``;
+}
+
+/** What is left of an app that runs no more, and which lost machines that waits for. */
+function endingOf(instances: readonly Member[]): string {
+  const lost = reasonsOf(instances.filter(({ state }) => state === 'lost'));
+  return [`${counted(instances.length, 'instance')} to end`, ...lost.slice(0, 3)].join('; ');
+}
+
+function reasonsOf(instances: readonly Member[]): string[] {
+  const alike = Map.groupBy(instances, ({ reason }) => reason);
+  return [...alike].map(([reason, members]) => `${namesOf(members)}: ${reason}`);
 }
 
 function namesOf(members: readonly Member[]): string {

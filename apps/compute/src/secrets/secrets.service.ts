@@ -26,6 +26,7 @@ import {
 import type { EntityManager } from 'typeorm';
 import { AppsService } from '../apps/apps.service';
 import { decodeCursor, pageOfRows } from '../cursors';
+import { listed } from '../placement/words';
 import { SecretKeys } from './secret-keys';
 import type { SecretEntity } from './secret.entity';
 import { SecretsStore } from './secrets.store';
@@ -105,7 +106,7 @@ export class SecretsService {
       checkPrecondition(secret);
       const uses = await this.store.uses(transaction, project, name);
       const apps = [...new Set(uses.filter(({ inUse }) => inUse).map(({ app }) => app))];
-      if (apps.length > 0) throw inUse(name, apps);
+      if (apps.length > 0) throw inUse(name, apps, [...new Set(uses.flatMap(({ lostNodes }) => lostNodes))]);
       const version = secret.version + 1;
       await this.store.removeValues(transaction, secret.id);
       if (uses.length === 0) await this.store.remove(transaction, secret.id);
@@ -191,12 +192,16 @@ function unknown(name: string): AltoError {
   return new AltoError('not_found', `The project has no secret ${name}.`);
 }
 
-function inUse(name: string, apps: readonly string[]): AltoError {
+function inUse(name: string, apps: readonly string[], lostNodes: readonly string[]): AltoError {
   const named = apps.slice(0, namedAppsMax).join(', ');
   const more = apps.length > namedAppsMax ? ` and ${apps.length - namedAppsMax} more` : '';
+  const lost =
+    lostNodes.length === 0
+      ? ''
+      : ` Instances on ${listed(lostNodes)}, which is lost, end when that is back, or with \`alto nodes delete <node>\`.`;
   return new AltoError('conflict', {
     message: `Secret ${name} is used by ${apps.length === 1 ? 'the app' : 'the apps'} ${named}${more}.`,
     details: { apps: apps.slice(0, namedAppsMax) },
-    nextStep: `Take ${name} out of \`secrets\` of what uses it, and wait until the change is rolled out.`,
+    nextStep: `Take ${name} out of \`secrets\` of what uses it, and wait until the change is rolled out.${lost}`,
   });
 }

@@ -26,6 +26,8 @@ export interface Use {
   readonly version: number;
   /** The app should run it, may fall back to it, or still has instances of it. */
   readonly inUse: boolean;
+  /** Names of lost nodes that have instances of it. */
+  readonly lostNodes: readonly string[];
 }
 
 @Injectable()
@@ -149,7 +151,9 @@ export class SecretsStore {
     return manager.query(
       `SELECT app.name AS app, (revision.stamp->'secrets'->>$2)::integer AS version,
               revision.id = app.revision OR revision.id IS NOT DISTINCT FROM app.good_revision
-                OR EXISTS (SELECT 1 FROM instance WHERE instance.revision = revision.id) AS "inUse"
+                OR EXISTS (SELECT 1 FROM instance WHERE instance.revision = revision.id) AS "inUse",
+              ARRAY(SELECT DISTINCT node.name FROM instance JOIN node ON node.id = instance.node
+                     WHERE instance.revision = revision.id AND node.state = 'lost' ORDER BY 1) AS "lostNodes"
          FROM revision JOIN app ON app.id = revision.app
         WHERE app.project = $1 AND revision.stamp->'secrets'->>$2 IS NOT NULL
         ORDER BY app.name`,

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { event } from '../event';
 import { nameField, pageOf, pageRequest, projectField, timeField } from '../fields';
 import { idOf } from '../ids';
 import { operation } from '../operation';
@@ -330,6 +329,21 @@ export const computeOperations = {
     cordon: nodeIntake('cordon', 'Place nothing new on a machine; what runs there goes on'),
     drain: nodeIntake('drain', 'Move all instances off a machine, each only once another one serves in its place'),
     uncordon: nodeIntake('uncordon', 'Let a machine take instances again'),
+    delete: operation({
+      service: 'compute',
+      noun: 'nodes',
+      verb: 'delete',
+      version: 1,
+      summary: 'Delete a machine that is lost for good: what ran there is given up',
+      http: { method: 'DELETE', path: '/v1/nodes/{node}' },
+      permission: 'cluster.write',
+      callers: ['gateway'],
+      input: z.strictObject({ node: nodeField }),
+      output: nodeSchema,
+      errors: ['conflict'],
+      idempotent: true,
+      precondition: 'optional',
+    }),
     sync: operation({
       service: 'compute',
       noun: 'nodes',
@@ -412,81 +426,4 @@ export const computeOperations = {
       idempotent: true,
     }),
   },
-};
-
-const appEventData = z.object({ app: appSchema });
-
-export const computeEvents = {
-  appCreated: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'created',
-    version: 1,
-    summary: 'An app was created',
-    data: appEventData,
-  }),
-  appUpdated: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'updated',
-    version: 1,
-    summary: "An app's specification was changed",
-    data: appEventData,
-  }),
-  appReady: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'ready',
-    version: 1,
-    summary: 'Every replica of an app is ready',
-    data: appEventData,
-  }),
-  appDegraded: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'degraded',
-    version: 1,
-    summary: 'An app has fewer ready replicas than it should and makes no progress',
-    data: appEventData,
-  }),
-  appRolledBack: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'rolledback',
-    version: 1,
-    summary: 'A rollout has failed and every replica is of the revision before',
-    data: appEventData,
-  }),
-  appDeleted: event({
-    service: 'compute',
-    noun: 'apps',
-    verb: 'deleted',
-    version: 1,
-    summary: 'An app and all its instances are gone',
-    data: appEventData,
-  }),
-  instanceChanged: event({
-    service: 'compute',
-    noun: 'instances',
-    verb: 'changed',
-    version: 1,
-    summary: 'An instance has entered another state',
-    data: z.object({ instance: instanceSchema }),
-  }),
-  nodeReady: event({
-    service: 'compute',
-    noun: 'nodes',
-    verb: 'ready',
-    version: 1,
-    summary: 'A machine has joined or is back',
-    data: z.object({ node: nodeSchema }),
-  }),
-  nodeLost: event({
-    service: 'compute',
-    noun: 'nodes',
-    verb: 'lost',
-    version: 1,
-    summary: 'A machine has not been heard of and its instances are replaced',
-    data: z.object({ node: nodeSchema }),
-  }),
 };
