@@ -29,6 +29,19 @@ export class CommandError extends Error {
   }
 }
 
+/** Something does not answer at the moment: the same question may be answered later. */
+export function isPassing(error: unknown): boolean {
+  if (error instanceof AltoError) return error.retryable;
+  if (error instanceof CommandError) return error.exitCode === exitCodes.unavailable;
+  return isBrokenConnection(error);
+}
+
+/** As `fetch` says it. By name: it may come from another realm, where it is no instance of this one's classes. */
+function isBrokenConnection(error: unknown): boolean {
+  const { name, message } = (error ?? {}) as { name?: unknown; message?: unknown };
+  return name === 'TypeError' && (message === 'terminated' || message === 'fetch failed');
+}
+
 /** Prints the error. @returns the exit code. */
 export function explain(error: unknown, output: Output): number {
   if (error instanceof AltoError) {

@@ -3,6 +3,8 @@ import { AltoError, type App } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { Command } from 'commander';
 import { examples } from '../examples';
+import { CommandError, exitCodes } from '../failure';
+import { Outage } from '../outage';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { followable, type FollowOptions } from './changes';
@@ -31,28 +33,44 @@ export function deleteCommand(session: Session, output: Output): Command {
   return followable(command);
 }
 
+/** Goes on where the API is away for a while, as the deletion does. @throws CommandError when time is over */
 async function untilGone(
   client: AltoClient,
   output: Output,
   project: string,
   app: App,
   timeoutMs: number,
-): Promise<boolean> {
+): Promise<true> {
   const deadline = Date.now() + timeoutMs;
+  const outage = new Outage((message) => output.warning(message));
   let told = '';
-  while (Date.now() < deadline) {
-    const current = await client.apps.get({ project, app: app.name }).catch((error: unknown) => {
-      if (error instanceof AltoError && error.code === 'not_found') return undefined;
-      throw error;
-    });
-    // Somebody may have made another of the same name.
-    if (current === undefined || current.id !== app.id) return true;
-    if (current.status.reason !== told) output.note(output.paint('dim', current.status.reason));
-    told = current.status.reason;
+  for (;;) {
+    const current = await outage.ask(() => stateOf(client, project, app));
+    if (current === 'gone') return true;
+    if (current !== undefined && current.status.reason !== told) {
+      told = current.status.reason;
+      output.note(output.paint('dim', told));
+    }
+    if (Date.now() > deadline) break;
     await setTimeout(pollMs);
   }
-  throw new AltoError('timeout', {
-    message: `${app.name} is not gone after ${timeoutMs / 1_000} s: ${told}.`,
-    nextStep: `It goes on. \`alto apps show ${app.name}\` shows each instance.`,
-  });
+  const isAway = outage.reason !== undefined;
+  throw new CommandError(
+    isAway
+      ? `Whether ${app.name} is gone is not known after ${timeoutMs / 1_000} s: ${outage.reason}`
+      : `${app.name} is not gone after ${timeoutMs / 1_000} s: ${told}.`,
+    `It goes on. \`alto apps show ${app.name}\` shows each instance${isAway ? ' once Alto answers' : ''}.`,
+    isAway ? exitCodes.unavailable : exitCodes.failed,
+  );
+}
+
+async function stateOf(client: AltoClient, project: string, app: App): Promise<App | 'gone'> {
+  try {
+    const current = await client.apps.get({ project, app: app.name });
+    // Somebody may have made another of the same name.
+    return current.id === app.id ? current : 'gone';
+  } catch (error) {
+    if (error instanceof AltoError && error.code === 'not_found') return 'gone';
+    throw error;
+  }
 }

@@ -5,6 +5,7 @@ import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
 import type { LocalAgent } from '../local/agent';
+import { Outage } from '../outage';
 import type { Output, Style } from '../output';
 import type { Session } from '../session';
 import { wholeNumber } from './whole-number';
@@ -52,11 +53,14 @@ async function showWorkload(
   let page = await agent.logs(workload, lines);
   if (follow !== true) return output.result(page, () => page.lines.map(({ text }) => text).join('\n'));
   const stop = untilInterrupted();
+  const outage = new Outage((message) => output.warning(message));
   for (;;) {
     for (const line of page.lines) output.item(line, () => line.text);
     if (page.lines.length === 0) await pause(pauseMs, stop);
     if (stop.aborted) return;
-    page = await agent.logs(workload, pageLines, page.cursor);
+    const { cursor } = page;
+    // The agent is away while another one takes its place. What was written meanwhile follows.
+    page = (await outage.ask(() => agent.logs(workload, pageLines, cursor))) ?? { lines: [], cursor };
   }
 }
 

@@ -1,4 +1,4 @@
-import type { App, Instance, RolloutStatus } from '@alto/contracts';
+import { type App, AltoError, type Instance, type RolloutStatus } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import { exitCodes } from '../failure';
 import { followChange } from './follow';
@@ -24,15 +24,21 @@ function makeInstance(suffix: string, state: Instance['state'], reason = ''): In
   return { id: `ins_${suffix}`, revision: 2, state, reason, restarts: 0 } as Instance;
 }
 
+type Look = AltoError | readonly [App, readonly Instance[]];
+
 /** An API that shows one look after the other, and the last one again and again. */
-function makeClient(looks: readonly (readonly [App, readonly Instance[]])[]): AltoClient {
+function makeClient(looks: readonly Look[]): AltoClient {
   let at = -1;
-  const look = () => looks[Math.min(at, looks.length - 1)];
+  const look = () => {
+    const seen = looks[Math.min(at, looks.length - 1)];
+    if (seen instanceof AltoError) throw seen;
+    return seen;
+  };
   return {
     apps: {
-      get: () => {
+      get: async () => {
         at++;
-        return Promise.resolve(look()?.[0]);
+        return await Promise.resolve(look()?.[0]);
       },
     },
     listAll: async function* () {
@@ -41,9 +47,9 @@ function makeClient(looks: readonly (readonly [App, readonly Instance[]])[]): Al
   } as unknown as AltoClient;
 }
 
-async function followed(looks: readonly (readonly [App, readonly Instance[]])[], accepted = looks[0]?.[0]) {
+async function followed(looks: readonly Look[], accepted = (looks[0] as readonly [App, readonly Instance[]])[0]) {
   const lines: string[] = [];
-  const request = { project: 'default', accepted: accepted as App, timeoutMs: 5_000 };
+  const request = { project: 'default', accepted, timeoutMs: 5_000 };
   const outcome = await followChange(makeClient(looks), { ...request, progress: (line) => lines.push(line) }).catch(
     (error: unknown) => error,
   );
@@ -139,6 +145,29 @@ describe('following a change', () => {
     const serving = makeApp({ updated: 2 });
     const request = { project: 'default', accepted: makeApp({}), timeoutMs: 5_000, progress: () => undefined };
     expect(await followChange(makeClient([[serving, []]]), { ...request, untilReady: true })).toBe(serving);
+  });
+
+  const away = new AltoError('service_unavailable', 'Alto cannot be reached at http://alto.test: refused');
+
+  it('goes on through an outage of the API, and says so once', async () => {
+    const { outcome, lines } = await followed([[makeApp({}), []], away, away, [done, []]], makeApp({}));
+    expect(outcome).toBe(done);
+    expect(lines).toEqual(['2 of 2 ready', `${away.message} Waiting for it …`]);
+  });
+
+  it('says that the change goes on when time is over and nothing answers', async () => {
+    const request = { project: 'default', accepted: makeApp({}), timeoutMs: 0, progress: () => undefined };
+    const refused = followChange(makeClient([away]), request);
+    await expect(refused).rejects.toThrow(/^What has become of shop is not known after 0 s: Alto cannot be reached/);
+    await expect(refused).rejects.toMatchObject({
+      exitCode: exitCodes.unavailable,
+      nextStep: 'The change goes on. `alto apps show shop` shows how far it is once Alto answers.',
+    });
+  });
+
+  it('ends with what does not pass by itself', async () => {
+    const { outcome } = await followed([new AltoError('forbidden', 'The key may not.')], makeApp({}));
+    expect(outcome).toMatchObject({ code: 'forbidden' });
   });
 
   it('gives up in words when time is over', async () => {

@@ -4,6 +4,7 @@ import { type App, computeOperations, type Instance, type RolloutStatus } from '
 import type { AltoClient } from '@alto/sdk';
 import { collect } from '../commands/collect';
 import { CommandError, exitCodes } from '../failure';
+import { Outage } from '../outage';
 
 export interface FollowRequest {
   project: string;
@@ -25,19 +26,32 @@ const troubledMostMs = 20_000;
 const reachableWithinMs = 10_000;
 const lastLines = 10;
 
-/** @throws CommandError when the change fails or is taken back: why, and what its failing instance said last */
+/**
+ * Goes on where the API is away for a while, as the change does.
+ * @throws CommandError when the change fails or is taken back: why, and what its failing instance said last
+ */
 export async function followChange(client: AltoClient, request: FollowRequest): Promise<App> {
   const { project, accepted, progress, timeoutMs } = request;
   const deadline = Date.now() + timeoutMs;
   const instances = new InstanceProgress(client, request);
+  const outage = new Outage(progress);
   const before = accepted.status.rollout;
   let own = before !== null && isUnderWay(before) ? before.number : undefined;
   let line = '';
   let troubledSince: number | undefined;
   for (;;) {
-    const app = await client.apps.get({ project, app: accepted.name });
+    const app = await outage.ask(async () => {
+      const found = await client.apps.get({ project, app: accepted.name });
+      await instances.show();
+      return found;
+    });
+    if (app === undefined) {
+      if (Date.now() > deadline) throw unknownEnd(request, outage);
+      troubledSince = undefined;
+      await setTimeout(pollMs);
+      continue;
+    }
     const { rollout, state } = app.status;
-    await instances.show();
     const next = statusLine(app);
     if (next !== line) progress(next);
     line = next;
@@ -53,9 +67,21 @@ export async function followChange(client: AltoClient, request: FollowRequest): 
     if (troubledSince !== undefined && Date.now() - troubledSince > troubledMostMs)
       throw await neverReady(client, request, `${app.name} does not become ready: ${app.status.reason}`);
     if (Date.now() > deadline)
-      throw await neverReady(client, request, `${app.name} is not ready after ${timeoutMs / 1_000} s: ${next}`);
+      throw await neverReady(
+        client,
+        request,
+        `${app.name} is not ready after ${timeoutMs / 1_000} s, and the change goes on: ${next}`,
+      );
     await setTimeout(pollMs);
   }
+}
+
+function unknownEnd({ accepted: { name }, timeoutMs }: FollowRequest, { reason }: Outage): CommandError {
+  return new CommandError(
+    `What has become of ${name} is not known after ${timeoutMs / 1_000} s: ${reason}`,
+    `The change goes on. \`alto apps show ${name}\` shows how far it is once Alto answers.`,
+    exitCodes.unavailable,
+  );
 }
 
 function isUnderWay({ phase }: RolloutStatus): boolean {
