@@ -1,4 +1,3 @@
-import type { Clock } from '@alto/platform';
 import type { CheckReadiness } from './readiness';
 import type { Health } from './workload.state';
 import type { Workload } from './workload';
@@ -20,8 +19,9 @@ export class HealthMonitor {
   private dueAtMs = 0;
   private checking: Promise<void> | undefined;
 
+  /** @param uptimeMs goes on evenly, also when the machine's clock is set */
   constructor(
-    private readonly clock: Clock,
+    private readonly uptimeMs: () => number,
     private readonly check: CheckReadiness,
   ) {}
 
@@ -33,7 +33,7 @@ export class HealthMonitor {
 
   /** Begins a check when one is due. `changed` is called when it has changed the health. */
   poll(workload: Workload, changed: () => void): void {
-    if (this.checking || this.clock.nowMs() < this.dueAtMs) return;
+    if (this.checking || this.uptimeMs() < this.dueAtMs) return;
     const run = this.run;
     this.checking = this.check(workload).then((problem) => {
       this.checking = undefined;
@@ -69,6 +69,6 @@ export class HealthMonitor {
       this.state = { state: 'failing', reason: problem };
     }
     const youngMs = Math.min(STARTING_EVERY_MS.max, STARTING_EVERY_MS.first * 2 ** Math.min(this.checks, 10));
-    this.dueAtMs = this.clock.nowMs() + (this.trusted ? READY_EVERY_MS : youngMs);
+    this.dueAtMs = this.uptimeMs() + (this.trusted ? READY_EVERY_MS : youngMs);
   }
 }

@@ -1,4 +1,3 @@
-import type { Clock } from '@alto/platform';
 import type { CheckReadiness } from './readiness';
 import type { Workload } from './workload';
 
@@ -13,8 +12,9 @@ export class LivenessMonitor {
   private dueAtMs = 0;
   private checking: Promise<void> | undefined;
 
+  /** @param uptimeMs goes on evenly, also when the machine's clock is set */
   constructor(
-    private readonly clock: Clock,
+    private readonly uptimeMs: () => number,
     private readonly check: CheckReadiness,
   ) {}
 
@@ -32,13 +32,13 @@ export class LivenessMonitor {
   /** Begins a check when one is due. `changed` is called when the run is found dead. */
   poll(workload: Workload, changed: () => void): void {
     const { liveness } = workload;
-    if (!liveness || this.verdict !== null || this.checking || this.clock.nowMs() < this.dueAtMs) return;
+    if (!liveness || this.verdict !== null || this.checking || this.uptimeMs() < this.dueAtMs) return;
     const run = this.run;
     const { url, timeoutMs } = liveness;
     this.checking = this.check({ ...workload, readiness: { kind: 'http', url, timeoutMs } }).then((problem) => {
       this.checking = undefined;
       if (run !== this.run) return;
-      this.dueAtMs = this.clock.nowMs() + liveness.intervalMs;
+      this.dueAtMs = this.uptimeMs() + liveness.intervalMs;
       this.failures = problem === null ? 0 : this.failures + 1;
       if (problem === null || this.failures < liveness.failuresMax) return;
       this.verdict = `Liveness failed ${times(this.failures)}: ${problem}`;

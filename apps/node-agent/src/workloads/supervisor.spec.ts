@@ -36,6 +36,8 @@ function workload(id: string, behaviour: ScriptedBehaviour = {}, more: Partial<W
 
 describe('Supervisor', () => {
   const clock = new FakeClock();
+  const uptime = new FakeClock();
+  const uptimeMs = () => uptime.nowMs();
   let runtime: ScriptedRuntime;
   let memories: Memories;
   let supervisor: Supervisor;
@@ -43,7 +45,7 @@ describe('Supervisor', () => {
   const adopt = (from?: ScriptedRuntime) => {
     runtime = new ScriptedRuntime(clock, from?.world);
     const check = async ({ id }: Workload) => (runtime.isReady(id) ? null : 'not yet');
-    return new Supervisor({ runtime, clock, log, memories, check });
+    return new Supervisor({ runtime, clock, uptimeMs, log, memories, check });
   };
   beforeEach(() => {
     memories = new Memories();
@@ -55,7 +57,9 @@ describe('Supervisor', () => {
     for (let passed = 0; passed <= ms; passed += 100) {
       await supervisor.tick();
       await supervisor.idle();
-      if (passed < ms) clock.advance(100);
+      if (passed === ms) break;
+      clock.advance(100);
+      uptime.advance(100);
     }
   }
   const phase = (id: string) => supervisor.status(id)?.phase;
@@ -101,7 +105,7 @@ describe('Supervisor', () => {
       asked.push(readiness.url);
       return answers === 200 ? null : `/live answered ${answers}`;
     };
-    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    supervisor = new Supervisor({ runtime, clock, uptimeMs, log, memories, check });
     const liveness = { url: 'http://127.0.0.1:1/live', intervalMs: 1_000, timeoutMs: 100, failuresMax: 3 };
     supervisor.want(workload('a', {}, { liveness }), 'running');
     await pass(1_900);
@@ -119,7 +123,7 @@ describe('Supervisor', () => {
   it('waits for one that is frozen no longer than its liveness allows', async () => {
     let frozen = false;
     const check = async () => (frozen ? '/live did not answer' : null);
-    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    supervisor = new Supervisor({ runtime, clock, uptimeMs, log, memories, check });
     const liveness = {
       url: 'http://127.0.0.1:1/live',
       intervalMs: 1_000,
@@ -141,7 +145,7 @@ describe('Supervisor', () => {
   it('needs three failed checks in a row to call a ready workload unready', async () => {
     let broken = false;
     const check = async () => (broken ? '/ answered 500' : null);
-    supervisor = new Supervisor({ runtime, clock, log, memories, check });
+    supervisor = new Supervisor({ runtime, clock, uptimeMs, log, memories, check });
     supervisor.want(workload('a'), 'running');
     await pass(1_000);
     broken = true;
@@ -153,6 +157,24 @@ describe('Supervisor', () => {
     await pass(1_100);
     expect(phase('a')).toBe('ready');
     expect(starts()).toEqual(['a']);
+  });
+
+  it('goes on with its checks when the clock is set back', async () => {
+    let broken = false;
+    const check = async () => (broken ? '/ answered 500' : null);
+    supervisor = new Supervisor({ runtime, clock, uptimeMs, log, memories, check });
+    const liveness = { url: 'http://127.0.0.1:1/live', intervalMs: 5_000, timeoutMs: 100, failuresMax: 6 };
+    supervisor.want(workload('a', {}, { liveness }), 'running');
+    supervisor.want(workload('needs.0', {}, { dependsOn: ['nothing'] }), 'running');
+    await pass(10_000);
+    clock.advance(-3_600_000);
+    broken = true;
+    await pass(15_000);
+    expect(phase('a')).toBe('unready');
+    await pass(20_000);
+    expect(supervisor.status('a')).toMatchObject({ restarts: 1 });
+    await pass(20_000);
+    expect(starts()).toContain('needs.0');
   });
 
   it('starts in the order of dependencies', async () => {

@@ -36,6 +36,8 @@ export interface MemoryStore {
 export interface SupervisorOptions {
   runtime: WorkloadRuntime;
   clock: Clock;
+  /** For what is due while this agent lives: goes on evenly, also when the machine's clock is set. */
+  uptimeMs?: () => number;
   log: Log;
   memories: MemoryStore;
   check: CheckReadiness;
@@ -67,13 +69,14 @@ export interface WorkloadStatus {
 interface Unit {
   workload: Workload;
   want: 'running' | 'stopped';
+  /** In the agent's uptime. */
   wantedSinceMs: number;
   phase: Phase;
   reason: string;
   view: RunView;
   health: HealthMonitor;
   liveness: LivenessMonitor;
-  /** Since when its run is to be told to stop and could not be. */
+  /** Since when, in the agent's uptime, its run is to be told to stop and could not be. */
   untoldSinceMs: number | undefined;
   /** Preparing and starting go on beside the rounds. */
   starting: Promise<void> | undefined;
@@ -88,17 +91,19 @@ export class Supervisor {
   private looping = false;
   private woken = false;
   private trackedAtMs = Number.NEGATIVE_INFINITY;
+  private readonly uptimeMs: () => number;
 
-  constructor(private readonly options: SupervisorOptions) {}
+  constructor(private readonly options: SupervisorOptions) {
+    this.uptimeMs = options.uptimeMs ?? (() => performance.now());
+  }
 
   /** Says what a workload is to be from now on. A specification that changed is used by the next run. */
   want(workload: Workload, want: 'running' | 'stopped'): void {
     const unit = this.units.get(workload.id);
-    const nowMs = this.options.clock.nowMs();
     if (!unit) {
-      this.units.set(workload.id, this.newUnit(workload, want, nowMs));
+      this.units.set(workload.id, this.newUnit(workload, want));
     } else {
-      if (unit.want !== want) unit.wantedSinceMs = nowMs;
+      if (unit.want !== want) unit.wantedSinceMs = this.uptimeMs();
       unit.workload = workload;
       unit.want = want;
     }
@@ -213,8 +218,8 @@ export class Supervisor {
   }
 
   private async track(): Promise<void> {
-    if (performance.now() - this.trackedAtMs < TRACK_EVERY_MS) return;
-    this.trackedAtMs = performance.now();
+    if (this.uptimeMs() - this.trackedAtMs < TRACK_EVERY_MS) return;
+    this.trackedAtMs = this.uptimeMs();
     await this.options.runtime.track?.();
   }
 
@@ -275,12 +280,13 @@ export class Supervisor {
   private async tellToStop(unit: Unit, told: WorkloadMemory): Promise<void> {
     const { id } = unit.workload;
     const { signal, graceMs } = stopOf(unit.workload, told);
-    const sinceMs = (unit.untoldSinceMs ??= told.stopSentAtMs);
+    const triedForMs = this.uptimeMs() - (unit.untoldSinceMs ??= this.uptimeMs());
     try {
       await this.options.runtime.signal(id, signal);
       this.remember(id, undefined, told);
     } catch (error) {
-      if (told.stopSentAtMs - sinceMs >= graceMs) this.remember(id, undefined, { ...told, stopSentAtMs: sinceMs });
+      const sentAtMs = told.stopSentAtMs - triedForMs;
+      if (triedForMs >= graceMs) this.remember(id, undefined, { ...told, stopSentAtMs: sentAtMs });
       throw error;
     }
   }
@@ -326,7 +332,7 @@ export class Supervisor {
     if (unit.view.state === 'running') return null;
     const holder = this.lockHolder(unit.workload);
     if (holder) return `Waits until ${holder.workload.id} is gone`;
-    const patient = this.options.clock.nowMs() - unit.wantedSinceMs < DEPENDENCY_WAIT_MS;
+    const patient = this.uptimeMs() - unit.wantedSinceMs < DEPENDENCY_WAIT_MS;
     const missing = unit.workload.dependsOn.find((name) => !this.isMet(name, patient));
     if (missing !== undefined) return `Waits for ${missing}`;
     const { needsFile } = unit.workload;
@@ -385,16 +391,16 @@ export class Supervisor {
     if (after !== before) this.options.memories.set(id, after);
   }
 
-  private newUnit(workload: Workload, want: Unit['want'], nowMs: number): Unit {
+  private newUnit(workload: Workload, want: Unit['want']): Unit {
     return {
       workload,
       want,
-      wantedSinceMs: nowMs,
+      wantedSinceMs: this.uptimeMs(),
       phase: 'waiting',
       reason: 'Not looked at yet',
       view: { state: 'none' },
-      health: new HealthMonitor(this.options.clock, this.options.check),
-      liveness: new LivenessMonitor(this.options.clock, this.options.check),
+      health: new HealthMonitor(this.uptimeMs, this.options.check),
+      liveness: new LivenessMonitor(this.uptimeMs, this.options.check),
       untoldSinceMs: undefined,
       starting: undefined,
     };

@@ -126,7 +126,7 @@ describe('decide', () => {
     ];
     for (const one of settled) {
       const first = decide(situation(one)).memory;
-      expect(decide(situation({ ...one, memory: first, nowMs: NOW + 500 })).memory).toBe(first);
+      expect(decide(situation({ ...one, memory: first, nowMs: (one.nowMs ?? NOW) + 500 })).memory).toBe(first);
     }
   });
 
@@ -206,6 +206,37 @@ describe('decide', () => {
   });
 });
 
+describe('decide, when the clock is set back', () => {
+  const EARLIER = NOW - 3_600_000;
+
+  it('waits no longer than a whole pause before it starts again', () => {
+    const failed = afterFailedStart(afterFailedStart(emptyMemory, 'no such bundle', NOW), 'no such bundle', NOW);
+    const set = decide(situation({ memory: failed, nowMs: EARLIER }));
+    expect(set.reason).toBe('no such bundle; starts again in 2 s (failed 2 times in a row)');
+    const next = situation({ memory: set.memory });
+    expect(decide({ ...next, nowMs: EARLIER + 1_999 }).action).toBe('none');
+    expect(decide({ ...next, nowMs: EARLIER + 2_000 }).action).toBe('start');
+  });
+
+  it('counts an end that seems to be of later from now on', () => {
+    const { memory: counted } = decide(situation({ view: ended(1), nowMs: EARLIER }));
+    expect(counted).toMatchObject({ failures: 1, notBeforeMs: EARLIER + 1_000 });
+  });
+
+  it('kills after no more than the whole grace', () => {
+    const told = memory({ stopRun: 1, stopSentAtMs: NOW });
+    const set = decide(situation({ want: 'stopped', view: running, memory: told, nowMs: EARLIER }));
+    expect(set).toMatchObject({ action: 'none', memory: { stopSentAtMs: EARLIER } });
+    const next = situation({ want: 'stopped', view: running, memory: set.memory });
+    expect(decide({ ...next, nowMs: EARLIER + 5_000 }).action).toBe('kill');
+  });
+
+  it('counts healthy time from then on', () => {
+    const ready = memory({ readyRun: 1, readySinceMs: NOW });
+    expect(decide(situation({ view: running, memory: ready, nowMs: EARLIER })).memory.readySinceMs).toBe(EARLIER);
+  });
+});
+
 describe('describeExit', () => {
   it('says in words how a run ended', () => {
     expect(describeExit({ code: 3, signal: null })).toBe('Ended with code 3');
@@ -219,7 +250,8 @@ describe('describeExit', () => {
 });
 
 describe('decide, whatever happens', () => {
-  type Event = 'round' | 'want' | 'unwant' | 'crash' | 'forks' | 'agent restarts' | 'second' | 'minute';
+  type Event =
+    'round' | 'want' | 'unwant' | 'crash' | 'forks' | 'agent restarts' | 'second' | 'minute' | 'clock set back';
   const events = fc.constantFrom<Event>(
     'round',
     'want',
@@ -229,6 +261,7 @@ describe('decide, whatever happens', () => {
     'agent restarts',
     'second',
     'minute',
+    'clock set back',
   );
 
   /** A machine with one workload, on which decisions are carried out. */
@@ -249,6 +282,7 @@ describe('decide, whatever happens', () => {
       if (event === 'agent restarts') this.memory = structuredClone(this.memory);
       if (event === 'second') this.nowMs += 1_000;
       if (event === 'minute') this.nowMs += 60_000;
+      if (event === 'clock set back') this.nowMs -= 3_600_000;
       this.round();
     }
 

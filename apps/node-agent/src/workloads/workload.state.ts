@@ -104,7 +104,7 @@ export function decide(situation: Situation): Decision {
     const reason = `Killing ${view.leftovers} processes that the last run left behind`;
     return { phase: 'stopping', reason, action: 'kill', memory: situation.memory };
   }
-  const counted = { ...situation, memory: countEnd(situation) };
+  const counted = { ...situation, memory: withinReach(countEnd(situation), situation.nowMs) };
   return want === 'stopped' ? decideStopped(counted) : decideRunning(counted);
 }
 
@@ -141,6 +141,19 @@ function countEnd({ view, memory, restart, oneShot, isProxy }: Situation): Workl
   const restarts = memory.restarts + (view.revivals ?? 0) + 1;
   const notBeforeMs = view.endedAtMs + (isProxy && isFirst ? 0 : backoffMs(failures));
   return { ...seen, failures, restarts, notBeforeMs, lastError: memory.stopReason };
+}
+
+/**
+ * What lies further ahead than it can was written before the clock was set back. Taken as it is, it would hold the
+ * workload up until the clock is there again.
+ */
+function withinReach(memory: WorkloadMemory, nowMs: number): WorkloadMemory {
+  const notBeforeMs = Math.min(memory.notBeforeMs, nowMs + backoffMs(Math.max(1, memory.failures)));
+  const stopSentAtMs = Math.min(memory.stopSentAtMs, nowMs);
+  const readySinceMs = memory.readySinceMs === null ? null : Math.min(memory.readySinceMs, nowMs);
+  const isReached =
+    notBeforeMs === memory.notBeforeMs && stopSentAtMs === memory.stopSentAtMs && readySinceMs === memory.readySinceMs;
+  return isReached ? memory : { ...memory, notBeforeMs, stopSentAtMs, readySinceMs };
 }
 
 /** It was stopped because it had ceased to work. */
