@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { eventually } from '@alto/testing';
 import { checkReadiness } from './readiness';
 import type { Workload } from './workload';
 
@@ -41,8 +42,7 @@ describe('a readiness check over HTTP', () => {
   it('leaves a body that does not end, and has judged by the status', async () => {
     const port = await listen((socket) => drip(socket, 'HTTP/1.1 200 OK\r\n\r\n', 'more'));
     expect(await check(port, 400)).toBeNull();
-    const [socket] = sockets;
-    if (!socket?.destroyed && socket) await once(socket, 'close');
+    await eventually(() => [...sockets].every(({ destroyed }) => destroyed), { withinMs: 5_000 });
   });
 
   it('has its time in all where nobody takes the connection', async () => {

@@ -50,8 +50,11 @@ function checkHttp(
     const status = response.statusCode ?? 0;
     resolve(status >= 200 && status < 400 ? null : `${target.path} answered ${status}`);
   });
-  call.setTimeout(timeoutMs, () => call.destroy(new Error(`${target.path} did not answer within ${timeoutMs} ms`)));
+  // In all: a timeout of the call's own begins once it is connected, and anew with each byte.
+  const late = () => call.destroy(new Error(`${target.path} did not answer within ${timeoutMs} ms`));
+  const timer = setTimeout(late, timeoutMs);
   call.on('error', (error) => resolve(inWords(error)));
+  call.on('close', () => clearTimeout(timer));
   call.end();
   return promise;
 }
