@@ -254,6 +254,14 @@ describe('Supervisor', () => {
     expect(supervisor.status('a')).toMatchObject({ phase: 'exited', exitSignal: 'SIGTERM' });
   });
 
+  it('looks after workloads though their processes cannot be recorded', async () => {
+    const full = Object.assign(runtime, { track: () => Promise.reject(new Error('ENOSPC: no space left on device')) });
+    supervisor.want(workload('a'), 'running');
+    await supervisor.tick();
+    await supervisor.idle();
+    expect(full.calls).toEqual(['start a']);
+  });
+
   it('tells a run to stop again when the signal could not be sent, and says so once in its log', async () => {
     const send = runtime.signal.bind(runtime);
     let failures = 2;

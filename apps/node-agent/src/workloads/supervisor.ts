@@ -220,7 +220,12 @@ export class Supervisor {
   private async track(): Promise<void> {
     if (this.uptimeMs() - this.trackedAtMs < TRACK_EVERY_MS) return;
     this.trackedAtMs = this.uptimeMs();
-    await this.options.runtime.track?.();
+    try {
+      await this.options.runtime.track?.();
+    } catch (error) {
+      // It is written to the disk, which may be full: what can be done without is done.
+      this.options.log.warn('The processes of workloads could not be recorded', { error });
+    }
   }
 
   private async stepAlone(unit: Unit): Promise<void> {
