@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { deploy, planDeployment } from '../deploy/deploy';
+import { deploy, planDeployment, stepsOf } from '../deploy/deploy';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -51,7 +51,7 @@ export function deployCommand(session: Session, output: Output): Command {
       };
       if (options.dryRun === true) {
         const planned = await planDeployment(client, request);
-        output.result(planned, () => planned.plan?.steps.join('\n'));
+        output.result(planned, () => stepsOf(planned).join('\n'));
         return;
       }
       const app = await deploy(client, request);

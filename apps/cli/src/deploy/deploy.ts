@@ -5,7 +5,7 @@ import type { AltoClient } from '@alto/sdk';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
 import { followChange } from './follow';
-import { leadHosts } from './hosts';
+import { type HostChange, inWords, leadHosts, nameOf, planHosts } from './hosts';
 import { isReached } from './reach';
 
 export interface DeployRequest {
@@ -25,24 +25,50 @@ export interface DeployRequest {
   proxy?: { port: number; domain: string };
 }
 
-/** What deploying would change. Nothing changes, but the files are uploaded. */
-export async function planDeployment(
-  client: AltoClient,
-  request: DeployRequest,
-): Promise<{ app: string; plan?: AppPlan }> {
-  const { app, spec } = await prepare(client, request);
-  const { plan } = await client.apps.put({ project: request.project, app, ...spec, dryRun: 'true' });
-  return { app, plan };
+export interface DeploymentPlan {
+  app: string;
+  plan?: AppPlan;
+  /** Those that do not lead to the app yet. */
+  hosts: readonly HostChange[];
 }
 
-/** @throws CommandError when the app does not become ready, with the reason. */
+/** What deploying would change. Nothing changes, but the files are uploaded. */
+export async function planDeployment(client: AltoClient, request: DeployRequest): Promise<DeploymentPlan> {
+  const { app, spec, hosts } = await prepare(client, request);
+  const { project } = request;
+  const { plan } = await client.apps.put({ project, app, ...spec, dryRun: 'true' });
+  return { app, plan, hosts: await planHosts(client, { project, app, hosts }) };
+}
+
+export function stepsOf({ app, plan, hosts }: DeploymentPlan): string[] {
+  return [...(plan?.steps ?? []), ...hosts.map((change) => inWords(change, app))];
+}
+
+/**
+ * A host that leads elsewhere today is taken from there only once the app is ready: until then, and where the app does
+ * not become ready, what answers at it goes on answering.
+ * @throws CommandError when the app does not become ready, with the reason
+ */
 export async function deploy(client: AltoClient, request: DeployRequest): Promise<App> {
   const { project, progress } = request;
   const { app, spec, hosts } = await prepare(client, request);
+  const place = { project, app, hosts };
+  const changes = await planHosts(client, place);
+  const moving = changes.filter(({ instead }) => instead !== undefined);
   const accepted = await client.apps.put({ project, app, ...spec });
-  await leadHosts(client, { project, app, hosts, progress });
-  const isReachable = reachability(request, app, hosts, spec.readiness.path);
-  return await followChange(client, { ...request, accepted, isReachable });
+  await leadHosts(
+    client,
+    place,
+    changes.filter((change) => !moving.includes(change)),
+  );
+  const led = hosts.filter((host) => !moving.some((change) => change.host === host));
+  for (const host of led) progress(`${nameOf(host)} leads to ${app}`);
+  for (const change of moving) progress(`${inWords(change, app)}, once it is ready`);
+  const isReachable = reachability(request, app, led, spec.readiness.path);
+  const deployed = await followChange(client, { ...request, accepted, isReachable });
+  await leadHosts(client, place, moving);
+  for (const { host } of moving) progress(`${nameOf(host)} leads to ${app}`);
+  return deployed;
 }
 
 interface Prepared {

@@ -1,6 +1,6 @@
 import type { Route } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
-import { leadHosts } from './hosts';
+import { inWords, leadHosts, planHosts } from './hosts';
 
 type Given = Pick<Route, 'name' | 'host'> & Partial<Route>;
 
@@ -21,10 +21,11 @@ function makeRoutes(...given: Given[]) {
       },
     },
   } as unknown as AltoClient;
-  const lead = (app: string, ...hosts: string[]) =>
-    leadHosts(client, { project: 'default', app, hosts, progress: () => {} });
+  const plan = (app: string, ...hosts: string[]) => planHosts(client, { project: 'default', app, hosts });
+  const lead = async (app: string, ...hosts: string[]) =>
+    await leadHosts(client, { project: 'default', app, hosts }, await plan(app, ...hosts));
   const leads = () => Object.fromEntries([...routes.values()].map(({ host, app }) => [host, app]));
-  return { lead, leads, put };
+  return { plan, lead, leads, put };
 }
 
 describe('the hosts of an app', () => {
@@ -64,6 +65,29 @@ describe('the hosts of an app', () => {
       },
     );
     await lead('shop', 'shop.example.com', 'try.example.com');
+    expect(put).toEqual([]);
+  });
+
+  it('that would change are told of, with what they lead to today', async () => {
+    const { plan, put } = makeRoutes(
+      { name: 'main', host: 'shop.example.com', app: 'old' },
+      { name: 'mine', host: 'mine.example.com', app: 'shop' },
+      { name: 'away', host: 'away.example.com', redirect: { to: 'https://new.test', status: 308, keepPath: false } },
+    );
+    const hosts = [
+      'shop.example.com',
+      'mine.example.com',
+      'away.example.com',
+      'new.example.com',
+      'New.example.com',
+      '*',
+    ];
+    expect((await plan('shop', ...hosts)).map((change) => inWords(change, 'shop'))).toEqual([
+      'shop.example.com will lead to shop instead of old',
+      'away.example.com will lead to shop instead of https://new.test',
+      'New.example.com will lead to shop',
+      'every host that nothing else matches will lead to shop',
+    ]);
     expect(put).toEqual([]);
   });
 });
