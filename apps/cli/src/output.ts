@@ -1,7 +1,7 @@
 /** What the command prints: text for people, or with --json one document for programs. */
 import { styleText } from 'node:util';
 import { asCalled } from './called-as';
-import { formatTable, type Cell } from './table';
+import { type Cell, type Column, formatTable } from './table';
 
 export interface OutputStream {
   write(text: string): unknown;
@@ -38,11 +38,11 @@ export class Output {
   }
 
   /** A table, or where it has no rows a sentence that says so. */
-  list(header: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): string {
+  list(header: readonly Column[], rows: readonly (readonly Cell[])[], nothing: string): string {
     return rows.length === 0 ? asCalled(nothing) : this.table(header, rows);
   }
 
-  table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  table(header: readonly Column[], rows: readonly (readonly Cell[])[]): string {
     const width = this.out.isTTY === true ? this.columns : Infinity;
     return formatTable(header, rows, width, (text) => this.paint('bold', text));
   }

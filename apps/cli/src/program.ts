@@ -36,7 +36,11 @@ import { Session } from './session';
 export async function run(argv: readonly string[]): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) endWithReader(stream, (code) => process.exit(code));
   const output = new Output(process.stdout, process.stderr, argv.includes('--json'));
-  const program = makeProgram(new Session(process.env), output);
+  return await runWith(new Session(process.env), output, argv);
+}
+
+export async function runWith(session: Session, output: Output, argv: readonly string[]): Promise<number> {
+  const program = makeProgram(session, output);
   try {
     await program.parseAsync(argv, { from: 'user' });
     return output.exitCode;

@@ -19,6 +19,23 @@ describe('formatTable', () => {
     for (const line of table.split('\n')) expect(line.length).toBeLessThanOrEqual(30);
   });
 
+  it('never cuts the first column, nor one that is to be whole', () => {
+    const header = ['APP', 'REASON', { title: 'ADDRESS', isWhole: true }];
+    const table = formatTable(header, [['a name that is long', 'and a reason for it', '127.0.0.1:20000']], 46);
+    expect(table.split('\n')[1]).toBe('a name that is long  and a r…  127.0.0.1:20000');
+  });
+
+  it('leaves out what is spare, the rightmost first, before a column is too narrow', () => {
+    const spare = (title: string) => ({ title, isSpare: true });
+    const header = ['APP', spare('AGE'), 'REASON', spare('NODE')];
+    const row = ['hello', '3 s', 'waiting for room', 'node-1'];
+    const shownAt = (width: number) => formatTable(header, [row], width).split('\n')[1];
+    expect(shownAt(50)).toBe('hello  3 s  waiting for room  node-1');
+    expect(shownAt(30)).toBe('hello  3 s  waiting f…  node-1');
+    expect(shownAt(27)).toBe('hello  3 s  waiting for ro…');
+    expect(shownAt(18)).toBe('hello  waiting fo…');
+  });
+
   it('keeps text with line breaks on one line', () => {
     expect(formatTable(['REASON'], [['one\ntwo']], Infinity)).toBe('REASON\none two');
   });

@@ -1,38 +1,68 @@
-/** Tables that fit a terminal: columns are as wide as they must be, and the widest give way first. */
+/** Tables that fit a terminal. What the next command needs is never cut: other columns give way, and some go. */
 
 export type Cell = string | number | null | undefined;
+
+export interface ColumnOptions {
+  /** Never cut. The first column never is: it has the name or id that the next command needs. */
+  isWhole?: boolean;
+  /** Left out where there is no room, the rightmost first. */
+  isSpare?: boolean;
+}
+
+/** Its title alone, or with how it gives way. */
+export type Column = string | ({ title: string } & ColumnOptions);
 
 const gap = '  ';
 const leastWidth = 8;
 
 /** @param width of the terminal in characters; Infinity where there is none, so that nothing is cut. */
 export function formatTable(
-  header: readonly string[],
+  header: readonly Column[],
   rows: readonly (readonly Cell[])[],
   width: number,
   emphasize: (text: string) => string = (text) => text,
 ): string {
-  const cells = rows.map((row) => header.map((_, column) => textOf(row[column])));
-  const natural = header.map((title, column) =>
-    Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)),
-  );
-  const widths = shrinkToWidth(natural, width);
-  const line = (texts: readonly string[]) =>
-    texts
-      .map((text, column) => pad(text, widths[column] ?? 0))
+  const texts = header.map((column, index) => {
+    const options = typeof column === 'string' ? { title: column } : column;
+    const cells = [options.title, ...rows.map((row) => textOf(row[index]))];
+    const natural = Math.max(...cells.map(({ length }) => length));
+    const least = options.isWhole === true || index === 0 ? natural : Math.min(natural, leastWidth);
+    return { cells, natural, least, isSpare: options.isSpare === true };
+  });
+  const shown = withoutSpares(texts, width);
+  const widths = shrinkToWidth(shown, width);
+  const line = (row: number) =>
+    shown
+      .map(({ cells }, column) => pad(cells[row] ?? '', widths[column] ?? 0))
       .join(gap)
       .trimEnd();
-  return [emphasize(line(header)), ...cells.map(line)].join('\n');
+  return [emphasize(line(0)), ...rows.map((_, row) => line(row + 1))].join('\n');
 }
 
-function shrinkToWidth(natural: readonly number[], width: number): number[] {
-  const widths = [...natural];
-  const total = () => widths.reduce((sum, each) => sum + each, 0) + gap.length * (widths.length - 1);
-  while (total() > width) {
-    const widest = widths.indexOf(Math.max(...widths));
-    const current = widths[widest] ?? 0;
-    if (current <= leastWidth) break;
-    widths[widest] = current - 1;
+interface Measured {
+  /** In characters: with nothing cut, and with as much cut as may be. */
+  natural: number;
+  least: number;
+  isSpare: boolean;
+}
+
+const total = (widths: readonly number[]) =>
+  widths.reduce((sum, each) => sum + each, 0) + gap.length * (widths.length - 1);
+
+function withoutSpares<T extends Measured>(columns: readonly T[], width: number): readonly T[] {
+  const spare = columns.findLastIndex(({ isSpare }) => isSpare);
+  if (spare === -1 || total(columns.map(({ least }) => least)) <= width) return columns;
+  return withoutSpares(columns.toSpliced(spare, 1), width);
+}
+
+/** The widest give way first. */
+function shrinkToWidth(columns: readonly Measured[], width: number): number[] {
+  const widths = columns.map(({ natural }) => natural);
+  while (total(widths) > width) {
+    const room = columns.map(({ least }, column) => ((widths[column] ?? 0) > least ? (widths[column] ?? 0) : 0));
+    const widest = room.indexOf(Math.max(...room));
+    if (room[widest] === 0) break;
+    widths[widest] = (widths[widest] ?? 0) - 1;
   }
   return widths;
 }

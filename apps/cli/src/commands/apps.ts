@@ -64,6 +64,8 @@ export function appCommands(session: Session, output: Output): Command {
   return command;
 }
 
+const spareAge = { title: 'AGE', isSpare: true };
+
 export function appTable(output: Output, apps: readonly App[]): string {
   const rows = apps.map(({ name, status, revision, createdAt }) => [
     name,
@@ -73,7 +75,7 @@ export function appTable(output: Output, apps: readonly App[]): string {
     age(createdAt),
     status.reason,
   ]);
-  return output.table(['APP', 'STATE', 'READY', 'REVISION', 'AGE', 'REASON'], rows);
+  return output.table(['APP', 'STATE', 'READY', 'REVISION', spareAge, 'REASON'], rows);
 }
 
 export function instanceTable(output: Output, instances: readonly Instance[]): string {
@@ -86,5 +88,6 @@ export function instanceTable(output: Output, instances: readonly Instance[]): s
     age(instance.createdAt),
     instance.reason,
   ]);
-  return output.table(['INSTANCE', 'STATE', 'REVISION', 'ADDRESS', 'RESTARTS', 'AGE', 'REASON'], rows);
+  const address = { title: 'ADDRESS', isWhole: true, isSpare: true };
+  return output.table(['INSTANCE', 'STATE', 'REVISION', address, 'RESTARTS', spareAge, 'REASON'], rows);
 }

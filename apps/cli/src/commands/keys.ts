@@ -55,7 +55,6 @@ function listCommand(session: Session, output: Output): Command {
           : client.listAll(gatewayOperations.keys.list, { project: session.project }),
       );
       output.result({ items }, () => {
-        const header = ['KEY', 'NAME', 'ROLE', 'SCOPES', 'STATE', 'LAST USED', 'EXPIRES', 'AGE'];
         const nothing =
           `Project ${session.project} has no keys of its own: operators' keys work in it. ` +
           '`alto keys create --name <text>` makes one.';
@@ -63,6 +62,17 @@ function listCommand(session: Session, output: Output): Command {
       });
     });
 }
+
+const header = [
+  'KEY',
+  'NAME',
+  'ROLE',
+  { title: 'SCOPES', isSpare: true },
+  'STATE',
+  { title: 'LAST USED', isWhole: true, isSpare: true },
+  'EXPIRES',
+  { title: 'AGE', isSpare: true },
+];
 
 function createCommand(session: Session, output: Output): Command {
   return new Command('create')

@@ -1,6 +1,7 @@
-import { computeOperations } from '@alto/contracts';
+import { computeOperations, idOf } from '@alto/contracts';
 import { Command } from 'commander';
 import { examples } from '../examples';
+import { CommandError, exitCodes } from '../failure';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
@@ -44,10 +45,7 @@ export function nodeCommands(session: Session, output: Output): Command {
           `${age(lastSeenAt)} ago`,
           reason,
         ]);
-        return output.table(
-          ['NODE', 'STATE', 'INSTANCES', 'CPU', 'MEMORY', 'SANDBOX', 'AGENT', 'SEEN', 'REASON'],
-          rows,
-        );
+        return output.table(header, rows);
       });
     });
   for (const [verb, description, meaning] of intakes) {
@@ -76,19 +74,33 @@ export function nodeCommands(session: Session, output: Output): Command {
   return command;
 }
 
+const spare = (title: string) => ({ title, isWhole: true, isSpare: true });
+
+const header = [
+  'NODE',
+  'STATE',
+  'INSTANCES',
+  spare('CPU'),
+  spare('MEMORY'),
+  spare('SANDBOX'),
+  spare('AGENT'),
+  spare('SEEN'),
+  'REASON',
+];
+
 function tokenCommand(session: Session, output: Output): Command {
   return new Command('token')
     .description('Print a token with which another machine joins; keep it as secret as a password')
-    .option('--node <id>', 'for a machine that has joined before, to give it new credentials')
+    .option('--node <node>', 'name or id; for a machine that has joined before, to give it new credentials')
     .addHelpText(
       'after',
       examples([
         ['alto nodes token > token', '`alto join < token` there lets the machine join'],
-        ['alto nodes token --node node_…', 'the same machine again'],
+        ['alto nodes token --node node-1', 'the same machine again'],
       ]),
     )
     .action(async ({ node }: { node?: string }) => {
-      const made = await session.agent.nodeToken(node);
+      const made = await session.agent.nodeToken(node === undefined ? undefined : await nodeId(session, node));
       if (isLoopback(made.natsUrl)) {
         output.warning(
           `NATS listens on this machine alone (${made.natsUrl}): other machines can join once Alto was started with ` +
@@ -97,6 +109,15 @@ function tokenCommand(session: Session, output: Output): Command {
       }
       output.result(made, () => made.token);
     });
+}
+
+/** The agent, which makes the token, knows no names. An id is taken as it is: the machine may be away, and the API too. */
+async function nodeId(session: Session, node: string): Promise<string> {
+  if (idOf('node').safeParse(node).success) return node;
+  const items = await collect((await session.client()).listAll(computeOperations.nodes.list, {}));
+  const found = items.find(({ id, name }) => id === node || name === node);
+  if (found !== undefined) return found.id;
+  throw new CommandError(`There is no node ${node}.`, '`alto nodes list` shows those there are.', exitCodes.notFound);
 }
 
 const isLoopback = (url: string) => /^nats:\/\/(127\.|\[::1\])/.test(url);
