@@ -232,6 +232,15 @@ it('bounds how many different headers routes change', async () => {
   ).rejects.toMatchObject({ code: 'quota_exceeded', field: 'headers' });
 });
 
+it('bounds how long the header rules of a project are in all', async () => {
+  const rules = { set: Object.fromEntries(Array.from({ length: 16 }, (_, n) => [`x-${n}`, 'a'.repeat(512)])) };
+  const lead = (n: number) =>
+    put({ route: `r${n}`, host: `h${n}.example.com`, app: 'shop', headers: { request: rules, response: rules } });
+  for (let n = 0; n < 31; n++) await lead(n);
+  await expect(lead(31)).rejects.toMatchObject({ code: 'quota_exceeded', field: 'headers' });
+  await put({ route: 'plain', host: 'plain.example.com', app: 'shop' });
+}, 60_000);
+
 it('gives a host to one project alone, and does not tell another whose it is', async () => {
   const other = newTestProject();
   await put({ route: 'main', host: 'www.example.com', app: 'shop' });
@@ -338,6 +347,23 @@ it('keeps the last good files when what was known cannot be read, until compute 
   await serves(`blog.${project.name}.localhost`, 'blog');
   await serves(`shop.${project.name}.localhost`, 'shop');
 });
+
+it('keeps every host when what was known cannot be read, until the routes can be', async () => {
+  compute.tell(await appOf(project, 'shop'));
+  await put({ route: 'main', host: 'www.example.com', app: 'shop' });
+  await serves('www.example.com', 'shop');
+  await service.stop();
+  writeFileSync(join(folder, 'known.json'), '{"version":1,"sets":[{');
+  const asked = compute.reports;
+  const databaseUrl = 'postgresql://nobody@127.0.0.1:1/none';
+  service = await startTestService(definition, { natsUrl: nats.url, databaseUrl, settings });
+  await eventually(() => expect(compute.reports).toBeGreaterThan(asked + 1), { withinMs: 30_000 });
+  await serves('www.example.com', 'shop');
+  await service.stop();
+  service = await startTestService(definition, { natsUrl: nats.url, databaseUrl: database.url, settings });
+  await ready(service);
+  await serves('www.example.com', 'shop');
+}, 60_000);
 
 it('a second load balancer waits, answers meanwhile, and takes over with no gap', async () => {
   compute.tell(await appOf(project, 'shop'));

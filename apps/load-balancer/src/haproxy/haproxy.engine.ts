@@ -52,6 +52,8 @@ export class HaproxyEngine implements ProxyEngine {
   private reloadedAtMs = Number.NEGATIVE_INFINITY;
   private fullCheckAtMs = Number.NEGATIVE_INFINITY;
   private known: ProcessInfo | undefined;
+  /** The layout that HAProxy has taken in whole. */
+  private followed: Layout | undefined;
   /** They have requests in flight of which nobody can be asked. */
   private oldProcesses: readonly number[] = [];
   private readonly counts = new TrafficCounts();
@@ -99,13 +101,15 @@ export class HaproxyEngine implements ProxyEngine {
   }
 
   async apply(spec: ProxySpec): Promise<Applied> {
-    const before = await this.runtime.endingConnections(this.layout);
+    // Whoever wrote the layout may have ended before HAProxy took it: such a slot may get a request at any moment.
+    const before = this.followed === this.layout ? await this.runtime.endingConnections(this.layout) : undefined;
     const { layout, unplaced } = arrange(this.layout, spec, (number, index) => isUnused(before, number, index));
     const configuration = render(this.settings, layout);
     const refused = await this.write(layout, configuration);
     if (refused !== undefined) return { settled: false, reason: refused };
     this.layout = layout;
     const reason = await this.follow(configuration);
+    this.followed = reason === '' ? layout : undefined;
     const busy = reason === '' && this.oldProcesses.length === 0 ? await this.busy() : undefined;
     const words = [reason, ...unplaced].filter((text) => text !== '').join(' ');
     return { settled: reason === '', reason: words, ...(busy !== undefined && { busy }) };

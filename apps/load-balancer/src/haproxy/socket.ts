@@ -6,6 +6,11 @@ const answerBytesMax = 16 * 1024 * 1024;
 /** HAProxy reads a line of commands into one buffer of 16 KiB. */
 const lineBytesMax = 8 * 1024;
 
+/** HAProxy has room for ten at a time, of all who ask, and refuses others at once. */
+const connectionsMax = 3;
+/** Path → how many are connected, and who waits for one of them to be done. */
+const lines = new Map<string, { connected: number; readonly waiting: (() => void)[] }>();
+
 /** HAProxy does not answer on the socket. */
 export class SocketError extends Error {
   override readonly name = 'SocketError';
@@ -20,8 +25,33 @@ export class SocketError extends Error {
   }
 }
 
-/** Sends one command and reads the whole answer. @throws SocketError */
-export function ask(path: string, command: string): Promise<string> {
+/** Sends one command and reads the whole answer; a few at a time, the others in the order they came. @throws SocketError */
+export async function ask(path: string, command: string): Promise<string> {
+  await turn(path);
+  try {
+    return await exchange(path, command);
+  } finally {
+    done(path);
+  }
+}
+
+async function turn(path: string): Promise<void> {
+  const line = lines.get(path) ?? { connected: 0, waiting: [] };
+  lines.set(path, line);
+  if (line.connected === connectionsMax) await new Promise<void>((resolve) => line.waiting.push(resolve));
+  else line.connected++;
+}
+
+/** Whoever waits longest takes the place over. */
+function done(path: string): void {
+  const line = lines.get(path)!;
+  const next = line.waiting.shift();
+  if (next !== undefined) return next();
+  line.connected--;
+  if (line.connected === 0) lines.delete(path);
+}
+
+function exchange(path: string, command: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;

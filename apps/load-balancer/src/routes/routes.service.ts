@@ -20,6 +20,7 @@ import {
 import type { EntityManager } from 'typeorm';
 import type { LoadBalancerConfig } from '../config';
 import { headerNamesMax } from '../haproxy/maps';
+import type { TargetReport } from '../proxy/proxy.engine';
 import { setOf, sharesOf } from '../traffic/known';
 import { TrafficReconciler } from '../traffic/traffic.reconciler';
 import { decodeCursor, encodeCursor } from './cursor';
@@ -35,6 +36,8 @@ type RouteEvent = (typeof loadBalancerEvents)[keyof typeof loadBalancerEvents];
 const routesPerProjectMax = 500;
 /** Each takes a hundred entries of a map in every proxy. */
 const weightedRoutesMax = 500;
+/** Of header rules, as JSON: HAProxy is asked for all of them at once, and each change of a route reads them. */
+const headerBytes = { ofProject: 512 * 1024, ofCloud: 2 * 1024 * 1024 };
 
 @Injectable()
 export class RoutesService {
@@ -66,7 +69,8 @@ export class RoutesService {
   async list({ project, limit, cursor }: InputOf<Operations['list']>): Promise<OutputOf<Operations['list']>> {
     const rows = await this.store.page(this.database.manager, project, decodeCursor(cursor), limit + 1);
     const shown = rows.slice(0, limit);
-    const items = await Promise.all(shown.map((row) => this.describe(row)));
+    const targets = this.targetsOnce();
+    const items = await Promise.all(shown.map((row) => this.describe(row, targets)));
     const last = shown.at(-1);
     return rows.length > limit && last !== undefined ? { items, nextCursor: encodeCursor(last.name) } : { items };
   }
@@ -98,7 +102,7 @@ export class RoutesService {
     checkPrecondition(before);
     refuseTaken(await this.store.ofHost(transaction, content.host), project, name, content);
     if (before === null) await this.refuseTooMany(transaction, project);
-    if (content.details !== null) await this.refuseTooManyDetails(transaction, before?.id, content);
+    if (content.details !== null) await this.refuseTooManyDetails(transaction, { id: before?.id, project }, content);
     const now = this.clock.now();
     const row: RouteEntity = {
       id: before?.id ?? newId('route', now.getTime()),
@@ -131,10 +135,16 @@ export class RoutesService {
 
   private async refuseTooManyDetails(
     transaction: EntityManager,
-    id: string | undefined,
+    { id, project }: { id: string | undefined; project: string },
     content: RouteContent,
   ): Promise<void> {
     const others = (await this.store.withDetails(transaction)).filter((route) => route.id !== id);
+    const bytes = sumOf([...others, content].map(headerBytesOf));
+    const ofProject = sumOf([...others.filter((route) => route.project === project), content].map(headerBytesOf));
+    if (content.details?.headers !== undefined && (ofProject > headerBytes.ofProject || bytes > headerBytes.ofCloud)) {
+      const whose = ofProject > headerBytes.ofProject ? 'project' : 'cloud';
+      throw exceeded('headers', `The header rules of the ${whose} would be longer than it may have in all`);
+    }
     const all = [...others, content].map(({ details }) => details);
     if (all.filter((details) => (details?.apps?.length ?? 0) > 1).length > weightedRoutesMax) {
       throw exceeded('apps', `The cloud has its ${weightedRoutesMax} routes to several apps`);
@@ -158,10 +168,20 @@ export class RoutesService {
     this.database.afterCommit(transaction, () => this.traffic.routesChanged());
   }
 
-  private async describe(row: RouteEntity): Promise<Route> {
+  /** Many routes lead to the same apps: the proxy is asked once about each. */
+  private targetsOnce(): (app: string) => Promise<TargetReport[]> {
+    const asked = new Map<string, Promise<TargetReport[]>>();
+    return (app) => {
+      const targets = asked.get(app) ?? this.traffic.targets(app);
+      asked.set(app, targets);
+      return targets;
+    };
+  }
+
+  private async describe(row: RouteEntity, targetsOf = this.targetsOnce()): Promise<Route> {
     const leads = sharesOf(row).map(async ({ app, weight }) => {
       const set = setOf(this.traffic.known, row.project, app);
-      const reports = set === undefined ? [] : await this.traffic.targets(set.app);
+      const reports = set === undefined ? [] : await targetsOf(set.app);
       return { app, weight, set, reports, ejected: this.traffic.ejected };
     });
     return toRoute(row, routeStatus(row.details ?? {}, await Promise.all(leads), this.traffic.reason));
@@ -203,6 +223,12 @@ function refuseTaken(holders: readonly RouteEntity[], project: string, name: str
   const others = holders.filter((holder) => holder.project !== project || holder.name !== name);
   if (others.some((holder) => holder.project !== project || holder.path === content.path)) throw taken(content.host);
 }
+
+function headerBytesOf({ details }: Pick<RouteContent, 'details'>): number {
+  return details?.headers === undefined ? 0 : Buffer.byteLength(JSON.stringify(details.headers));
+}
+
+const sumOf = (numbers: readonly number[]) => numbers.reduce((sum, number) => sum + number, 0);
 
 function exceeded(field: string | undefined, message: string): AltoError {
   const nextStep = 'Delete routes that are not needed any more, or ask an operator of this cloud.';

@@ -86,6 +86,18 @@ it('doubles the time as long as it fails again, up to the bound, and begins anew
   expect(untilMs - sinceMs).toBe(10_000);
 });
 
+it('keeps nobody out for longer when the clock is set back', () => {
+  const world = new World(['a', 'b']);
+  world.failing.set('b', 1);
+  world.after(2);
+  expect(world.out).toEqual(['b']);
+  world.nowMs -= 3_600_000;
+  world.failing.clear();
+  expect(world.after(1).out).toEqual([]);
+  world.failing.set('b', 1);
+  expect(world.after(3).out).toEqual(['b']);
+});
+
 it('never takes out more than half, nor the last one', () => {
   const many = new World(['a', 'b', 'c', 'd', 'e']);
   for (const id of ['a', 'b', 'c', 'd']) many.failing.set(id, 1);

@@ -118,12 +118,13 @@ function looked(member: Member, sum: EndpointTraffic | undefined, nowMs: number,
   const { requests = 0, failures = 0 } = sum ?? {};
   const sample = { atMs: nowMs, requests, failures };
   if (member.ejection !== undefined) {
-    if (nowMs < member.ejection.untilMs) return member;
+    // A clock that was set back keeps nobody out for longer than the longest time.
+    if (nowMs < member.ejection.untilMs && member.ejection.untilMs - nowMs <= maxMs) return member;
     return returned(member, [sample], nowMs);
   }
   const last = member.samples.at(-1);
   const startsAnew = last !== undefined && last.requests > requests;
-  const kept = startsAnew ? [] : member.samples.filter(({ atMs }) => atMs > nowMs - windowMs);
+  const kept = startsAnew ? [] : member.samples.filter(({ atMs }) => atMs > nowMs - windowMs && atMs <= nowMs);
   const times = nowMs - member.servesSinceMs >= maxMs ? 0 : member.times;
   return { ...member, times, samples: [...kept, sample] };
 }

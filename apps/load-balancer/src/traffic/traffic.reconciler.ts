@@ -41,8 +41,8 @@ export class TrafficReconciler implements OnModuleInit {
   /** What compute is told: the proxy has settled on this generation. */
   private appliedGeneration = 0;
   private applied: Applied = { settled: false, reason: 'Nothing has been applied yet.' };
-  /** The known was lost, so that nothing is applied before compute has answered. */
-  private blank = false;
+  /** What was lost of the known: nothing is applied before all of it has been learned again. */
+  private unknown = new Set<'endpoints' | 'routes'>();
   private notReady: string | undefined = 'the files of the proxy are not written yet';
   /** Compute judges a rollout by what is counted here, and wants each look told, until it says otherwise. */
   private reportWithinMs: number | undefined;
@@ -160,7 +160,7 @@ export class TrafficReconciler implements OnModuleInit {
     await this.watch.recall();
     this.current = known;
     this.engine = engine;
-    this.blank = lost;
+    this.unknown = new Set(lost ? ['endpoints', 'routes'] : []);
     if (lost) this.log.error('What was known of endpoints and routes could not be read; asking for it anew');
     else await this.file.write(known);
     this.log.info('Commanding the proxy', { proxy: known.proxy, generation: known.generation });
@@ -198,7 +198,7 @@ export class TrafficReconciler implements OnModuleInit {
       this.reportSoon(news.reportWithinMs);
       const learned = learnEndpoints(this.current, news);
       if (!same(learned, this.current)) this.current = learned;
-      this.blank = false;
+      this.unknown.delete('endpoints');
     } catch (error) {
       if (!(error instanceof AltoError)) throw error;
       this.log.debug('Compute does not answer; the last known endpoints stay', { error });
@@ -230,15 +230,16 @@ export class TrafficReconciler implements OnModuleInit {
   private async askForRoutes(): Promise<void> {
     try {
       const generation = await this.routes.generation();
-      if (generation === this.current.routesGeneration) return;
-      this.current = learnRoutes(this.current, generation, await this.routes.everything());
+      if (generation !== this.current.routesGeneration || this.unknown.has('routes'))
+        this.current = learnRoutes(this.current, generation, await this.routes.everything());
+      this.unknown.delete('routes');
     } catch (error) {
       this.log.debug('The database does not answer; the last known routes stay', { error });
     }
   }
 
   private async apply(): Promise<void> {
-    if (this.engine === undefined || this.blank) return;
+    if (this.engine === undefined || this.unknown.size > 0) return;
     const { current } = this;
     const spec = specOf(current, this.config.ALTO_APPS_DOMAIN, this.watch.ejected);
     const stopTimer = this.metrics.applySeconds.startTimer();
