@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { computeOperations, storageOperations } from '@alto/contracts';
 import { writeConfiguration } from './configuration';
 import { Output } from './output';
 import { makeProgram } from './program';
@@ -110,6 +111,25 @@ describe('the Alto of this machine', () => {
     await program.parseAsync(['up', '--detach', '--deploy', app], { from: 'user' }).catch(() => undefined);
     expect(new Set(here.keys)).toEqual(new Set(['Bearer operator']));
     expect(elsewhere.keys).toEqual([]);
+  });
+
+  it('is asked no further once the command is interrupted', async () => {
+    const silent = createServer(() => {});
+    servers.push(silent);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    silent.listen(0, '127.0.0.1', resolve);
+    await promise;
+    const url = `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    const stop = new AbortController();
+    const client = await makeSession({ ALTO_API_KEY: 'key' }, url).client(stop.signal);
+    const calls = [
+      client.apps.get({ project: 'default', app: 'shop' }),
+      client.listAll(computeOperations.apps.list, { project: 'default' }).next(),
+      client.upload(storageOperations.bundles.upload, { project: 'default' }, new Blob(['x'])),
+    ];
+    const reason = new Error('Ctrl-C');
+    stop.abort(reason);
+    for (const call of calls) await expect(call).rejects.toBe(reason);
   });
 
   it('has the project that was named', () => {

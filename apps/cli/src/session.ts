@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { AltoClient } from '@alto/sdk';
+import type { Operation, RequestOf } from '@alto/contracts';
+import { AltoClient, type AltoClientOptions, type CallOptions, type UploadBody } from '@alto/sdk';
 import { type Configuration, configurationPath, readConfiguration } from './configuration';
 import { CommandError, exitCodes } from './failure';
 import { LocalAgent } from './local/agent';
@@ -15,6 +16,28 @@ export interface GlobalOptions {
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+class InterruptibleClient extends AltoClient {
+  constructor(
+    options: AltoClientOptions,
+    private readonly interrupted: AbortSignal,
+  ) {
+    super(options);
+  }
+
+  override async call<T extends Operation>(operation: T, input: RequestOf<T>, options?: CallOptions) {
+    return await super.call(operation, input, { ...options, signal: this.interrupted });
+  }
+
+  override async upload<T extends Operation>(
+    operation: T,
+    input: RequestOf<T>,
+    body: UploadBody,
+    options?: CallOptions & { contentType?: string },
+  ) {
+    return await super.upload(operation, input, body, { ...options, signal: this.interrupted });
+  }
+}
 
 const defaultUrl = 'http://127.0.0.1:4000';
 
@@ -58,14 +81,18 @@ export class Session {
     return (this.onlyHere ? undefined : (this.environment.ALTO_PROJECT ?? this.configuration().project)) ?? 'default';
   }
 
-  /** @throws CommandError where no key is to be found. */
-  async client(): Promise<AltoClient> {
+  /**
+   * @param interrupted ends every call that is under way, with its reason
+   * @throws CommandError where no key is to be found.
+   */
+  async client(interrupted?: AbortSignal): Promise<AltoClient> {
     const { url, key, local } = await this.destination();
-    return new AltoClient({
+    const options = {
       baseUrl: url,
       apiKey: key,
       ...(local && { fetch: localFetch(() => this.agent.gatewaySockets()) }),
-    });
+    };
+    return interrupted === undefined ? new AltoClient(options) : new InterruptibleClient(options, interrupted);
   }
 
   /** Also where there is no key yet. */
@@ -146,7 +173,7 @@ function noKey(dataDirectory: string, url: string | undefined): CommandError {
     url === undefined ? `no Alto has been started in ${dataDirectory}` : `${url} is not the Alto of this machine`;
   return new CommandError(
     `There is no API key: none was saved by \`alto login\`, and ${other}.`,
-    'Start one with `alto up`, or log in to one with `alto login --url <url> --key <key>`.',
+    'Start one with `alto up`, or log in to one with `alto login --url <url>`, which asks for the key.',
     exitCodes.refused,
   );
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { deploy, planDeployment, stepsOf } from '../deploy/deploy';
 import { examples } from '../examples';
+import { interruptible } from '../interruption';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { appTable } from './apps';
@@ -37,24 +38,35 @@ export function deployCommand(session: Session, output: Output): Command {
       'after',
       `${outcomes}\nBefore anything is changed: 2 something is wrong with the folder or its alto.yaml.`,
     )
-    .action(async (folder: string, options: DeployOptions) => {
-      const client = await session.client();
-      const request = {
-        directory: resolve(folder),
-        project: session.project,
-        name: options.name,
-        replicas: options.replicas,
-        hosts: options.host,
-        proxy: await session.localProxy(),
-        timeoutMs: options.timeout * 1000,
-        progress: (message: string) => output.note(output.paint('dim', message)),
-      };
-      if (options.dryRun === true) {
-        const planned = await planDeployment(client, request);
-        output.result(planned, () => stepsOf(planned).join('\n'));
-        return;
-      }
-      const app = await deploy(client, request);
-      output.result(app, () => appTable(output, [app]));
-    });
+    .action((folder: string, options: DeployOptions) =>
+      interruptible({ secondEnds: true }, (interrupted) => run(session, output, folder, options, interrupted)),
+    );
+}
+
+async function run(
+  session: Session,
+  output: Output,
+  folder: string,
+  options: DeployOptions,
+  interrupted: AbortSignal,
+): Promise<void> {
+  const client = await session.client(interrupted);
+  const request = {
+    directory: resolve(folder),
+    project: session.project,
+    name: options.name,
+    replicas: options.replicas,
+    hosts: options.host,
+    proxy: await session.localProxy(),
+    timeoutMs: options.timeout * 1000,
+    progress: (message: string) => output.note(output.paint('dim', message)),
+    interrupted,
+  };
+  if (options.dryRun === true) {
+    const planned = await planDeployment(client, request);
+    output.result(planned, () => stepsOf(planned).join('\n'));
+    return;
+  }
+  const app = await deploy(client, request);
+  output.result(app, () => appTable(output, [app]));
 }

@@ -24,7 +24,8 @@ export interface Archive {
 
 const alwaysIgnored = ['.git/', '.altoignore', '.gitignore', '.DS_Store'];
 
-export async function packFolder(directory: string): Promise<Archive> {
+/** @param interrupted ends it; nothing of the archive is left then, as after any failure */
+export async function packFolder(directory: string, interrupted?: AbortSignal): Promise<Archive> {
   const rules = await ignoreRules(directory);
   const paths = await collectFiles(directory, directory, rules);
   if (paths.length === 0)
@@ -34,9 +35,10 @@ export async function packFolder(directory: string): Promise<Archive> {
   const remove = async () => await rm(folder, { recursive: true, force: true });
   try {
     const archive = pack();
-    const written = pipeline(archive, createGzip({ level: 6 }), createWriteStream(path));
-    const filled = fill(archive, directory, paths);
+    const written = pipeline(archive, createGzip({ level: 6 }), createWriteStream(path), { signal: interrupted });
+    const filled = fill(archive, directory, paths, interrupted);
     await Promise.all([written, filled]);
+    interrupted?.throwIfAborted();
     return { path, sha256: await digest(path), sizeBytes: (await stat(path)).size, files: paths.length, remove };
   } catch (error) {
     await remove();
@@ -64,8 +66,16 @@ async function collectFiles(root: string, folder: string, rules: Ignore): Promis
   return found.sort((left, right) => Buffer.compare(Buffer.from(left), Buffer.from(right)));
 }
 
-async function fill(archive: Pack, directory: string, paths: readonly string[]): Promise<void> {
-  for (const path of paths) await addEntry(archive, join(directory, path), path);
+async function fill(
+  archive: Pack,
+  directory: string,
+  paths: readonly string[],
+  interrupted?: AbortSignal,
+): Promise<void> {
+  for (const path of paths) {
+    interrupted?.throwIfAborted();
+    await addEntry(archive, join(directory, path), path);
+  }
   archive.finalize();
 }
 

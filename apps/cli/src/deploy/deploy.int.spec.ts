@@ -1,8 +1,12 @@
 /** The order in which deploying changes things. The API is stood in for. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { AltoClient } from '@alto/sdk';
+import type { CommandError } from '../failure';
+import { interruptible } from '../interruption';
+import { packFolder } from './archive';
 import { deploy, type DeployRequest, planDeployment, stepsOf } from './deploy';
 
 let folder: string;
@@ -79,5 +83,65 @@ describe('a host that leads to another app', () => {
       'new.test will lead to shop',
     ]);
     expect(done).toEqual([]);
+  });
+});
+
+describe('an interrupted deployment', () => {
+  const packed = () => readdirSync(tmpdir()).filter((name) => name.startsWith('alto-deploy-'));
+
+  /** @param at the call in which Ctrl-C is pressed; it ends as the client ends it */
+  async function interruptedAt(at: 'upload' | 'put' | 'get') {
+    const { client, done } = makeApi('running');
+    const stop = new AbortController();
+    const broken = () => {
+      stop.abort(new Error('no end of it is told'));
+      return Promise.reject(stop.signal.reason as Error);
+    };
+    Object.assign(at === 'upload' ? client : client.apps, { [at]: broken });
+    const before = packed();
+    const failure = await deploy(client, { ...request(), interrupted: stop.signal }).catch((error: unknown) => error);
+    return { failure, done, left: packed().filter((name) => !before.includes(name)) };
+  }
+
+  it('has changed nothing before Alto was asked, and leaves no archive behind', async () => {
+    const { failure, done, left } = await interruptedAt('upload');
+    expect(failure).toMatchObject({ message: 'Interrupted. Nothing was changed.', exitCode: 130 });
+    expect({ done, left }).toEqual({ done: [], left: [] });
+  });
+
+  it('says where it is to be seen whether it was accepted', async () => {
+    const { failure } = await interruptedAt('put');
+    expect(failure).toMatchObject({ nextStep: '`alto rollouts shop` shows whether it has begun.', exitCode: 130 });
+  });
+
+  it('goes on once it was accepted, and says so; a host that leads elsewhere is left there', async () => {
+    const { failure, done } = await interruptedAt('get');
+    expect(failure).toMatchObject({ exitCode: 130 });
+    expect((failure as CommandError).message).toMatch(/goes on deploying shop\. shop was not given taken\.test\./);
+    expect((failure as CommandError).nextStep).toMatch(/`alto apps show shop`/);
+    expect(done).toEqual(['shop is put', 'new-test: new.test']);
+  });
+
+  it('is what Ctrl-C makes of one', async () => {
+    const failure = interruptible({ secondEnds: true }, async (interrupted) => {
+      const { client } = makeApi('running');
+      const upload = async () => {
+        process.emit('SIGINT');
+        await setTimeout(60_000, undefined, { signal: interrupted });
+      };
+      return await deploy(Object.assign(client, { upload }), { ...request(), interrupted });
+    });
+    await expect(failure).rejects.toMatchObject({ message: 'Interrupted. Nothing was changed.', exitCode: 130 });
+    expect(process.listenerCount('SIGINT')).toBe(0);
+  });
+
+  it('packs no further', async () => {
+    const before = packed();
+    const stop = new AbortController();
+    for (let count = 0; count < 200; count++) writeFileSync(join(folder, `file-${count}`), Buffer.alloc(100_000));
+    const packing = packFolder(folder, stop.signal);
+    setImmediate(() => stop.abort());
+    await expect(packing).rejects.toThrow();
+    expect(packed().filter((name) => !before.includes(name))).toEqual([]);
   });
 });

@@ -2,6 +2,8 @@
 import { openAsBlob } from 'node:fs';
 import { type App, type AppPlan, type AppSpec, storageOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
+import type { CommandError } from '../failure';
+import { interruption, orInterrupted } from '../interruption';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
 import { followChange } from './follow';
@@ -23,6 +25,8 @@ export interface DeployRequest {
   untilReady?: boolean;
   /** Through which requests must reach the app before it counts as deployed; left out where none can be asked. */
   proxy?: { port: number; domain: string };
+  /** Ends it. The client has to end its calls with it too. */
+  interrupted?: AbortSignal;
 }
 
 export interface DeploymentPlan {
@@ -34,10 +38,12 @@ export interface DeploymentPlan {
 
 /** What deploying would change. Nothing changes, but the files are uploaded. */
 export async function planDeployment(client: AltoClient, request: DeployRequest): Promise<DeploymentPlan> {
-  const { app, spec, hosts } = await prepare(client, request);
-  const { project } = request;
-  const { plan } = await client.apps.put({ project, app, ...spec, dryRun: 'true' });
-  return { app, plan, hosts: await planHosts(client, { project, app, hosts }) };
+  return await orInterrupted(request.interrupted, nothingChanged, async () => {
+    const { app, spec, hosts } = await prepare(client, request);
+    const { project } = request;
+    const { plan } = await client.apps.put({ project, app, ...spec, dryRun: 'true' });
+    return { app, plan, hosts: await planHosts(client, { project, app, hosts }) };
+  });
 }
 
 export function stepsOf({ app, plan, hosts }: DeploymentPlan): string[] {
@@ -47,15 +53,42 @@ export function stepsOf({ app, plan, hosts }: DeploymentPlan): string[] {
 /**
  * A host that leads elsewhere today is taken from there only once the app is ready: until then, and where the app does
  * not become ready, what answers at it goes on answering.
- * @throws CommandError when the app does not become ready, with the reason
+ * @throws CommandError when the app does not become ready, with the reason; interrupted, with what goes on
  */
 export async function deploy(client: AltoClient, request: DeployRequest): Promise<App> {
+  const { project, interrupted } = request;
+  const prepared = await orInterrupted(interrupted, nothingChanged, async () => {
+    const { app, spec, hosts } = await prepare(client, request);
+    const changes = await planHosts(client, { project, app, hosts });
+    interrupted?.throwIfAborted();
+    return { app, spec, hosts, changes };
+  });
+  const { app, spec } = prepared;
+  const accepted = await orInterrupted(
+    interrupted,
+    () => perhapsChanged(app),
+    async () => await client.apps.put({ project, app, ...spec }),
+  );
+  return await orInterrupted(
+    interrupted,
+    () => goesOn(prepared),
+    async () => await finish(client, request, prepared, accepted),
+  );
+}
+
+interface Planned extends Prepared {
+  changes: readonly HostChange[];
+}
+
+async function finish(
+  client: AltoClient,
+  request: DeployRequest,
+  { app, spec, hosts, changes }: Planned,
+  accepted: App,
+): Promise<App> {
   const { project, progress } = request;
-  const { app, spec, hosts } = await prepare(client, request);
   const place = { project, app, hosts };
-  const changes = await planHosts(client, place);
   const moving = changes.filter(({ instead }) => instead !== undefined);
-  const accepted = await client.apps.put({ project, app, ...spec });
   await leadHosts(
     client,
     place,
@@ -69,6 +102,19 @@ export async function deploy(client: AltoClient, request: DeployRequest): Promis
   await leadHosts(client, place, moving);
   for (const { host } of moving) progress(`${nameOf(host)} leads to ${app}`);
   return deployed;
+}
+
+const nothingChanged = () => interruption('Nothing was changed.', 'Deploy again when you like.');
+
+const perhapsChanged = (app: string) =>
+  interruption(`Alto had just been asked to deploy ${app}.`, `\`alto rollouts ${app}\` shows whether it has begun.`);
+
+function goesOn({ app, changes }: Planned): CommandError {
+  const stay = changes.filter(({ instead }) => instead !== undefined).map(({ host }) => nameOf(host));
+  return interruption(
+    `Alto goes on deploying ${app}.${stay.length === 0 ? '' : ` ${app} was not given ${stay.join(', ')}.`}`,
+    `\`alto apps show ${app}\` shows how it goes, \`alto rollouts ${app}\` how its changes went.`,
+  );
 }
 
 interface Prepared {
@@ -89,7 +135,12 @@ async function prepare(client: AltoClient, request: DeployRequest): Promise<Prep
 }
 
 /** The proxy is told of host names and of addresses one after the other: each host is asked for. */
-function reachability({ proxy, project }: DeployRequest, app: string, hosts: readonly string[], path: string) {
+function reachability(
+  { proxy, project, interrupted }: DeployRequest,
+  app: string,
+  hosts: readonly string[],
+  path: string,
+) {
   if (proxy === undefined) return undefined;
   const { port, domain } = proxy;
   const places = [`${app}.${project}.${domain}`, ...hosts].map((host) => ({
@@ -97,11 +148,17 @@ function reachability({ proxy, project }: DeployRequest, app: string, hosts: rea
     host: host === '*' ? `127.0.0.1:${port}` : host,
     path,
   }));
-  return async () => (await Promise.all(places.map(isReached))).every(Boolean);
+  return async () => {
+    interrupted?.throwIfAborted();
+    return (await Promise.all(places.map(isReached))).every(Boolean);
+  };
 }
 
-async function uploadFolder(client: AltoClient, { directory, project, progress }: DeployRequest): Promise<string> {
-  const archive = await packFolder(directory);
+async function uploadFolder(
+  client: AltoClient,
+  { directory, project, progress, interrupted }: DeployRequest,
+): Promise<string> {
+  const archive = await packFolder(directory, interrupted);
   try {
     progress(
       `packed ${archive.files} ${archive.files === 1 ? 'file' : 'files'}, ${Math.ceil(archive.sizeBytes / 1024)} KiB`,
