@@ -32,10 +32,18 @@ export function readConfiguration(path: string): Configuration {
   }
 }
 
+/** @throws CommandError where it cannot be kept; what was there before stays */
 export function writeConfiguration(path: string, configuration: Configuration): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const partial = `${path}.${process.pid}`;
-  writeFileSync(partial, `${JSON.stringify(configuration, null, 2)}\n`, { mode: 0o600 });
-  chmodSync(partial, 0o600);
-  renameSync(partial, path);
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    writeFileSync(partial, `${JSON.stringify(configuration, null, 2)}\n`, { mode: 0o600 });
+    chmodSync(partial, 0o600);
+    renameSync(partial, path);
+  } catch (error) {
+    throw new CommandError(
+      `${path} cannot be written: ${(error as Error).message}`,
+      'Make it writable for yourself, or name another folder in XDG_CONFIG_HOME; ALTO_URL and ALTO_API_KEY need no file.',
+    );
+  }
 }

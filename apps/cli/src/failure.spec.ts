@@ -49,6 +49,26 @@ describe('explain', () => {
     expect(explained(new TypeError('x is undefined')).text).toContain('`alto doctor`');
   });
 
+  it('takes a connection that broke off for what it is', () => {
+    const { code, text } = explained(new TypeError('terminated', { cause: new Error('other side closed') }));
+    expect(text).toMatch(/^The connection broke off before the answer was complete\.\n.*run the command again\.\n$/);
+    expect(code).toBe(exitCodes.unavailable);
+  });
+
+  it.each([
+    ['EACCES', "permission denied, open '/app/key'", '/app/key', /^\/app\/key cannot be .*: permission denied\.\nGive/],
+    ['EROFS', "read-only file system, mkdir '/a, b'", '/a, b', /^\/a, b cannot be .*: read-only file system\.\nName/],
+    [
+      'ENOSPC',
+      'no space left on device, write',
+      undefined,
+      /^A file cannot be .*: no space left on device\.\nMake room/,
+    ],
+  ])('says what to do where the machine refuses a file: %s', (code, why, path, said) => {
+    const error = Object.assign(new Error(`${code}: ${why}`), { code, syscall: 'open', path });
+    expect(explained(error)).toEqual({ code: exitCodes.failed, text: expect.stringMatching(said) });
+  });
+
   it('prints the problem as JSON for programs', () => {
     const { text } = explained(new AltoError('forbidden', 'The key may not do this.'), true);
     expect(JSON.parse(text)).toMatchObject({

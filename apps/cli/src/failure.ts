@@ -48,13 +48,46 @@ export function explain(error: unknown, output: Output): number {
     output.failure(toProblem(error), [describe(error), nextStepOf(error)]);
     return exitCodeOf(error);
   }
-  if (error instanceof CommandError) {
-    output.failure({ detail: error.message, nextStep: error.nextStep }, [error.message, error.nextStep]);
-    return error.exitCode;
+  const known = error instanceof CommandError ? error : (brokenConnection(error) ?? refusedByMachine(error));
+  if (known !== undefined) {
+    output.failure({ detail: known.message, nextStep: known.nextStep }, [known.message, known.nextStep]);
+    return known.exitCode;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   output.failure({ detail: text, nextStep: unexpected }, [`Something in this command failed: ${text}`, unexpected]);
   return exitCodes.failed;
+}
+
+function brokenConnection(error: unknown): CommandError | undefined {
+  if (!isBrokenConnection(error)) return undefined;
+  return new CommandError(
+    'The connection broke off before the answer was complete.',
+    'What was asked for may have been done or not: `alto status` says what runs. Then run the command again.',
+    exitCodes.unavailable,
+  );
+}
+
+/** What the machine answers in place of a file → what to do. */
+const machineSteps: Readonly<Record<string, string>> = {
+  EACCES: 'Give yourself the right to it, or name another place.',
+  EPERM: 'Give yourself the right to it, or name another place.',
+  EROFS: 'Name a place that can be written.',
+  ENOSPC: 'Make room on the disk; `alto doctor` says how much is left.',
+  EDQUOT: 'Make room: your quota of the disk is used up.',
+  ENOENT: 'Look whether it is still there, and run the command again.',
+  ENOTDIR: 'Remove the file that stands where a folder has to be, or name another place.',
+  EISDIR: 'Remove the folder that stands where a file has to be, or name another place.',
+  EMFILE: 'Let a process open more files (`ulimit -n`), and run the command again.',
+  ENFILE: 'Close what is not needed: this machine has too many files open.',
+  EIO: 'The disk cannot be read or written: look at what the machine says of it.',
+};
+
+function refusedByMachine(error: unknown): CommandError | undefined {
+  const { code = '', message, path } = (error ?? {}) as Partial<NodeJS.ErrnoException>;
+  const nextStep = machineSteps[code];
+  if (nextStep === undefined || message === undefined) return undefined;
+  const why = message.replace(`${code}: `, '').replace(/, \w+( '.*)?$/s, '');
+  return new CommandError(`${path ?? 'A file'} cannot be read or written: ${why}.`, nextStep);
 }
 
 function describe(error: AltoError): string {
