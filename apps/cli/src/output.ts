@@ -1,4 +1,4 @@
-/** What the command prints: text for people, or with --json one document for programs. */
+/** What the command prints: text for people, or with --json one document for programs; with -f one a line. */
 import { styleText } from 'node:util';
 import { asCalled } from './called-as';
 import { type Cell, type Column, formatTable } from './table';

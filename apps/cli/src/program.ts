@@ -45,21 +45,30 @@ export async function runWith(session: Session, output: Output, argv: readonly s
     await program.parseAsync(argv, { from: 'user' });
     return output.exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage;
+    if (error instanceof CommanderError) return misuse(error, output);
     return explain(error, output);
   }
 }
 
+/** People were told already, as it was found. */
+function misuse({ code, exitCode, message }: CommanderError, output: Output): number {
+  if (exitCode === 0) return 0;
+  if (output.json) {
+    const detail = code === 'commander.help' ? 'No command was given.' : message.replace(/^error: /, '');
+    output.failure({ detail, nextStep: seeHelp }, []);
+  }
+  return exitCodes.usage;
+}
+
+const seeHelp = 'Run the command with --help for its options and examples.';
+
 export function makeProgram(session: Session, output: Output): Command {
   const program = new Command(calledAs)
     .description("Alto: a cloud operating system for a team's own machines")
-    .configureHelp(help)
     .option('--json', 'print JSON for programs instead of text for people')
     .option('--url <url>', 'API to talk to (ALTO_URL)')
     .option('--project <name>', 'project to work in (ALTO_PROJECT; `default` unless chosen)')
     .option('--data-dir <folder>', "folder of this machine's Alto (ALTO_DATA_DIR)")
-    .showHelpAfterError('Run the command with --help for its options and examples.')
-    .exitOverride()
     .addHelpText(
       'after',
       examples([
@@ -96,19 +105,17 @@ export function makeProgram(session: Session, output: Output): Command {
     auditCommand,
     completionCommand,
   ];
-  for (const make of makers) program.addCommand(inherit(make(session, output)));
-  return program;
+  for (const make of makers) program.addCommand(make(session, output));
+  return inherit(program, output);
 }
 
 const help = { showGlobalOptions: true };
 
-/** Errors of subcommands are thrown too, instead of ending the process. */
-function inherit(command: Command): Command {
-  command
-    .configureHelp(help)
-    .exitOverride()
-    .showHelpAfterError('Run the command with --help for its options and examples.');
-  for (const child of command.commands) refuseOtherWords(command, inherit(child));
+/** Errors of subcommands are thrown too, instead of ending the process, and for programs said as JSON by who catches them. */
+function inherit(command: Command, output: Output): Command {
+  command.configureHelp(help).exitOverride().showHelpAfterError(seeHelp);
+  if (output.json) command.configureOutput({ writeErr: () => undefined });
+  for (const child of command.commands) refuseOtherWords(command, inherit(child, output));
   return command;
 }
 

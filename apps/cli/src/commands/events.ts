@@ -1,6 +1,7 @@
 import type { AltoError } from '@alto/contracts';
 import type { AltoClient, ReceivedEvent } from '@alto/sdk';
 import { Command } from 'commander';
+import { asCalled } from '../called-as';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -40,18 +41,24 @@ export function eventsCommand(session: Session, output: Output): Command {
       const client = await session.client();
       const place = options.cluster === true ? {} : { project: session.project };
       const begin = { ...place, after: beginOf(options) };
-      let seen = 0;
-      for await (const { position, event } of options.follow === true
-        ? untilInterrupted(client, begin, output)
-        : untilQuiet(client, begin)) {
-        seen++;
-        output.item({ position, event }, () => `${event.time}  ${event.type.padEnd(28)}  ${event.subject}`);
+      if (options.follow === true) {
+        for await (const received of untilInterrupted(client, begin, output))
+          output.item(received, () => lineOf(received));
+        return;
       }
-      if (seen === 0 && options.follow !== true)
-        output.note(
-          'Nothing has happened in that time. `alto events -f` waits for what comes; --since goes further back.',
-        );
+      const items: ReceivedEvent[] = [];
+      for await (const received of untilQuiet(client, begin)) {
+        items.push(received);
+        output.note(lineOf(received));
+      }
+      const nothing =
+        'Nothing has happened in that time. `alto events -f` waits for what comes; --since goes further back.';
+      output.result({ items }, () => (items.length === 0 ? asCalled(nothing) : undefined));
     });
+}
+
+function lineOf({ event }: ReceivedEvent): string {
+  return `${event.time}  ${event.type.padEnd(28)}  ${event.subject}`;
 }
 
 interface Begin {

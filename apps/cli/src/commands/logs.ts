@@ -51,7 +51,7 @@ async function showWorkload(
   { lines, follow }: LogOptions,
 ): Promise<void> {
   let page = await agent.logs(workload, lines);
-  if (follow !== true) return output.result(page, () => page.lines.map(({ text }) => text).join('\n'));
+  if (follow !== true) return output.result(page, () => joined(page.lines.map(({ text }) => text)));
   const stop = untilInterrupted();
   const outage = new Outage((message) => output.warning(message));
   for (;;) {
@@ -73,8 +73,8 @@ async function showLogs(
 ): Promise<void> {
   const address = { project, app, ...(instance !== undefined && { instance }) };
   let page = await client.logs.read({ ...address, lines });
+  if (follow !== true) return printer.document(page);
   printer.print(page.lines);
-  if (follow !== true) return;
   const stop = untilInterrupted();
   while (!stop.aborted) {
     if (page.lines.length === 0) await pause(pauseMs, stop);
@@ -102,13 +102,22 @@ class LogPrinter {
 
   print(lines: readonly LogLine[]): void {
     this.isInterrupted = false;
-    for (const line of lines) this.output.item(line, () => `${this.nameOf(line)}${line.text}`);
+    for (const line of lines) this.output.item(line, () => this.textOf(line));
+  }
+
+  /** All there is to say. */
+  document(page: { lines: readonly LogLine[] }): void {
+    this.output.result(page, () => joined(page.lines.map((line) => this.textOf(line))));
   }
 
   /** Said once: what was written meanwhile follows when Alto is back. */
   interrupted(error: AltoError): void {
     if (!this.isInterrupted) this.output.warning(`${error.message} Waiting for it …`);
     this.isInterrupted = true;
+  }
+
+  private textOf(line: LogLine): string {
+    return `${this.nameOf(line)}${line.text}`;
   }
 
   /** Lines that Alto adds, such as an instance's end, are marked. */
@@ -118,6 +127,11 @@ class LogPrinter {
     const mark = stream === 'alto' ? '*' : '|';
     return `${this.output.paint(style, `${this.app}.${instance.slice(-6)} ${mark}`)} `;
   }
+}
+
+/** @returns undefined for none: an empty line would look like one */
+function joined(lines: readonly string[]): string | undefined {
+  return lines.length === 0 ? undefined : lines.join('\n');
 }
 
 function untilInterrupted(): AbortSignal {
