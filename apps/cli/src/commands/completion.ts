@@ -9,12 +9,15 @@ import { collect } from './collect';
 
 type Listed = (typeof listedArguments)[keyof typeof listedArguments];
 
+/** Where bash looks; not there before the first one is put there. */
+const bashFolder = '~/.local/share/bash-completion/completions';
+
 export function completionCommand(session: Session, output: Output): Command {
   const command = new Command('completion').description('Print what lets a shell complete commands').addHelpText(
     'after',
     examples([
-      ['alto completion bash > ~/.local/share/bash-completion/completions/alto', 'for bash, from its next start on'],
       ['alto completion zsh >> ~/.zshrc', 'for zsh'],
+      [`mkdir -p ${bashFolder} && alto completion bash > ${bashFolder}/alto`, 'for bash, from its next start on'],
     ]),
   );
   for (const shell of ['bash', 'zsh'] as const) {
