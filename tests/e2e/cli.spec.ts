@@ -268,7 +268,7 @@ describe('a mistake', () => {
   it.each([
     ['alto apps show ecko', 4, /no app ecko[\s\S]*`\.\/alto apps list`/],
     ['alto --project nowhere apps', 4, /no such project[\s\S]*`\.\/alto projects list`/],
-    ['alto rollback echo --to 99', 1, /revision 99[\s\S]*`\.\/alto apps revisions <app>`/],
+    ['alto rollback echo --to 99', 4, /revision 99[\s\S]*`\.\/alto apps revisions <app>`/],
     ['alto deplo echo', 2, /Did you mean deploy/],
     ['alto scale echo many', 2, /whole number/],
     ['alto deploy nowhere', 2, /no folder .*nowhere/],

@@ -22,7 +22,9 @@ describe('explain', () => {
     ['forbidden', exitCodes.refused],
     ['service_unavailable', exitCodes.unavailable],
     ['timeout', exitCodes.unavailable],
+    ['invalid_request', exitCodes.usage],
     ['conflict', exitCodes.failed],
+    ['unprocessable', exitCodes.failed],
   ])('gives %s its exit code', (code, exitCode) => {
     expect(explained(new AltoError(code, 'Something.')).code).toBe(exitCode);
   });
@@ -35,6 +37,11 @@ describe('explain', () => {
     expect(explained(new AltoError('not_found', 'The project has no app shop.')).text).toBe(
       'The project has no app shop.\n`alto apps list` shows those there are.\n',
     );
+  });
+
+  it('takes a revision that is not there for a thing that is not there', () => {
+    const error = new AltoError('unprocessable', { message: 'to: there is no revision 99', field: 'to' });
+    expect(explained(error).code).toBe(exitCodes.notFound);
   });
 
   it('names a command where the API names a request', () => {

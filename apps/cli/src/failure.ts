@@ -144,9 +144,16 @@ function nextStepOf({ code, message, nextStep }: AltoError): string {
   return listed.find(([missing]) => missing.test(message))?.[1] ?? nextSteps[code];
 }
 
-function exitCodeOf({ code }: AltoError): number {
+/** What a request only names, such as the revision to go back to, makes it one that cannot be worked on. */
+function namesMissing({ code, message }: AltoError): boolean {
+  return code === 'unprocessable' && listed.some(([missing]) => missing.test(message));
+}
+
+function exitCodeOf(error: AltoError): number {
+  const { code } = error;
   if (code === 'unauthenticated' || code === 'forbidden') return exitCodes.refused;
-  if (code === 'not_found') return exitCodes.notFound;
+  if (code === 'invalid_request') return exitCodes.usage;
+  if (code === 'not_found' || namesMissing(error)) return exitCodes.notFound;
   if (code === 'service_unavailable' || code === 'timeout' || code === 'overloaded') return exitCodes.unavailable;
   return exitCodes.failed;
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { exitCodes } from './failure';
 import { Output } from './output';
 import { makeProgram } from './program';
 import { Session } from './session';
@@ -49,6 +50,11 @@ describe('the alto command', () => {
     set.configureOutput({ writeErr: (text) => (said += text) });
     await expect(program.parseAsync(['quotas', 'set', 'apples=1'], { from: 'user' })).rejects.toThrow('apples=1');
     expect(said).toMatch(/apples=1: must be <quota>=<number>.*quotas are apps, /);
+  });
+
+  it('lists every exit code in its help', () => {
+    const help = helpOf(makeTestProgram().program);
+    for (const code of [0, ...Object.values(exitCodes)]) expect(help).toMatch(new RegExp(`^ +${code} +\\w`, 'm'));
   });
 
   it.each(names)('shows examples in the help of %s', (name) => {

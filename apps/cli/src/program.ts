@@ -62,6 +62,19 @@ function misuse({ code, exitCode, message }: CommanderError, output: Output): nu
 
 const seeHelp = 'Run the command with --help for its options and examples.';
 
+/** As the README has them. */
+const codesInHelp = `
+Exit codes:
+  0    done
+  1    failed, not done in time, or found something not well
+  2    the command line or alto.yaml is wrong
+  3    no key, or one that may not
+  4    no such thing
+  5    something does not answer
+  6    a change failed and what ran before runs again
+  130  interrupted
+  141  nobody reads on what it prints`;
+
 export function makeProgram(session: Session, output: Output): Command {
   const program = new Command(calledAs)
     .description("Alto: a cloud operating system for a team's own machines")
@@ -77,6 +90,7 @@ export function makeProgram(session: Session, output: Output): Command {
         ['alto status', 'see what runs'],
       ]),
     )
+    .addHelpText('after', codesInHelp)
     .hook('preAction', (_, action) => session.choose(action.optsWithGlobals()));
   const makers = [
     upCommand,

@@ -15,7 +15,8 @@ export interface FollowOptions {
 
 /** What scripts can rely on. */
 export const outcomes = `
-Exit code: 0 done, 1 failed, 6 failed and back at what ran before. A newer change ends the following with 1.`;
+Exit code: 0 done, 1 failed or not done in time, 5 something does not answer, 6 failed and back at what ran before.
+A newer change ends the following with 1. \`alto --help\` lists the others.`;
 
 export function followable(command: Command): Command {
   return command
