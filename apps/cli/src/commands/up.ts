@@ -3,6 +3,8 @@ import { Command } from 'commander';
 import { calledAs } from '../called-as';
 import { deploy } from '../deploy/deploy';
 import { examples } from '../examples';
+import { type CommandError, exitCodes, explain } from '../failure';
+import { interruptible, interruption } from '../interruption';
 import type { AgentStatus } from '../local/agent';
 import { startAgent } from '../local/start';
 import { stayInForeground } from '../local/foreground';
@@ -31,18 +33,47 @@ export function upCommand(session: Session, output: Output): Command {
         ['ALTO_DATABASE_URL=postgresql://… alto up', 'with its databases on a PostgreSQL of yours'],
       ]),
     )
-    .action(async (options: UpOptions) => {
-      const startsApps = refusalOf(await startAgent(session, output)) === undefined;
-      if (startsApps) await deployFirstApp(session, output, options);
-      const status = await session.agent.requireStatus();
-      const addresses = addressesOf(session, status, options);
-      const isDeployed = options.deploy !== undefined && startsApps;
-      output.result({ status, ...addresses }, () => welcome(output, status, addresses, isDeployed));
-      const isUndone = options.deploy !== undefined && !startsApps;
-      warnOfRefusal(output, status, isUndone ? `So ${options.deploy} was not deployed.` : undefined);
-      if (isUndone) output.exitCode = 1;
-      if (options.detach !== true) await stayInForeground(session.agent, output);
-    });
+    .action((options: UpOptions) =>
+      // From before anything is started: it must not be left running without a word.
+      interruptible({ secondEnds: options.detach === true }, async (interrupted) => {
+        const isUp = await unlessInterrupted(interrupted, () => bringUp(session, output, options, interrupted));
+        if (!isUp && options.detach === true) throw leftRunning();
+        if (!isUp) output.exitCode = exitCodes.interrupted;
+        if (options.detach !== true) await stayInForeground(session.agent, output, interrupted);
+      }),
+    );
+}
+
+/** @returns whether the work came to its end */
+async function unlessInterrupted(interrupted: AbortSignal, work: () => Promise<void>): Promise<boolean> {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (interrupted.aborted) return false;
+    throw error;
+  }
+}
+
+/** A deployment that fails is told of at the end and is no reason to stop Alto: one looks there at what was wrong. */
+async function bringUp(session: Session, output: Output, options: UpOptions, interrupted: AbortSignal): Promise<void> {
+  const startsApps = refusalOf(await startAgent(session, output, interrupted)) === undefined;
+  const failure = startsApps ? await deployFirstApp(session, output, options, interrupted) : undefined;
+  const status = await session.agent.requireStatus();
+  const addresses = addressesOf(session, status, options);
+  const isDeployed = options.deploy !== undefined && startsApps && failure === undefined;
+  output.result({ status, ...addresses }, () => welcome(output, status, addresses, isDeployed));
+  const isUndone = options.deploy !== undefined && !startsApps;
+  warnOfRefusal(output, status, isUndone ? `So ${options.deploy} was not deployed.` : undefined);
+  if (isUndone) output.exitCode = 1;
+  if (failure === undefined) return;
+  output.exitCode = explain(failure.error, output);
+  const stays = options.detach === true ? 'goes on running; `alto down` stops it.' : 'goes on running.';
+  output.warning(`Alto itself ${stays}`);
+}
+
+function leftRunning(): CommandError {
+  return interruption('Alto goes on starting.', '`alto status` shows how far it is; `alto down` stops it.');
 }
 
 interface Addresses {
@@ -63,19 +94,32 @@ function addressesOf(session: Session, { workloads }: AgentStatus, { host }: UpO
   };
 }
 
-async function deployFirstApp(session: Session, output: Output, options: UpOptions): Promise<void> {
-  if (options.deploy === undefined) return;
+/** @returns what it failed with. @throws when it is interrupted */
+async function deployFirstApp(
+  session: Session,
+  output: Output,
+  options: UpOptions,
+  interrupted: AbortSignal,
+): Promise<{ error: unknown } | undefined> {
+  if (options.deploy === undefined) return undefined;
   output.note(`Deploying ${options.deploy} …`);
   const here = session.ofThisMachine();
-  await deploy(await here.client(), {
-    directory: resolve(options.deploy),
-    project: here.project,
-    hosts: options.host,
-    proxy: await here.localProxy(),
-    timeoutMs: 300_000,
-    untilReady: true,
-    progress: (message) => output.note(output.paint('dim', `  ${message}`)),
-  });
+  try {
+    await deploy(await here.client(interrupted), {
+      directory: resolve(options.deploy),
+      project: here.project,
+      hosts: options.host,
+      proxy: await here.localProxy(),
+      timeoutMs: 300_000,
+      untilReady: true,
+      progress: (message) => output.note(output.paint('dim', `  ${message}`)),
+      interrupted,
+    });
+    return undefined;
+  } catch (error) {
+    if (interrupted.aborted) throw error;
+    return { error };
+  }
 }
 
 function welcome(output: Output, status: AgentStatus, addresses: Addresses, deployed: boolean): string {

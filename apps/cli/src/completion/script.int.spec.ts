@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Output } from '../output';
 import { makeProgram } from '../program';
 import { Session } from '../session';
@@ -37,6 +40,23 @@ describe('the completion script', () => {
 
   it('asks for the names in the project that the line says', () => {
     expect(offered('--project', 'other', 'apps', 'show', '')).toEqual(['other-app']);
+  });
+
+  it('lies where bash looks for it after the command of the help, also for the first time', () => {
+    const home = mkdtempSync(join(tmpdir(), 'alto-completion-'));
+    try {
+      const stream = { write: () => true };
+      const program = makeProgram(new Session({}), new Output(stream, stream, false));
+      let help = '';
+      const completion = program.commands.find((command) => command.name() === 'completion');
+      completion?.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
+      const typed = /^ +\$ (.*\balto completion bash > \S+)/m.exec(help)?.[1] ?? 'false';
+      execFileSync('bash', ['-ec', `alto() { echo "$*"; }\n${typed}`], { env: { ...process.env, HOME: home } });
+      const script = join(home, '.local', 'share', 'bash-completion', 'completions', 'alto');
+      expect(readFileSync(script, 'utf8')).toBe('completion bash\n');
+    } finally {
+      rmSync(home, { recursive: true, force: true });
+    }
   });
 
   it('runs in zsh by its emulation of bash', () => {

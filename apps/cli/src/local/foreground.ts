@@ -4,25 +4,40 @@ import type { Output } from '../output';
 import { type AgentStatus, appInstances, isWell, type LocalAgent, ownWorkloads } from './agent';
 
 const refreshMs = 1_000;
+/** Looks at an agent that does not answer: one that is only being replaced, or begins, is there by then. */
+const missingMost = 10;
 
-export async function stayInForeground(agent: LocalAgent, output: Output): Promise<void> {
-  const stop = new AbortController();
-  const interrupt = () => stop.abort();
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  // Kept until everything has ended: a second Ctrl-C must not leave half of it running.
-  for (const signal of signals) process.on(signal, interrupt);
-  try {
+/** @param interrupted from before Alto was started: it is stopped in order from wherever it is then */
+export async function stayInForeground(agent: LocalAgent, output: Output, interrupted: AbortSignal): Promise<void> {
+  if (!interrupted.aborted) {
     output.note(output.paint('dim', 'Ctrl-C stops Alto.'));
-    const gone = await watch(agent, output, stop.signal);
-    if (gone) {
+    if (await watch(agent, output, interrupted)) {
       output.note('Alto was stopped from elsewhere.');
       return;
     }
-    output.note('Stopping …');
-    await agent.down((message) => output.note(output.paint('dim', `  ${message}`)));
-    output.note('Alto has stopped. Its data stays; the next start goes on from here.');
-  } finally {
-    for (const signal of signals) process.off(signal, interrupt);
+  }
+  output.note('Stopping …');
+  if (!(await untilPrepared(agent, output))) {
+    output.note('Nothing of it runs any more.');
+    return;
+  }
+  await agent.down((message) => output.note(output.paint('dim', `  ${message}`)));
+  output.note('Alto has stopped. Its data stays; the next start goes on from here.');
+}
+
+/**
+ * What an agent prepares once, as its databases, is let finish: half of it would be in the way of the next start.
+ * @returns whether there is an agent to stop
+ */
+async function untilPrepared(agent: LocalAgent, output: Output): Promise<boolean> {
+  let missing = 0;
+  for (;;) {
+    const status = await agent.status().catch(() => undefined);
+    if (status !== undefined && status.phase !== 'preparing') return true;
+    missing = status === undefined ? missing + 1 : 0;
+    if (missing >= missingMost) return false;
+    if (status !== undefined) output.status('What has been begun is finished first …');
+    await setTimeout(refreshMs);
   }
 }
 
@@ -32,7 +47,7 @@ async function watch(agent: LocalAgent, output: Output, signal: AbortSignal): Pr
   while (!signal.aborted) {
     const status = await agent.status().catch(() => undefined);
     missing = status === undefined ? missing + 1 : 0;
-    if (missing >= 10) return true;
+    if (missing >= missingMost) return true;
     if (status !== undefined) output.status(statusLine(output, status));
     await setTimeout(refreshMs, undefined, { signal }).catch(() => undefined);
   }

@@ -13,8 +13,11 @@ const readyWithinMs = 180_000;
 /** Of an agent in whose data directory another one is at work already. */
 const lockedExitCode = 75;
 
-/** @throws CommandError with what is wrong, when the agent gives up or something in it does not become ready. */
-export async function startAgent(session: Session, output: Output): Promise<AgentStatus> {
+/**
+ * @param interrupted ends the waiting; the agent goes on
+ * @throws CommandError with what is wrong, when the agent gives up or something in it does not become ready.
+ */
+export async function startAgent(session: Session, output: Output, interrupted?: AbortSignal): Promise<AgentStatus> {
   const { agent, dataDirectory } = session;
   const running = await agent.status();
   if (running !== undefined) {
@@ -22,12 +25,12 @@ export async function startAgent(session: Session, output: Output): Promise<Agen
     for (const service of outdatedServices(running)) {
       output.note(`A newer build of ${service} is there: \`alto services restart ${service}\` brings it in.`);
     }
-    return await untilRunning(agent, undefined, new Progress(output, running));
+    return await untilRunning(agent, undefined, new Progress(output, running), interrupted);
   }
   makeFolder(dataDirectory);
   output.note(`Starting Alto in ${dataDirectory} …`);
   const launched = launchAgent(dataDirectory, releasesFolder(), session.environment);
-  return await untilRunning(agent, launched, new Progress(output));
+  return await untilRunning(agent, launched, new Progress(output), interrupted);
 }
 
 function makeFolder(path: string): void {
@@ -46,10 +49,12 @@ async function untilRunning(
   agent: LocalAgent,
   launched: LaunchedAgent | undefined,
   progress: Progress,
+  interrupted: AbortSignal | undefined,
 ): Promise<AgentStatus> {
   const deadline = Date.now() + readyWithinMs;
   for (;;) {
     const status = await agent.status();
+    interrupted?.throwIfAborted();
     if (status !== undefined) {
       progress.show(status);
       if (status.phase === 'running' && ownWorkloads(status).every(isWell)) return status;
