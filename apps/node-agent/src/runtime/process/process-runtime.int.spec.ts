@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -119,6 +119,18 @@ describe('ProcessRuntime', () => {
     const lost = { ...shell('a', 'true'), cwd: join(test.root, 'nowhere') };
     await expect(test.runtime.start(lost)).rejects.toThrow(/Cannot start a in .*nowhere/);
     expect(await test.runtime.observe('a')).toMatchObject({ state: 'ended', exit: { code: null, signal: null } });
+  });
+
+  it('kills a run for a cause, and starts the next, where neither cause nor end can be written', async () => {
+    test = await makeFolder();
+    await test.runtime.start({ id: 'a', command: ['sleep', '300'], env: { PATH }, cwd: '/' });
+    await running(test.runtime, 'a');
+    for (const name of ['cause', 'exit']) await mkdir(join(test.options.folder, 'a/1', name));
+    await test.runtime.kill('a', 'its working folder had more than 1 MiB');
+    const over = { state: 'ended', exit: { code: null, signal: null }, leftovers: 0 };
+    await eventually(async () => expect(await test.runtime.observe('a')).toMatchObject(over));
+    expect(await test.runtime.observe('a')).toMatchObject(over);
+    expect(await test.runtime.start(shell('a', 'true'))).toBe(2);
   });
 
   it('goes on when the shim is killed, and knows that it does not know the end', async () => {

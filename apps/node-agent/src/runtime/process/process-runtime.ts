@@ -119,8 +119,8 @@ export class ProcessRuntime implements WorkloadRuntime {
 
   async kill(id: string, cause?: string): Promise<void> {
     const run = this.newest(id);
-    if (run && cause !== undefined && run.exit === undefined) run.cause = cause;
     if (!run) return;
+    if (cause !== undefined && run.exit === undefined) writeIfPossible(() => (run.cause = cause));
     this.tellShim(run);
     this.tree.kill(run, this.marker(id, run));
   }
@@ -261,7 +261,7 @@ export class ProcessRuntime implements WorkloadRuntime {
     const { exit, limits, group } = run;
     if (this.settled.has(run.path) || !exit || exit.cause !== undefined || !limits || !group) return;
     const cause = causeOf(exit, limits, group);
-    if (cause !== undefined) run.cause = cause;
+    if (cause !== undefined) writeIfPossible(() => (run.cause = cause));
   }
 
   private removeGroup({ group }: RunFolder): void {
@@ -310,8 +310,8 @@ export class ProcessRuntime implements WorkloadRuntime {
   /** The process is gone and its exit not written: the shim is about to, or it was killed too. */
   private gone(id: string, run: RunFolder, main: ProcessIdentity): RunView {
     const shimLives = run.shim !== undefined && isAlive(run.shim);
-    if (!shimLives && this.missedForMs(run) > EXIT_WRITE_MS) {
-      run.endWith({ code: null, signal: null });
+    if (this.settled.has(run.path) || (!shimLives && this.missedForMs(run) > EXIT_WRITE_MS)) {
+      writeIfPossible(() => run.endWith({ code: null, signal: null }));
       return this.ended(id, run);
     }
     return running(run, run.app ?? main);
@@ -358,6 +358,15 @@ function sendSignal(pid: number, signal: Signal): void {
     process.kill(pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** It may be this very run that has filled the disk: it must end for there to be room, whether that is told or not. */
+function writeIfPossible(write: () => void): void {
+  try {
+    write();
+  } catch {
+    return;
   }
 }
 
