@@ -17,9 +17,14 @@ export class Outage {
     } catch (error) {
       if (!isPassing(error)) throw error;
       const { message } = error as Error;
-      if (this.reason === undefined) this.say(`${message} Waiting for it …`);
+      if (this.reason === undefined) this.say(waitingSays(message));
       this.reason = message;
       return undefined;
     }
   }
+}
+
+/** @param message why there is no answer, with or without a full stop */
+export function waitingSays(message: string): string {
+  return `${message.replace(/\.?$/, '.')} Waiting for it …`;
 }

@@ -85,6 +85,6 @@ describe('alto events -f', () => {
     while (printed.out === '') await new Promise((resolve) => setTimeout(resolve, 10));
     process.emit('SIGINT');
     await ended;
-    expect(printed.err).toMatch(/^Alto cannot be reached .*ECONNREFUSED.* Waiting for it …\n$/);
+    expect(printed.err).toMatch(/^Alto cannot be reached .*ECONNREFUSED 127\.0\.0\.1:4000\. Waiting for it …\n$/);
   });
 });

@@ -3,6 +3,7 @@ import type { AltoClient, ReceivedEvent } from '@alto/sdk';
 import { Command } from 'commander';
 import { asCalled } from '../called-as';
 import { examples } from '../examples';
+import { waitingSays } from '../outage';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { duration } from './duration';
@@ -73,7 +74,7 @@ async function* untilInterrupted(client: AltoClient, begin: Begin, output: Outpu
   process.once('SIGINT', interrupt);
   let isTold = false;
   const onLost = ({ message }: AltoError) => {
-    if (!isTold) output.warning(`${message} Waiting for it …`);
+    if (!isTold) output.warning(waitingSays(message));
     isTold = true;
   };
   try {

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
 import type { LocalAgent } from '../local/agent';
-import { Outage } from '../outage';
+import { Outage, waitingSays } from '../outage';
 import type { Output, Style } from '../output';
 import type { Session } from '../session';
 import { wholeNumber } from './whole-number';
@@ -112,7 +112,7 @@ class LogPrinter {
 
   /** Said once: what was written meanwhile follows when Alto is back. */
   interrupted(error: AltoError): void {
-    if (!this.isInterrupted) this.output.warning(`${error.message} Waiting for it …`);
+    if (!this.isInterrupted) this.output.warning(waitingSays(error.message));
     this.isInterrupted = true;
   }
 

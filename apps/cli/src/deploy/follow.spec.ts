@@ -152,7 +152,7 @@ describe('following a change', () => {
   it('goes on through an outage of the API, and says so once', async () => {
     const { outcome, lines } = await followed([[makeApp({}), []], away, away, [done, []]], makeApp({}));
     expect(outcome).toBe(done);
-    expect(lines).toEqual(['2 of 2 ready', `${away.message} Waiting for it …`]);
+    expect(lines).toEqual(['2 of 2 ready', `${away.message}. Waiting for it …`]);
   });
 
   it('says that the change goes on when time is over and nothing answers', async () => {
