@@ -52,6 +52,10 @@ export class InstancesService {
     return this.store.placed(manager, app, take);
   }
 
+  placedOne(manager: EntityManager, app: string, id: string): Promise<InstanceEntity | null> {
+    return this.store.placedOne(manager, app, id);
+  }
+
   nodeOf(manager: EntityManager, id: string): Promise<string | null> {
     return this.store.nodeOf(manager, id);
   }

@@ -34,6 +34,11 @@ export class InstancesStore {
     return manager.find(InstanceEntity, { where: { app, node: Not(IsNull()) }, order: { id: 'ASC' }, take });
   }
 
+  /** Of that app alone: an id leads nowhere from another project. */
+  placedOne(manager: EntityManager, app: string, id: string): Promise<InstanceEntity | null> {
+    return manager.findOneBy(InstanceEntity, { app, id, node: Not(IsNull()) });
+  }
+
   async nodeOf(manager: EntityManager, id: string): Promise<string | null> {
     const row = await manager.findOne(InstanceEntity, { select: { id: true, node: true }, where: { id } });
     return row?.node ?? null;

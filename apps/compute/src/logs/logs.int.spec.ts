@@ -4,7 +4,7 @@ import { answering, type Answering } from '../answering.fake';
 import { Scenario, withinMs } from '../scenario.fake';
 import { decodePositions, encodePositions } from './log-cursor';
 
-const { logs } = computeOperations;
+const { instances, logs } = computeOperations;
 let nats: NatsServer;
 let scenario: Scenario;
 const agents: Answering[] = [];
@@ -30,11 +30,11 @@ async function writing(node: string, offset: number): Promise<void> {
   const agent = await answering(
     nats.url,
     nodeAgentOperations.logs.read,
-    ({ instances, cursor, lines = 100 }) => {
+    ({ instances: [instance], cursor, lines = 100 }) => {
       const from = cursor === undefined ? 0 : Number(cursor);
       const seconds = Array.from({ length: Math.min(10 - from, Number(lines)) }, (_, index) => from + index);
       return {
-        lines: seconds.map((second) => line(instances[0]!, second * 2 + offset)),
+        lines: seconds.map((second) => line(instance!, second * 2 + offset)),
         cursor: String(from + seconds.length),
       };
     },
@@ -51,11 +51,11 @@ async function writingLong(node: string, { knowsBytes }: { knowsBytes: boolean }
   const agent = await answering(
     nats.url,
     nodeAgentOperations.logs.read,
-    ({ instances, cursor, lines = 100, bytes }) => {
+    ({ instances: [instance], cursor, lines = 100, bytes }) => {
       let left = knowsBytes ? (bytes ?? 700_000) : 700_000;
       const page: LogLine[] = [];
       for (let n = Number(cursor ?? 0); n < longLines && page.length < Number(lines); n++) {
-        const line: LogLine = { instance: instances[0]!, stream: 'output', time: null, text: longText(node, n) };
+        const line: LogLine = { instance: instance!, stream: 'output', time: null, text: longText(node, n) };
         left -= JSON.stringify(line).length + 1;
         if (left < 0) break;
         page.push(line);
@@ -129,6 +129,17 @@ describe('the log of an app', () => {
         );
     },
   );
+
+  it('can be read of any instance of more than are merged', async () => {
+    scenario.join({ node: 'node-a', capacity: { cpuMillis: 100_000, memoryBytes: 2 ** 40 } });
+    await scenario.put('hello', { replicas: 52 });
+    await scenario.reaches('hello', 'running');
+    await writing('node-a', 0);
+    const all = { ...scenario.address('hello'), limit: 200 };
+    const last = (await scenario.compute.call(instances.list, all, callerOf(scenario.project))).items[51]!;
+    const { lines } = await read({ instance: last.id });
+    expect(new Set(lines.map(({ instance }) => instance))).toEqual(new Set([last.id]));
+  });
 
   it('says what is missing when a node does not answer', async () => {
     await deployed();

@@ -11,6 +11,7 @@ import {
 } from '@alto/contracts';
 import { AltoClient, Clock, Database, Log } from '@alto/platform';
 import { AppsService } from '../apps/apps.service';
+import type { InstanceEntity } from '../instances/instance.entity';
 import { InstancesService } from '../instances/instances.service';
 import { decodePositions, encodePositions } from './log-cursor';
 import { mergeLines } from './merge';
@@ -92,12 +93,18 @@ export class LogsService {
     }
   }
 
+  /** By its id, for it may be one of more than are merged. @throws AltoError not_found */
+  private async named(app: string, id: string): Promise<InstanceEntity> {
+    const found = await this.instances.placedOne(this.database.manager, app, id);
+    if (found !== null) return found;
+    throw new AltoError('not_found', { message: `The app has no instance ${id} on a node.`, field: 'instance' });
+  }
+
   private async instancesByNode(app: string, only: string | undefined): Promise<Map<string, string[]>> {
-    const placed = await this.instances.placed(this.database.manager, app, mergedInstancesMax);
-    const wanted = only === undefined ? placed : placed.filter(({ id }) => id === only);
-    if (only !== undefined && wanted.length === 0) {
-      throw new AltoError('not_found', { message: `The app has no instance ${only} on a node.`, field: 'instance' });
-    }
+    const wanted =
+      only === undefined
+        ? await this.instances.placed(this.database.manager, app, mergedInstancesMax)
+        : [await this.named(app, only)];
     const byNode = new Map<string, string[]>();
     for (const { id, node } of wanted) {
       if (node !== null) byNode.set(node, [...(byNode.get(node) ?? []), id]);
