@@ -8,6 +8,7 @@ import { EndpointsService } from './endpoints/endpoints.service';
 import { EndpointsStore } from './endpoints/endpoints.store';
 import { ProxiesController } from './endpoints/proxies.controller';
 import { ProxiesStore } from './endpoints/proxies.store';
+import { EndedInstancesStore } from './instances/ended-instances.store';
 import { InstancesController } from './instances/instances.controller';
 import { InstancesService } from './instances/instances.service';
 import { InstancesStore } from './instances/instances.store';
@@ -54,6 +55,7 @@ import { SecretsStore } from './secrets/secrets.store';
   providers: [
     AppsService,
     AppsStore,
+    EndedInstancesStore,
     EndpointsService,
     EndpointsStore,
     InstancesService,

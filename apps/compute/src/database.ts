@@ -3,6 +3,7 @@ import { AppEntity } from './apps/app.entity';
 import { EndpointCounterEntity } from './endpoints/endpoint-counter.entity';
 import { EndpointSetEntity } from './endpoints/endpoint-set.entity';
 import { ProxyEntity } from './endpoints/proxy.entity';
+import { EndedInstanceEntity } from './instances/ended-instance.entity';
 import { InstanceEntity } from './instances/instance.entity';
 import { Compute0001 } from './migrations/0001-compute';
 import { Rollouts0002 } from './migrations/0002-rollouts';
@@ -10,6 +11,7 @@ import { Secrets0003 } from './migrations/0003-secrets';
 import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
 import { MachineKeys0006 } from './migrations/0006-machine-keys';
 import { FormerNodes0007 } from './migrations/0007-former-nodes';
+import { EndedInstances0008 } from './migrations/0008-ended-instances';
 import { ProjectLocks0005 } from './migrations/0005-project-locks';
 import { FormerNodeEntity } from './nodes/former-node.entity';
 import { NodeEntity } from './nodes/node.entity';
@@ -23,6 +25,7 @@ import { SecretEntity } from './secrets/secret.entity';
 export const computeDatabase = {
   entities: [
     AppEntity,
+    EndedInstanceEntity,
     EndpointCounterEntity,
     EndpointSetEntity,
     FormerNodeEntity,
@@ -44,5 +47,6 @@ export const computeDatabase = {
     ProjectLocks0005,
     MachineKeys0006,
     FormerNodes0007,
+    EndedInstances0008,
   ],
 };

@@ -239,6 +239,7 @@ export class AppsService {
   async remove(transaction: EntityManager, app: AppEntity): Promise<void> {
     await this.revisions.removeAllOf(transaction, app.id);
     await this.rollouts.removeAllOf(transaction, app.id);
+    await this.instances.forgetEnded(transaction, app.id);
     await this.store.remove(transaction, app.id);
     await this.announce(transaction, computeEvents.appDeleted, { ...app, version: app.version + 1 });
   }

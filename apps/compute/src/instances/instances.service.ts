@@ -6,6 +6,7 @@ import type { EntityManager } from 'typeorm';
 import { decodeCursor, pageOfRows } from '../cursors';
 import type { InstanceChange, NewInstance } from '../placement/planner';
 import type { InstanceView } from '../placement/snapshot';
+import { EndedInstancesStore } from './ended-instances.store';
 import type { InstanceEntity } from './instance.entity';
 import { transition } from './instance.state';
 import { InstancesStore } from './instances.store';
@@ -22,10 +23,16 @@ export interface PlanFacts {
   readonly endpointGeneration: number | null;
 }
 
+/** For as long as agents keep the logs of what has ended. */
+const endedKeptMs = 7 * 24 * 3_600_000;
+/** Ended instances of an app whose logs can be read, the newest. */
+const endedKeptMax = 100;
+
 @Injectable()
 export class InstancesService {
   constructor(
     private readonly store: InstancesStore,
+    private readonly ended: EndedInstancesStore,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
   ) {}
@@ -52,8 +59,11 @@ export class InstancesService {
     return this.store.placed(manager, app, take);
   }
 
-  placedOne(manager: EntityManager, app: string, id: string): Promise<InstanceEntity | null> {
-    return this.store.placedOne(manager, app, id);
+  /** The machine of an instance of that app, also after its end for as long as its log may be there; else null. */
+  async nodeWithLog(manager: EntityManager, app: string, id: string): Promise<string | null> {
+    // In this order: one that ends between the two looks is found by the second.
+    const found = (await this.store.placedOne(manager, app, id)) ?? (await this.ended.find(manager, app, id));
+    return found?.node ?? null;
   }
 
   nodeOf(manager: EntityManager, id: string): Promise<string | null> {
@@ -112,9 +122,10 @@ export class InstancesService {
     for (const { id, state } of plan.remove) {
       if (state !== 'stopped') await this.announceEnd(transaction, rows.get(id)!);
     }
-    await this.store.remove(
+    await this.remove(
       transaction,
-      plan.remove.map(({ id }) => id),
+      facts.app.id,
+      plan.remove.map(({ id }) => rows.get(id)!),
     );
     await this.start(transaction, plan.start, facts);
   }
@@ -128,6 +139,29 @@ export class InstancesService {
       transaction,
       rows.map(({ id }) => id),
     );
+  }
+
+  /** Forgets ended ones whose logs no agent keeps any more. */
+  async prune(transaction: EntityManager): Promise<void> {
+    await this.ended.removeBefore(transaction, new Date(this.clock.nowMs() - endedKeptMs));
+  }
+
+  /** What is left of an app whose instances are all gone. */
+  async forgetEnded(transaction: EntityManager, app: string): Promise<void> {
+    await this.ended.removeAllOf(transaction, app);
+  }
+
+  /** Their logs outlive them, so where those are is remembered. The caller has locked the app's row. */
+  private async remove(transaction: EntityManager, app: string, rows: readonly InstanceEntity[]): Promise<void> {
+    await this.store.remove(
+      transaction,
+      rows.map(({ id }) => id),
+    );
+    const endedAt = this.clock.now();
+    const ended = rows.flatMap(({ id, node }) => (node === null ? [] : [{ id, app, node, endedAt }]));
+    if (ended.length === 0) return;
+    await this.ended.insert(transaction, ended);
+    await this.ended.keepNewest(transaction, app, endedKeptMax);
   }
 
   private async change(

@@ -1,10 +1,11 @@
-import { computeOperations, type LogLine, logPageBytesMax, nodeAgentOperations } from '@alto/contracts';
-import { callerOf, eventually, type NatsServer, startNats } from '@alto/testing';
+import { type AltoError, computeOperations, type LogLine, logPageBytesMax, nodeAgentOperations } from '@alto/contracts';
+import { callerOf, eventually, type NatsServer, newTestProject, startNats } from '@alto/testing';
+import { Database } from '@alto/platform';
 import { answering, type Answering } from '../answering.fake';
 import { Scenario, withinMs } from '../scenario.fake';
 import { decodePositions, encodePositions } from './log-cursor';
 
-const { instances, logs } = computeOperations;
+const { apps, instances, logs } = computeOperations;
 let nats: NatsServer;
 let scenario: Scenario;
 const agents: Answering[] = [];
@@ -139,6 +140,57 @@ describe('the log of an app', () => {
     const last = (await scenario.compute.call(instances.list, all, callerOf(scenario.project))).items[51]!;
     const { lines } = await read({ instance: last.id });
     expect(new Set(lines.map(({ instance }) => instance))).toEqual(new Set([last.id]));
+  });
+
+  it('can be read of an instance after its end, until its app is deleted', async () => {
+    await deployed();
+    await Promise.all([writing('node-a', 0), writing('node-b', 1)]);
+    const before = await scenario.instancesOf('hello');
+    const gone = before.find(({ node }) => node === 'node-b')!;
+    await scenario.compute.call(apps.restart, scenario.address('hello'), callerOf(scenario.project));
+    await eventually(
+      async () => {
+        const now = await scenario.instancesOf('hello');
+        expect(now.map(({ id }) => id)).not.toContain(gone.id);
+        expect(now).toHaveLength(2);
+      },
+      { withinMs },
+    );
+    const page = await read({ instance: gone.id, lines: 4 });
+    expect(page.lines.map(({ instance, text }) => [instance, text])).toEqual(
+      [0, 1, 2, 3].map((second) => [gone.id, `node-b ${second * 2 + 1}`]),
+    );
+    expect((await read({ instance: gone.id, cursor: page.cursor })).lines).toHaveLength(6);
+
+    const unknown = gone.id.replace(/.$/, (last) => (last === '0' ? '1' : '0'));
+    await scenario.put('other');
+    const ofOther = (instance: string) =>
+      scenario.compute.call(logs.read, { ...scenario.address('other'), instance }, callerOf(scenario.project));
+    const messageOf = (asked: Promise<unknown>, id: string) =>
+      asked.then(String, (error: AltoError) => [error.code, error.message.replaceAll(id, '')]);
+    expect(await messageOf(ofOther(gone.id), gone.id)).toEqual(await messageOf(ofOther(unknown), unknown));
+    await expect(ofOther(gone.id)).rejects.toMatchObject({ code: 'not_found' });
+    const stranger = newTestProject();
+    const asStranger = { project: stranger.id, app: 'hello', instance: gone.id };
+    await expect(scenario.compute.call(logs.read, asStranger, callerOf(stranger))).rejects.toMatchObject({
+      code: 'not_found',
+    });
+
+    const database = scenario.compute.app.get(Database);
+    const older = `SELECT 'ins_' || n, $1, 'node-a', now() - interval '1 day' FROM generate_series(1, 200) AS n`;
+    await database.query(`INSERT INTO ended_instance (id, app, node, ended_at) ${older}`, [
+      (await scenario.get('hello')).id,
+    ]);
+    await scenario.compute.call(apps.scale, { ...scenario.address('hello'), replicas: 1 }, callerOf(scenario.project));
+    const count = 'SELECT count(*)::integer AS count FROM ended_instance';
+    await eventually(async () => expect((await database.query(count)).rows).toEqual([{ count: 100 }]), { withinMs });
+    expect((await read({ instance: gone.id })).lines).toHaveLength(10);
+
+    await scenario.delete('hello');
+    await scenario.isGone('hello');
+    await scenario.put('hello');
+    await expect(read({ instance: gone.id })).rejects.toMatchObject({ code: 'not_found' });
+    expect((await database.query(count)).rows).toEqual([{ count: 0 }]);
   });
 
   it('says what is missing when a node does not answer', async () => {

@@ -11,7 +11,6 @@ import {
 } from '@alto/contracts';
 import { AltoClient, Clock, Database, Log } from '@alto/platform';
 import { AppsService } from '../apps/apps.service';
-import type { InstanceEntity } from '../instances/instance.entity';
 import { InstancesService } from '../instances/instances.service';
 import { decodePositions, encodePositions } from './log-cursor';
 import { mergeLines } from './merge';
@@ -93,23 +92,21 @@ export class LogsService {
     }
   }
 
-  /** By its id, for it may be one of more than are merged. @throws AltoError not_found */
-  private async named(app: string, id: string): Promise<InstanceEntity> {
-    const found = await this.instances.placedOne(this.database.manager, app, id);
-    if (found !== null) return found;
-    throw new AltoError('not_found', { message: `The app has no instance ${id} on a node.`, field: 'instance' });
-  }
-
   private async instancesByNode(app: string, only: string | undefined): Promise<Map<string, string[]>> {
-    const wanted =
-      only === undefined
-        ? await this.instances.placed(this.database.manager, app, mergedInstancesMax)
-        : [await this.named(app, only)];
+    if (only !== undefined) return new Map([[await this.nodeOf(app, only), [only]]]);
     const byNode = new Map<string, string[]>();
-    for (const { id, node } of wanted) {
+    for (const { id, node } of await this.instances.placed(this.database.manager, app, mergedInstancesMax)) {
       if (node !== null) byNode.set(node, [...(byNode.get(node) ?? []), id]);
     }
     return byNode;
+  }
+
+  /** By its id, for it may be one of more than are merged, or have ended. @throws AltoError not_found */
+  private async nodeOf(app: string, instance: string): Promise<string> {
+    const node = await this.instances.nodeWithLog(this.database.manager, app, instance);
+    if (node !== null) return node;
+    const message = `The app has no instance ${instance} on a node, and none that has ended lately.`;
+    throw new AltoError('not_found', { message, field: 'instance' });
   }
 
   /** A machine that does not answer costs its own lines only; the reader is told, and goes on where it was. */

@@ -80,6 +80,7 @@ export class Cluster extends ClusterPort {
     return lease.transaction(async (transaction) => {
       await this.endpoints.prune(transaction);
       await this.traffic.prune(transaction);
+      await this.instances.prune(transaction);
     });
   }
 
