@@ -22,7 +22,7 @@ import { QuotasService } from '../quotas/quotas.service';
 import { sameContent, sameSpec, specWith } from '../revisions/content';
 import type { RevisionEntity, Stamp } from '../revisions/revision.entity';
 import { RevisionsService } from '../revisions/revisions.service';
-import { isOver, type RolloutView } from '../rollouts/rollout.state';
+import { isOver, isProven, isToBeJudged, type RolloutView } from '../rollouts/rollout.state';
 import { policyOf, RolloutsService } from '../rollouts/rollouts.service';
 import type { AppEntity, AppOutline } from './app.entity';
 import { appOf, type NewApp, plannedStatus, statusEvents, unborn, unknownApp, unknownRevision } from './app-view';
@@ -210,7 +210,8 @@ export class AppsService {
     if (rollout !== null) await this.rollouts.record(transaction, rollout);
     const isBad = rollout?.phase === 'reverting' && rollout.good !== null && rollout.good !== app.revision;
     const moved = isBad ? await this.revert(transaction, app, rollout.good!) : app;
-    const good = rollout?.phase === 'completed' ? rollout.to : app.goodRevision;
+    const replicas = app.deleting ? 0 : app.replicas;
+    const good = rollout !== null && isProven(rollout, replicas) ? rollout.to : app.goodRevision;
     const entered = status === null || status.state === app.status.state ? undefined : statusEvents[status.state];
     const next: AppEntity = {
       ...moved,
@@ -315,9 +316,9 @@ export class AppsService {
 
   /** Number of the revision to go back to when none is named: the good one, or where the app came from. */
   private async numberBefore(transaction: EntityManager, app: AppEntity): Promise<number | null> {
-    const rollout = (await this.rollouts.views(transaction, app.rollout === null ? [] : [app.rollout])).values().next();
-    if (!rollout.done) {
-      const { phase, fromNumber, goodNumber } = rollout.value;
+    const rollout = await this.newestRollout(transaction, app);
+    if (rollout !== null) {
+      const { phase, fromNumber, goodNumber } = rollout;
       const number = isOver({ phase }) ? fromNumber : goodNumber;
       if (number !== null && number !== app.revisionNumber) return number;
     }
@@ -356,8 +357,20 @@ export class AppsService {
         ? null
         : await this.revision(transaction, app, goodRevision);
     const policy = policyOf(spec, good !== null && app.replicas > 0 && !app.deleting);
-    const fromNumber = app.revisionNumber === 0 ? null : app.revisionNumber;
+    // One that begins with replicas again comes from what has been seen healthy before, if anything has.
+    const before = revision.id === app.revision && !app.deleting ? (good?.number ?? 0) : app.revisionNumber;
+    const fromNumber = before === 0 ? null : before;
     return this.rollouts.begin(transaction, { app: app.id, to: revision, fromNumber, good, policy }, app.rollout);
+  }
+
+  private async isToBeJudged(transaction: EntityManager, app: AppEntity, spec: AppSpec): Promise<boolean> {
+    const newest = await this.newestRollout(transaction, app);
+    return isToBeJudged({ ...app, good: app.goodRevision }, spec.replicas, newest);
+  }
+
+  private async newestRollout(transaction: EntityManager, { rollout }: AppEntity): Promise<RolloutView | null> {
+    if (rollout === null) return null;
+    return (await this.rollouts.views(transaction, [rollout])).get(rollout) ?? null;
   }
 
   private async moveTo(
@@ -366,7 +379,7 @@ export class AppsService {
     spec: AppSpec,
     revision: RevisionEntity,
   ): Promise<AppEntity> {
-    const begins = revision.id !== app.revision || app.deleting;
+    const begins = revision.id !== app.revision || app.deleting || (await this.isToBeJudged(transaction, app, spec));
     const rollout = begins ? await this.beginRollout(transaction, app, spec, revision) : null;
     if (!begins && app.rollout !== null) await this.rollouts.adjust(transaction, app.rollout, spec);
     const changed: AppEntity = {

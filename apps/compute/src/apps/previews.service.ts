@@ -12,7 +12,8 @@ import { QuotasService } from '../quotas/quotas.service';
 import { sameContent } from '../revisions/content';
 import type { RevisionEntity, Stamp } from '../revisions/revision.entity';
 import { bytesToInstruct, RevisionsService } from '../revisions/revisions.service';
-import { policyOf } from '../rollouts/rollouts.service';
+import { isToBeJudged } from '../rollouts/rollout.state';
+import { policyOf, RolloutsService } from '../rollouts/rollouts.service';
 import type { AppEntity } from './app.entity';
 import { appOf, type NewApp, unborn } from './app-view';
 import { AppsStore } from './apps.store';
@@ -25,6 +26,7 @@ export class PreviewsService {
     private readonly database: Database,
     private readonly store: AppsStore,
     private readonly revisions: RevisionsService,
+    private readonly rollouts: RolloutsService,
     private readonly secrets: SecretVersions,
     private readonly instances: InstancesService,
     private readonly nodes: NodesService,
@@ -55,7 +57,11 @@ export class PreviewsService {
   ): Promise<AppPlan> {
     const existing = app === null ? null : await this.existingRevision(transaction, app, spec, secrets);
     const lastNumber = app === null ? 0 : await this.revisions.lastNumber(transaction, app.id);
-    const begins = app === null || app.deleting || existing?.id !== app.revision;
+    const begins =
+      app === null ||
+      app.deleting ||
+      existing?.id !== app.revision ||
+      (await this.isToBeJudged(transaction, app, spec));
     const goodId = app?.goodRevision ?? null;
     const good = goodId === null ? undefined : (await this.revisions.views(transaction, [goodId])).get(goodId);
     const change = {
@@ -67,6 +73,12 @@ export class PreviewsService {
       good: good?.number ?? null,
     };
     return previewOf(change, await this.refusals(transaction, app?.id ?? '', spec, newInstances(change)));
+  }
+
+  private async isToBeJudged(transaction: EntityManager, app: AppEntity, spec: AppSpec): Promise<boolean> {
+    const newest =
+      app.rollout === null ? undefined : (await this.rollouts.views(transaction, [app.rollout])).get(app.rollout);
+    return isToBeJudged({ ...app, good: app.goodRevision }, spec.replicas, newest ?? null);
   }
 
   private existingRevision(

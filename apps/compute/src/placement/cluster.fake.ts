@@ -4,7 +4,7 @@
  */
 import { transition, wantsStopped, type Observation } from '../instances/instance.state';
 import type { Counts } from '../rollouts/error-rate';
-import { notBegun, type RolloutPolicy, type RolloutView } from '../rollouts/rollout.state';
+import { isProven, isToBeJudged, notBegun, type RolloutPolicy, type RolloutView } from '../rollouts/rollout.state';
 import { plan, type AppPlan, type Plan } from './planner';
 import type {
   AppStatus,
@@ -100,7 +100,13 @@ export class ModelCluster {
     const before = this.apps.get(id);
     const version = (before?.version ?? 0) + 1;
     const { status = unknownStatus, endpoints = null, endpointsGeneration = null, good = null } = before ?? {};
-    const begins = before?.target.id !== target.id;
+    const begins =
+      before?.target.id !== target.id ||
+      isToBeJudged(
+        { revision: target.id, good: good?.id ?? null, replicas: before.replicas },
+        replicas,
+        before.rollout,
+      );
     const rollout = begins ? this.begin(before, target, policy) : (before?.rollout ?? null);
     const traffic = begins ? [] : (before?.traffic ?? []);
     const rest = { status, endpoints, endpointsGeneration, good, rollout, traffic };
@@ -260,7 +266,7 @@ export class ModelCluster {
 
   private follow(app: Mutable<AppView>, rollout: RolloutView): void {
     app.rollout = rollout;
-    if (rollout.phase === 'completed') app.good = this.revisions.get(rollout.to) ?? null;
+    if (isProven(rollout, app.replicas)) app.good = this.revisions.get(rollout.to) ?? null;
     if (rollout.phase === 'reverting' && app.good !== null) app.target = app.good;
   }
 

@@ -186,6 +186,67 @@ describe('whatever is put', () => {
   });
 });
 
+describe('a version of which nothing has run', () => {
+  const natures = fc.constantFrom<Nature>('good', 'crashing', 'silent', 'flaky');
+  const replicasUp = fc.integer({ min: 1, max: 6 });
+
+  it('is judged once there are replicas, and goes back like any other', () => {
+    fc.assert(
+      fc.property(natures, policies, fc.nat(6), fc.nat(40), replicasUp, (nature, policy, first, rounds, replicas) => {
+        const cluster = serving();
+        cluster.natures.set('rev-2', nature);
+        cluster.put('web', first, revision(2), policy);
+        for (let round = 0; round < rounds; round++) everybody(cluster);
+        const isDecided = isOver(web(cluster).rollout!) && first > 0;
+        const { target } = web(cluster);
+        cluster.put('web', 0, target, policy);
+        cluster.settle(3_000);
+        expect(web(cluster).status.state).toBe('stopped');
+        expect(web(cluster).good!.id).toBe(isDecided ? target.id : 'rev-1');
+        cluster.put('web', replicas, web(cluster).target, policy);
+        cluster.settle(3_000);
+        expect(web(cluster).target.id).toBe(nature === 'good' ? 'rev-2' : 'rev-1');
+        expect(web(cluster).good!.id).toBe(web(cluster).target.id);
+        expect(cluster.of('web').filter((one) => isAvailable(cluster, one))).toHaveLength(replicas);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('is deployed for the first time once there are replicas', () => {
+    fc.assert(
+      fc.property(natures, policies, replicasUp, (nature, policy, replicas) => {
+        const cluster = new ModelCluster();
+        for (const id of ['a', 'b', 'c']) cluster.addNode(node(id));
+        cluster.addProxy('p');
+        cluster.natures.set('rev-1', nature);
+        cluster.put('web', 0, revision(1), policy);
+        cluster.settle(3_000);
+        expect(web(cluster)).toMatchObject({ good: null, status: { state: 'stopped' } });
+        cluster.put('web', replicas, revision(1), policy);
+        if (nature === 'good') {
+          cluster.settle(3_000);
+          expect(web(cluster)).toMatchObject({ good: { id: 'rev-1' }, rollout: { phase: 'completed' } });
+          return;
+        }
+        for (let round = 0; round < 500 && !isOver(web(cluster).rollout!); round++) {
+          everybody(cluster);
+          cluster.pass(3_000);
+        }
+        expect(web(cluster)).toMatchObject({ good: null, rollout: { phase: 'failed' } });
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  function everybody(cluster: ModelCluster): void {
+    cluster.reconcile();
+    for (const instance of [...cluster.instances.values()]) cluster.obey(instance);
+    cluster.applyAll();
+    cluster.pass(10);
+  }
+});
+
 describe('a machine that is drained while a canary is held or a new set gets ready', () => {
   const strategiesThatKeep: fc.Arbitrary<Strategy> = fc.oneof(
     fc.record({

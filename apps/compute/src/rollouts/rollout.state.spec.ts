@@ -3,6 +3,8 @@ import {
   advance,
   awaitsReports,
   type Candidate,
+  isProven,
+  isToBeJudged,
   keepsOthers,
   momentsOf,
   notBegun,
@@ -62,7 +64,31 @@ describe('a rollout that runs', () => {
     const healthy = [candidate('a'), candidate('b')];
     expect(advance(rollout(), sight(healthy), 2_000).phase).toBe('running');
     expect(advance(rollout(), sight(healthy, { others: 0 }), 2_000)).toMatchObject({ phase: 'completed' });
-    expect(advance(rollout(), sight([], { replicas: 0 }), 2_000)).toMatchObject({ phase: 'completed' });
+  });
+
+  it('is completed without replicas, and proves nothing', () => {
+    const none = sight([], { replicas: 0, others: 0 });
+    const unjudged = advance(rollout(), none, 2_000);
+    expect(unjudged).toMatchObject({
+      phase: 'completed',
+      reason: 'there are no replicas; revision 2 is judged once there are',
+    });
+    expect(isProven(unjudged, 0)).toBe(false);
+    expect(isProven(unjudged, 1)).toBe(true);
+    const crashed = sight([candidate('a', { restarts: 3 })], { replicas: 0 });
+    expect(advance(rollout(), crashed, 2_000).phase).toBe('reverting');
+    const failed = rollout({ phase: 'failed', good: null, goodNumber: null });
+    expect(advance(failed, none, 2_000)).toBe(failed);
+  });
+
+  it('begins when there are replicas again of what was never seen healthy', () => {
+    const app = { revision: 'rev-2', good: 'rev-1', replicas: 0 };
+    expect(isToBeJudged(app, 2, rollout({ phase: 'completed' }))).toBe(true);
+    expect(isToBeJudged({ ...app, good: null }, 2, rollout({ phase: 'failed' }))).toBe(true);
+    expect(isToBeJudged(app, 2, rollout())).toBe(false);
+    expect(isToBeJudged(app, 0, rollout({ phase: 'completed' }))).toBe(false);
+    expect(isToBeJudged({ ...app, good: 'rev-2' }, 2, rollout({ phase: 'completed' }))).toBe(false);
+    expect(isToBeJudged({ ...app, replicas: 1 }, 2, rollout({ phase: 'completed' }))).toBe(false);
   });
 
   it('fails by the third crash of an instance that it started, and not by one of before', () => {

@@ -1,7 +1,8 @@
 /**
  * Life of a rollout: an app's way from one revision to another.
  *
- *   running ──► completed                    (every replica is of the new revision and healthy; it is now the good one)
+ *   running ──► completed                    (every replica is of the new revision and healthy; it is now the good one,
+ *      │                                        unless there are no replicas: then it is judged once there are)
  *      │
  *      ├──────► reverting ──► rolled_back    (it failed; the good revision is the target again)
  *      ├──────► failed                       (it failed and must not or cannot go back)
@@ -133,7 +134,7 @@ export function advance(rollout: RolloutView, sight: Sight, now: number): Rollou
     case 'reverting':
       return isThere(sight) ? end(rollout, 'rolled_back', rollout.reason) : rollout;
     case 'failed':
-      return rollout.good === null && isHealthy(sight) ? complete(rollout) : rollout;
+      return rollout.good === null && sight.replicas > 0 && isHealthy(sight) ? complete(rollout) : rollout;
     default:
       return rollout;
   }
@@ -163,6 +164,20 @@ export function isJudgedByAnswers({ phase, good }: Pick<Progress, 'phase' | 'goo
   return phase === 'running' && good !== null;
 }
 
+/** Its revision has been seen healthy. One that nothing runs of has shown nothing. */
+export function isProven({ phase }: Pick<Progress, 'phase'>, replicas: number): boolean {
+  return phase === 'completed' && replicas > 0;
+}
+
+/** What is started now was never seen healthy, and no rollout is judging it. */
+export function isToBeJudged(
+  { revision, good, replicas }: { readonly revision: string; readonly good: string | null; readonly replicas: number },
+  replicasNext: number,
+  rollout: Pick<Progress, 'phase'> | null,
+): boolean {
+  return replicas === 0 && replicasNext > 0 && good !== revision && (rollout === null || isOver(rollout));
+}
+
 /** When to look again though nothing has been heard. */
 export function momentsOf(rollout: RolloutView, candidates: readonly Candidate[]): number[] {
   if (rollout.phase !== 'running' || rollout.progressAt === null) return [];
@@ -184,6 +199,8 @@ function run(rollout: RolloutView, sight: Sight, now: number): RolloutView {
   if (rollout.begunAt === null) return run({ ...rollout, begunAt: now, progressAt: now }, sight, now);
   const failure = failureOf(rollout, sight, now);
   if (failure !== null) return fail(rollout, failure);
+  if (sight.replicas === 0)
+    return end(rollout, 'completed', `there are no replicas; revision ${rollout.toNumber} is judged once there are`);
   const further = isHealthy(sight)
     ? onceReported(rollout, sight, complete)
     : takeStep(progressed(rollout, sight, now), sight, now);
@@ -302,7 +319,6 @@ function end(rollout: RolloutView, phase: RolloutPhase, reason: string): Rollout
 }
 
 function isHealthy({ replicas, candidates, others }: Sight): boolean {
-  if (replicas === 0) return true;
   return others === 0 && candidates.filter((candidate) => candidate.isHealthy).length >= replicas;
 }
 

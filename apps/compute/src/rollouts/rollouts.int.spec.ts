@@ -100,6 +100,22 @@ describe('a bad version', () => {
     expect([(await scenario.get('hello')).version, agent.started.size]).toEqual([before, started + 1]);
   });
 
+  it('that was scaled to none before it was judged is judged once there are replicas, and reverted', async () => {
+    await scenario.put('hello', version('1'));
+    await phaseIs('completed');
+    behaving('2', { state: 'backoff', reason: 'ended with code 1', restarts: 3, exitCode: 1 });
+    await scenario.put('hello', { ...version('2'), replicas: 0 });
+    await scenario.reaches('hello', 'stopped');
+    const { status } = await phaseIs('completed', 2);
+    expect(status.rollout!.reason).toBe('there are no replicas; revision 2 is judged once there are');
+    const trial = await scenario.put('hello', { ...version('2'), dryRun: 'true' });
+    expect(trial).toMatchObject({ plan: { rollout: 'rolling', revision: 2, newRevision: false } });
+    expect(trial.plan!.steps).toContain('if it fails, it goes back to revision 1');
+    await scenario.compute.call(apps.scale, { ...scenario.address('hello'), replicas }, callerOf(scenario.project));
+    const back = await isBackAt(1);
+    expect(back.status.rollout).toMatchObject({ phase: 'rolled_back', from: 1, to: 2 });
+  });
+
   it('that never becomes ready is reverted at its readiness deadline', async () => {
     const { least } = await serving();
     behaving('2', { state: 'starting', reason: 'answers 500' });
