@@ -277,6 +277,9 @@ describe('a mistake', () => {
     ['ALTO_API_KEY=nonsense alto apps', 3, /key/],
     ['alto --data-dir nowhere status', 5, /No Alto runs on this machine[\s\S]*`\.\/alto up`/],
     ['ALTO_API_KEY=any alto --url http://127.0.0.1:9 apps', 5, /cannot be reached at http:\/\/127\.0\.0\.1:9/],
+    ['ALTO_API_KEY=any alto --url http://127.0.0.1:9 events', 5, /cannot be reached at http:\/\/127\.0\.0\.1:9/],
+    ['alto deplo echo --json', 2, /^\{\s+"error": \{\s+"detail": "unknown command 'deplo'/],
+    ['alto nodes token --node nowhere', 4, /no node nowhere[\s\S]*`\.\/alto nodes list`/],
   ])('%s ends with %d and says what to do', async (typed, expected, said) => {
     const { code, printed, complaint } = await terminal.type(typed);
     expect(complaint).toMatch(said);
