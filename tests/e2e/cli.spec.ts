@@ -115,6 +115,32 @@ describe('deploy', () => {
     expect(code).toBe(2);
   }, 300_000);
 
+  it('interrupted, ends with 130, and the deployment goes on', async () => {
+    writeApp('slow', ['command: [node, -e, "setInterval(() => {}, 1000)"]']);
+    const deploying = terminal.follow('alto deploy slow 2>&1');
+    await eventually(() => expect(deploying.screen).toMatch(/revision 1: /), { withinMs: 60_000 });
+    expect(await deploying.interrupt()).toBe(130);
+    expect(deploying.screen).toMatch(/Interrupted\. Alto goes on deploying slow\.[\s\S]*alto apps show slow/);
+    expect(await terminal.typeWell('alto apps show slow')).toMatch(/starting/);
+    await terminal.typeWell('alto delete slow');
+  }, 300_000);
+
+  it('takes a host from another app only once the new one is ready', async () => {
+    await terminal.typeWell('alto routes put taken --host taken.test --app echo');
+    await eventually(async () => expect((await ask('taken.test')).body).toMatchObject({ version: 'one' }));
+    writeApp('taker', [`command: [node, -e, 'process.exit(3)']`]);
+    expect(await terminal.typeWell('alto deploy taker --host taken.test --dry-run')).toMatch(
+      /taken\.test will lead to taker instead of echo/,
+    );
+    expect((await terminal.type('alto deploy taker --host taken.test')).code).toBe(1);
+    expect((await ask('taken.test')).body).toMatchObject({ version: 'one' });
+    writeApp('taker', ["env: { VERSION: 'taken' }"]);
+    await terminal.typeWell('alto deploy taker --host taken.test');
+    await eventually(async () => expect((await ask('taken.test')).body).toMatchObject({ version: 'taken' }));
+    await terminal.typeWell('alto routes delete taken');
+    await terminal.typeWell('alto delete taker');
+  }, 300_000);
+
   it('ends with 3 for a key that may not', async () => {
     const key = JSON.parse(await terminal.typeWell('alto keys create --name look --role viewer --json')) as {
       key: string;
@@ -275,6 +301,7 @@ describe('a mistake', () => {
     ['alto quotas set apples=1', 2, /apples=1: must be <quota>=<number>/],
     ['alto logs --workload nothing.0', 4, /no workload nothing\.0[\s\S]*`\.\/alto status`/],
     ['ALTO_API_KEY=nonsense alto apps', 3, /key/],
+    ['alto --url http://127.0.0.1:9 apps', 3, /no API key[\s\S]*`\.\/alto login --url <url>`/],
     ['alto --data-dir nowhere status', 5, /No Alto runs on this machine[\s\S]*`\.\/alto up`/],
     ['ALTO_API_KEY=any alto --url http://127.0.0.1:9 apps', 5, /cannot be reached at http:\/\/127\.0\.0\.1:9/],
     ['ALTO_API_KEY=any alto --url http://127.0.0.1:9 events', 5, /cannot be reached at http:\/\/127\.0\.0\.1:9/],
