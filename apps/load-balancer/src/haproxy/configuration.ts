@@ -151,7 +151,8 @@ const logFormat =
 /**
  * The id that the client gave, if all of it is plain; else the time in milliseconds and 64 random bits, which cost half of
  * what a UUID does. Then requests that HAProxy 2.6 would pass on although two readers may understand them differently.
- * Every request pays for them: what most requests do not have is asked for first.
+ * Every request pays for them: what most requests do not have is asked for first. Apps see the Host that the client sent,
+ * so no other header repeats it, nor may a client's own say otherwise.
  */
 const requestRules = `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) if { req.fhdr(x-request-id,-1) -m reg ^[A-Za-z0-9._-]{8,64}$ }
   http-request set-var(txn.high) rand
@@ -169,9 +170,9 @@ const requestRules = `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) i
   http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
   http-request del-header Forwarded
   http-request del-header X-Real-IP
+  http-request del-header X-Forwarded-Host
   http-request set-header X-Forwarded-For %[var(sess.client)]
   http-request set-header X-Forwarded-Proto http
-  http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Request-Id %[var(txn.id)]
   http-response set-header X-Request-Id %[var(txn.id)]`;
 
