@@ -148,18 +148,30 @@ const logFormat =
   '"method":"%[method,bytes(0,20)]","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
   '"totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
 
-/**
- * The id that the client gave, if all of it is plain; else the time in milliseconds and 64 random bits, which cost half of
- * what a UUID does. Then requests that HAProxy 2.6 would pass on although two readers may understand them differently.
- * Every request pays for them: what most requests do not have is asked for first. Apps see the Host that the client sent,
- * so no other header repeats it, nor may a client's own say otherwise.
- */
-const requestRules = `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) if { req.fhdr(x-request-id,-1) -m reg ^[A-Za-z0-9._-]{8,64}$ }
-  http-request set-var(txn.high) rand
-  http-request set-var(txn.low) rand
-  http-request set-var(txn.id) date(0,ms),concat(-,txn.high,-),concat(,txn.low) unless { var(txn.id) -m found }
+/** The id is that of the connection and the number of the request on it: that costs a fraction of a UUID. */
+const requestRules = `  http-request set-var(sess.requests) var(sess.requests),add(1)
+  http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
+  http-response set-header X-Request-Id %[var(txn.id)]`;
+
+/** Bytes that end a path for one reader and not for another. */
+const unclearUrls = `url -m reg '[\\x00-\\x20#]'`;
+
+/**
+ * Segments `.` and `..` as well, hidden ones too: clients resolve them before they ask, and an app that does so later
+ * would serve a path that no route meant. Alto's own services take a path apart as it is, and say what is wrong with it.
+ */
+const unclearPaths = `url -m reg -i '[\\x00-\\x20#]|^[^?]*?(/|\\\\|%2f|%5c)(\\.|%2e){1,2}([/\\\\;?]|%2f|%5c|%3b|$)'`;
+
+/**
+ * The id that the client gave, if all of it is plain. Then requests that HAProxy 2.6 would pass on although two readers may
+ * understand them differently. Apps see the Host that the client sent, so no other header repeats it, nor may a client's
+ * own say otherwise.
+ */
+const requestChecks = (
+  unclear: string,
+) => `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) if { req.fhdr(x-request-id,-1) -m reg ^[A-Za-z0-9._-]{8,64}$ }
   http-request deny deny_status 400 if { req.hdrs -m reg '[\\x00]' }
   http-request deny deny_status 400 if !{ var(txn.host) -m len 1: } { req.ver 1.1 }
   http-request deny deny_status 400 if { req.fhdr(host) -m reg '[^][A-Za-z0-9.:_-]' }
@@ -167,27 +179,29 @@ const requestRules = `  http-request set-var(txn.id) req.fhdr(x-request-id,-1) i
   http-request deny deny_status 400 if { req.ver 1.0 } { req.hdr(transfer-encoding) -m found }
   http-request deny deny_status 400 if { req.hdr(transfer-encoding) -m found } !{ req.fhdr(transfer-encoding) -m str chunked }
   http-request deny deny_status 405 if { method CONNECT TRACE }
+  http-request deny deny_status 400 if { ${unclear} }
   http-request del-header ^(upgrade|http2-settings)$ -m reg if { req.hdr(upgrade) -m sub -i h2c }
   http-request del-header Forwarded
   http-request del-header X-Real-IP
-  http-request del-header X-Forwarded-Host
-  http-request set-header X-Forwarded-For %[var(sess.client)]
-  http-request set-header X-Forwarded-Proto http
-  http-request set-header X-Request-Id %[var(txn.id)]
-  http-response set-header X-Request-Id %[var(txn.id)]`;
-
-const unclearBytes = '[\\x00-\\x20#]';
-
-/** Bytes that end a path for one reader and not for another. */
-const plainUrls = `
-  http-request deny deny_status 400 if { url -m reg '${unclearBytes}' }`;
+  http-request del-header X-Forwarded-Host`;
 
 /**
- * Segments `.` and `..` as well, hidden ones too: clients resolve them before they ask, and an app that does so later
- * would serve a path that no route meant. Alto's own services take a path apart as it is, and say what is wrong with it.
+ * Holds of the headers of every request that {@link requestChecks} would refuse or change for them, or that wants HTML,
+ * and of few others: one look at all headers, as HAProxy writes them (`name: value`, names in lower case, never cut),
+ * instead of one for each check.
  */
-const plainPaths = `
-  http-request deny deny_status 400 if { url -m reg -i '${unclearBytes}|^[^?]*?(/|\\\\|%2f|%5c)(\\.|%2e){1,2}([/\\\\;?]|%2f|%5c|%3b|$)' }`;
+const unusualHeaders = [
+  '\\x00',
+  '(^|\\n)(host: [^\\r]*[^][A-Za-z0-9.:_\\r-]',
+  'content-length: (0[^\\r]|[^\\r]{16})',
+  '(transfer-encoding|upgrade|forwarded|x-real-ip|x-forwarded-host|x-request-id): ',
+  'accept: [^\\r]*text/html)',
+].join('|');
+
+/** What is told of a request to who answers it, whatever the client says. */
+const forwarding = `  http-request set-header X-Forwarded-For %[var(sess.client)]
+  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Request-Id %[var(txn.id)]`;
 
 /**
  * A request that has no effects is sent again, to another instance, when the connection ended without a byte of the
@@ -197,21 +211,24 @@ const safeRetries = `  retry-on conn-failure empty-response
   http-request disable-l7-retry unless METH_GET or { method HEAD OPTIONS }`;
 
 /**
- * By the maps alone, so that routes change at run time; see maps.ts for what they hold. Most requests lead to one app
- * and carry no header rules: these are asked for nothing that only other routes need.
+ * By the maps alone, so that routes change at run time; see maps.ts for what they hold. Most requests are plain and lead to
+ * one app without rules of its own: these are let through before all that only others need. One without a host has no lead
+ * yet.
  */
 function renderRouting(names: HeaderNames): string {
   const { routes, splits } = mapFiles;
   const rules = [...headerRules('request', 'q', names.request), ...headerRules('response', 's', names.response)];
   const headers = rules.length === 0 ? '' : '  http-request set-var(txn.headers) var(txn.route),field(3,|)\n';
-  return `  http-request set-var(txn.route) var(txn.host),concat(,txn.path,/),map_beg(${routes})
-  http-request set-var(txn.route) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.route) -m found }
-  http-request allow unless { var(txn.route) -m beg | }
+  return `  http-request set-var(txn.lead) var(txn.host),concat(,txn.path,/),map_beg(${routes})
+  http-request allow if { var(txn.lead) -m beg app_ } !{ method CONNECT TRACE } !{ ${unclearPaths} } !{ req.hdrs -m reg '${unusualHeaders}' }
+${requestChecks(unclearPaths)}
+${wantsHtml}  http-request set-var(txn.lead) str(*),concat(,txn.path,/),map_beg(${routes}) unless { var(txn.lead) -m found }
+  http-request allow unless { var(txn.lead) -m beg | }
+  http-request set-var(txn.route) var(txn.lead)
   http-request set-var(txn.lead) var(txn.route),field(2,|)
   http-request set-var(txn.part) rand(${splitParts}) if { var(txn.lead) -m beg split_ }
   http-request set-var(txn.lead) var(txn.lead),concat(:,txn.part),map_str(${splits}) if { var(txn.part) -m found }
-${headers}${rules.join('')}  use_backend %[var(txn.lead)] if { var(txn.lead) -m found }
-  use_backend %[var(txn.route)]
+${headers}${rules.join('')}  use_backend %[var(txn.lead)]
   default_backend nowhere
 
 backend nowhere from alto
@@ -253,18 +270,21 @@ function renderBind(settings: HaproxySettings, port: number): string {
   return `  bind "\${ALTO_SOCKET_${port}-${bindAddress(settings.host, port)}}"
   tcp-request connection track-sc0 src table ${addressTable}
   tcp-request connection reject if { sc0_conn_cur gt ${settings.connectionsPerAddressMax} }
-  # Text once for a connection, not once for each of its requests.
+  # Once for a connection, not once for each of its requests.
   tcp-request session set-var-fmt(sess.client) %[src]
+  tcp-request session set-var-fmt(sess.id) %[date(0,us)]-%[rand]
+  tcp-request session set-var(sess.requests) int(0)
 `;
 }
 
 function renderAppsFront(settings: HaproxySettings, names: HeaderNames): string {
   return `frontend ${settings.apps.name} from alto
-${renderBind(settings, settings.apps.port)}${settings.accessLog ? '  no option dontlog-normal\n' : ''}${requestRules}${plainPaths}
-${wantsHtml}${renderRouting(names)}
+${renderBind(settings, settings.apps.port)}${settings.accessLog ? '  no option dontlog-normal\n' : ''}${requestRules}
+${renderRouting(names)}
 # What each backend of an app holds.
 defaults apps from alto
   balance roundrobin
+${forwarding}
 ${safeRetries}
 ${pageErrors().join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
@@ -277,12 +297,14 @@ ${pageErrors().join('\n')}
 function renderServiceFront(settings: HaproxySettings, { name, port, targets }: ServiceFront): string {
   const servers = targets.map((target) => `  server ${serverName(target)} ${addressText(target)}\n`).join('');
   return `frontend ${name} from alto
-${renderBind(settings, port)}${requestRules}${plainUrls}
+${renderBind(settings, port)}${requestRules}
+${requestChecks(unclearUrls)}
   default_backend ${name}_instances
 
 backend ${name}_instances from alto
   balance roundrobin
   load-server-state-from-file global
+${forwarding}
   retries ${Math.max(retries, Math.min(targets.length, 10))}
 ${safeRetries}
   timeout server ${Math.max(serviceTimeoutMs, settings.serverTimeoutMs)}ms

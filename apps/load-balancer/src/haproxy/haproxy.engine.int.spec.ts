@@ -548,13 +548,13 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
   ] as const) {
     const page = await as('text/html,*/*', host, path);
     expect(page).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*content-type: text/html;charset=utf-8`, 'i'));
-    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request \d{13}(-\d{1,10}){2}<[\s\S]*<\/html>$/);
+    expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request \d{16}(-\d{1,10}){2}<[\s\S]*<\/html>$/);
     expect(page).not.toMatch(/alto-error-page/i);
     const problem = await as('*/*', host, path);
     expect(problem).toMatch(/content-type: application\/problem\+json/i);
     expect(JSON.parse(bodyOf(problem))).toMatchObject({
       status,
-      requestId: expect.stringMatching(/^\d{13}(-\d{1,10}){2}$/),
+      requestId: expect.stringMatching(/^\d{16}(-\d{1,10}){2}$/),
     });
   }
   const theirs = await as('text/html', 'own.test');
@@ -660,16 +660,27 @@ it.each(['plain-id-1, x","status":"200', 'plain-id-1\r\nX-Request-Id: <script>x'
     const a = await start('a1');
     await settle(spec(pool('a', a.endpoint())));
     const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: ${id}\r\nConnection: close\r\n\r\n`);
-    expect(answer).toMatch(/^x-request-id: \d{13}(-\d{1,10}){2}\r$/m);
+    expect(answer).toMatch(/^x-request-id: \d{16}(-\d{1,10}){2}\r$/m);
   },
 );
 
-it('says for whom it forwards, whatever the client says', async () => {
+/** Each alone as well, since a request is looked through only when it holds one of them. */
+const forged = {
+  'X-Forwarded-For': '6.6.6.6',
+  'X-Forwarded-Proto': 'https',
+  'X-Forwarded-Host': 'b.test',
+  Forwarded: 'for=6.6.6.6',
+  'X-Real-IP': '6.6.6.6',
+  'X-Request-Id': 'not valid',
+};
+it.each([
+  ['all of it', Object.keys(forged) as (keyof typeof forged)[]],
+  ...Object.keys(forged).map((name) => [name, [name as keyof typeof forged]] as const),
+])('says for whom it forwards, whatever the client says: %s', async (_name, names) => {
   const a = await start('a1');
   await settle(spec(pool('a', a.endpoint())));
-  const forged =
-    'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\nX-Forwarded-Host: b.test\r\nX-Real-IP: 6.6.6.6\r\nX-Request-Id: not valid\r\n';
-  const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\n${forged}Connection: close\r\n\r\n`);
+  const headers = names.map((name) => `${name}: ${forged[name]}\r\n`).join('');
+  const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\n${headers}Connection: close\r\n\r\n`);
   const saw = JSON.parse(/^x-saw: (.*)$/m.exec(answer)?.[1] ?? '{}') as Record<string, string>;
   expect(saw).toMatchObject({
     'x-forwarded-for': '127.0.0.1',
@@ -677,6 +688,26 @@ it('says for whom it forwards, whatever the client says', async () => {
     host: 'a.test',
   });
   for (const name of ['forwarded', 'x-forwarded-host', 'x-real-ip']) expect(saw).not.toHaveProperty(name);
-  expect(saw['x-request-id']).toMatch(/^\d{13}(-\d{1,10}){2}$/);
+  expect(saw['x-request-id']).toMatch(/^\d{16}(-\d{1,10}){2}$/);
   expect(answer).toContain(`x-request-id: ${saw['x-request-id']}`);
+});
+
+it('takes the id that a client gave', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const answer = await raw('GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-Id: plain-id-1\r\nConnection: close\r\n\r\n');
+  expect(answer).toContain('x-request-id: plain-id-1');
+});
+
+it('names each request of a connection by another id, also those that come at once', async () => {
+  const a = await start('a1');
+  await settle(spec(pool('a', a.endpoint())));
+  const refused = 'GET /../ HTTP/1.1\r\nHost: a.test\r\n';
+  const nowhere = 'GET / HTTP/1.1\r\nHost: nowhere.test\r\n';
+  const answer = await raw(`${`${nowhere}\r\n`.repeat(20)}GET / HTTP/1.1\r\nHost: a.test\r\n\r\n${refused}\r\n`);
+  const ids = [...answer.matchAll(/^x-saw: .*"x-request-id":"([^"]+)"|"requestId":"([^"]+)"/gm)].map(
+    ([, saw, own]) => saw ?? own,
+  );
+  expect(ids).toHaveLength(22);
+  expect(new Set(ids).size).toBe(22);
 });
