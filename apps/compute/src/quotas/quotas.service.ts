@@ -24,6 +24,11 @@ export class QuotasService {
     return this.store.use(this.database.manager, project, null);
   }
 
+  /** Until the transaction ends nobody else who asks for this counts what the project has, or adds to it. */
+  async hold(transaction: EntityManager, project: string): Promise<void> {
+    await this.store.lock(transaction, project);
+  }
+
   /**
    * Holds a change of an app to the project's limits, in the transaction that makes it: until that ends nobody else
    * can use more of them. Taken after the app's own lock, as everybody does.

@@ -154,6 +154,29 @@ describe('a secret', () => {
     expect(new Set(made.map(({ id }) => id)).size).toBe(1);
   });
 
+  it('is one of a thousand at most, however many are set at once, and however many others are', async () => {
+    await scenario.startCompute();
+    await database.query(
+      `INSERT INTO secret (id, project, name, version, deleted, created_at, updated_at)
+       SELECT 'sec_' || lpad(n::text, 26, '0'), $1, 'FILLER_' || n, 1, false, now(), now() FROM generate_series(1, 990) AS n`,
+      [scenario.project.id],
+    );
+    const other = newTestProject();
+    const outcomes = await Promise.allSettled([
+      ...Array.from({ length: 40 }, (_, n) => set(`SECRET_${n}`, 'value')),
+      ...Array.from({ length: 5 }, (_, n) => set(`SECRET_${n}`, 'value', other)),
+    ]);
+    const refused = outcomes.filter(({ status }) => status === 'rejected');
+    expect(refused).toHaveLength(30);
+    for (const { reason } of refused as PromiseRejectedResult[])
+      expect(reason).toMatchObject({ code: 'quota_exceeded' });
+    const present = 'SELECT count(*)::integer AS count FROM secret WHERE project = $1 AND NOT deleted';
+    expect(await database.query(present, [scenario.project.id])).toEqual([{ count: 1_000 }]);
+    await remove('FILLER_1');
+    await set('ANOTHER', 'value');
+    await expect(set('ONE_MORE', 'value')).rejects.toMatchObject({ code: 'quota_exceeded' });
+  });
+
   it('cannot be set while there is no master key, and says what to do', async () => {
     await scenario.stopCompute(scenario.compute);
     await scenario.startCompute(undefined, { ALTO_MASTER_KEY: '' });

@@ -27,6 +27,7 @@ import type { EntityManager } from 'typeorm';
 import { AppsService } from '../apps/apps.service';
 import { decodeCursor, pageOfRows } from '../cursors';
 import { listed } from '../placement/words';
+import { QuotasService } from '../quotas/quotas.service';
 import { SecretKeys } from './secret-keys';
 import type { SecretEntity } from './secret.entity';
 import { SecretsStore } from './secrets.store';
@@ -47,6 +48,7 @@ export class SecretsService {
     private readonly store: SecretsStore,
     private readonly apps: AppsService,
     private readonly keys: SecretKeys,
+    private readonly quotas: QuotasService,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
   ) {}
@@ -151,7 +153,9 @@ export class SecretsService {
     }
   }
 
+  /** Until the transaction ends nobody else adds a secret to the project. */
   private async requireRoom(transaction: EntityManager, project: string): Promise<void> {
+    await this.quotas.hold(transaction, project);
     if ((await this.store.count(transaction, project)) < secretsPerProjectMax) return;
     throw new AltoError('quota_exceeded', {
       message: `The project has ${secretsPerProjectMax} secrets, which are the most.`,
