@@ -21,6 +21,7 @@ import { Nudges } from './nudges';
 import { QuotasService } from './quotas/quotas.service';
 import { QuotasStore } from './quotas/quotas.store';
 import { UsageController } from './quotas/usage.controller';
+import { ClockSkipsStore } from './reconciler/clock-skips.store';
 import { Cluster, ClusterPort } from './reconciler/cluster';
 import { Reconciler } from './reconciler/reconciler';
 import { RevisionsController } from './revisions/revisions.controller';
@@ -55,6 +56,7 @@ import { SecretsStore } from './secrets/secrets.store';
   providers: [
     AppsService,
     AppsStore,
+    ClockSkipsStore,
     EndedInstancesStore,
     EndpointsService,
     EndpointsStore,

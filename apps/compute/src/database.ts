@@ -12,10 +12,12 @@ import { RolloutTraffic0004 } from './migrations/0004-rollout-traffic';
 import { MachineKeys0006 } from './migrations/0006-machine-keys';
 import { FormerNodes0007 } from './migrations/0007-former-nodes';
 import { EndedInstances0008 } from './migrations/0008-ended-instances';
+import { ClockSkips0009 } from './migrations/0009-clock-skips';
 import { ProjectLocks0005 } from './migrations/0005-project-locks';
 import { FormerNodeEntity } from './nodes/former-node.entity';
 import { NodeEntity } from './nodes/node.entity';
 import { ProjectLockEntity } from './quotas/project-lock.entity';
+import { ClockSkipEntity } from './reconciler/clock-skip.entity';
 import { RolloutEntity } from './rollouts/rollout.entity';
 import { TrafficEntity } from './rollouts/traffic.entity';
 import { RevisionEntity } from './revisions/revision.entity';
@@ -25,6 +27,7 @@ import { SecretEntity } from './secrets/secret.entity';
 export const computeDatabase = {
   entities: [
     AppEntity,
+    ClockSkipEntity,
     EndedInstanceEntity,
     EndpointCounterEntity,
     EndpointSetEntity,
@@ -48,5 +51,6 @@ export const computeDatabase = {
     MachineKeys0006,
     FormerNodes0007,
     EndedInstances0008,
+    ClockSkips0009,
   ],
 };

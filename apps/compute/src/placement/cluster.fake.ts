@@ -5,10 +5,12 @@
 import { transition, wantsStopped, type Observation } from '../instances/instance.state';
 import type { Counts } from '../rollouts/error-rate';
 import { isProven, isToBeJudged, notBegun, type RolloutPolicy, type RolloutView } from '../rollouts/rollout.state';
-import { plan, type AppPlan, type Plan } from './planner';
+import { PassedTime, planByPassedTime } from './passed-time';
+import type { AppPlan, Plan } from './planner';
 import type {
   AppStatus,
   AppView,
+  ClockSkip,
   InstanceView,
   NodeView,
   PlanLimits,
@@ -81,6 +83,7 @@ export class ModelCluster {
   readonly instances = new Map<string, Mutable<InstanceView>>();
   readonly revisions = new Map<string, RevisionView>();
   readonly proxies = new Map<string, Mutable<ProxyView>>();
+  clockSkips: readonly ClockSkip[] = [];
   /** By revision id; good unless given. */
   readonly natures = new Map<string, Nature>();
   begun = 0;
@@ -143,11 +146,12 @@ export class ModelCluster {
       instances: [...this.instances.values()],
       revisions: this.revisions,
       proxies: [...this.proxies.values()],
+      clockSkips: this.clockSkips,
     });
   }
 
   plan(): Plan {
-    return plan(this.snapshot(), limits, this.nowMs);
+    return planByPassedTime(this.snapshot(), limits, this.nowMs);
   }
 
   /** One round of the reconciler. @returns true when there was nothing to do */
@@ -173,13 +177,23 @@ export class ModelCluster {
     else if (instance.state !== 'failed') this.observe(instance.id, this.becomes(instance));
   }
 
+  /** The clock shows something else from now on, and the reconciler has noted that. */
+  setClock(ms: number): void {
+    const before = this.nowMs;
+    this.nowMs += ms;
+    if (ms < 0) this.clockSkips = this.clockSkips.filter(({ until }) => until <= this.nowMs);
+    else this.clockSkips = [...this.clockSkips, { from: before, until: this.nowMs }];
+  }
+
   /** Time goes by with requests, and takes with it what does not last. */
   pass(ms: number): void {
     this.nowMs += ms;
     for (const { id } of this.apps.values()) this.request(id);
+    const { passedAt } = new PassedTime(this.clockSkips, this.nowMs);
     for (const { id, state, revision, stateAt } of [...this.instances.values()]) {
       const isFlaky = this.natures.get(revision) === 'flaky';
-      if (isFlaky && state === 'ready' && this.nowMs >= stateAt + flakyMs) this.observe(id, 'backoff');
+      if (isFlaky && state === 'ready' && passedAt(this.nowMs) >= passedAt(stateAt) + flakyMs)
+        this.observe(id, 'backoff');
     }
   }
 

@@ -132,6 +132,12 @@ export interface ProxyView {
   readonly heartbeats: number;
 }
 
+/** A stretch of time that never was: the clock was set forward from its beginning to its end. */
+export interface ClockSkip {
+  readonly from: number;
+  readonly until: number;
+}
+
 export interface Snapshot {
   readonly nodes: readonly NodeView[];
   readonly apps: readonly AppView[];
@@ -139,6 +145,8 @@ export interface Snapshot {
   /** Revisions that instances are of, by id. */
   readonly revisions: ReadonlyMap<string, RevisionView>;
   readonly proxies: readonly ProxyView[];
+  /** Those that something which waits may have waited through. */
+  readonly clockSkips: readonly ClockSkip[];
 }
 
 /** How the planner behaves; from the service's configuration. */

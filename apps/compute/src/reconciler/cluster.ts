@@ -15,6 +15,11 @@ import { RevisionsService } from '../revisions/revisions.service';
 import { isJudgedByAnswers, type RolloutView } from '../rollouts/rollout.state';
 import { RolloutsService } from '../rollouts/rollouts.service';
 import { TrafficService } from '../rollouts/traffic.service';
+import { ClockSkipsStore } from './clock-skips.store';
+import type { ClockSetting } from './clock-watch';
+
+/** Longer than anything waits. */
+const clockSkipsKeptMs = 7 * 24 * 3_600_000;
 
 /** What is heard of the cluster's members, to tell their silence from. */
 export interface Heartbeats {
@@ -31,6 +36,7 @@ export abstract class ClusterPort {
   abstract expireProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void>;
   /** @throws AltoError conflict when what the plan rests on has changed, stale_writer when the lease is lost */
   abstract commit(lease: Lease, plan: AppPlan): Promise<void>;
+  abstract recordClock(lease: Lease, settings: readonly ClockSetting[]): Promise<void>;
   abstract prune(lease: Lease): Promise<void>;
 }
 
@@ -46,6 +52,7 @@ export class Cluster extends ClusterPort {
     private readonly instances: InstancesService,
     private readonly nodes: NodesService,
     private readonly endpoints: EndpointsService,
+    private readonly clockSkips: ClockSkipsStore,
     private readonly nudges: Nudges,
     readonly clock: Clock,
   ) {
@@ -76,11 +83,22 @@ export class Cluster extends ClusterPort {
     await lease.transaction((transaction) => this.write(transaction, lease.token, told));
   }
 
+  /** A clock that was set back will show again what it was set forward over before: that time passes then. */
+  recordClock(lease: Lease, settings: readonly ClockSetting[]): Promise<void> {
+    return lease.transaction(async (transaction) => {
+      for (const { expected, shown } of settings) {
+        if (shown < expected) await this.clockSkips.removeAfter(transaction, new Date(shown));
+        else await this.clockSkips.insert(transaction, { from: expected, until: shown });
+      }
+    });
+  }
+
   prune(lease: Lease): Promise<void> {
     return lease.transaction(async (transaction) => {
       await this.endpoints.prune(transaction);
       await this.traffic.prune(transaction);
       await this.instances.prune(transaction);
+      await this.clockSkips.removeBefore(transaction, new Date(this.clock.nowMs() - clockSkipsKeptMs));
     });
   }
 
@@ -103,6 +121,7 @@ export class Cluster extends ClusterPort {
       apps: apps.flatMap((app) => appView(app, { revisions, rollouts, told, traffic })),
       instances,
       revisions,
+      clockSkips: await this.clockSkips.all(transaction),
     };
   }
 

@@ -1,19 +1,22 @@
 /**
  * Makes the cluster what it should be, one instance of compute at a time. Nothing is remembered between two passes
- * but for how long others have been silent: whoever takes the lease over goes on from what the database says.
+ * but for how long others have been silent and what the clock showed last: whoever takes the lease over goes on from
+ * what the database says.
  */
-import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { AltoError } from '@alto/contracts';
 import { Bell, Clock, CONFIG, type Lease, Leases, Log, NatsBus } from '@alto/platform';
 import type { ComputeConfig } from '../config';
 import { NodesService } from '../nodes/nodes.service';
 import { SilenceWatch } from '../nodes/silence';
 import { Nudges } from '../nudges';
-import { type AppPlan, plan, type Plan } from '../placement/planner';
+import { planByPassedTime } from '../placement/passed-time';
+import type { AppPlan, Plan } from '../placement/planner';
 import type { PlanLimits } from '../placement/snapshot';
+import { ClockWatch } from './clock-watch';
 import { ClusterPort } from './cluster';
 
-/** How often silence is judged. */
+/** How often silence is judged, and the clock looked at. */
 const lookEveryMs = 1_000;
 /** How often proxies are asked whether requests are still in flight to an instance that drains. */
 const askEveryMs = 300;
@@ -23,8 +26,11 @@ const roundsPerPassMax = 20;
 const pruneEveryMs = 3_600_000;
 
 @Injectable()
-export class Reconciler implements OnModuleInit {
+export class Reconciler implements OnModuleInit, OnModuleDestroy {
   private readonly bell = new Bell();
+  /** Also of one without the lease: it may be given that just because the clock was set. */
+  private readonly clockWatch = new ClockWatch();
+  private looking: NodeJS.Timeout | undefined;
 
   constructor(
     @Inject(CONFIG) private readonly config: ComputeConfig,
@@ -39,7 +45,13 @@ export class Reconciler implements OnModuleInit {
 
   onModuleInit(): void {
     this.nudges.onReconcilerNudge(() => this.bell.ring());
+    this.lookAtClock();
+    this.looking = setInterval(() => this.lookAtClock(), lookEveryMs).unref();
     this.leases.hold('compute.reconciler', (lease) => this.work(lease));
+  }
+
+  onModuleDestroy(): void {
+    clearInterval(this.looking);
   }
 
   private async work(lease: Lease): Promise<void> {
@@ -65,6 +77,7 @@ export class Reconciler implements OnModuleInit {
 
   private async pass(lease: Lease, watch: Watch): Promise<number> {
     if (await this.judge(lease, watch)) watch.planAt = 0;
+    if (await this.recordClock(lease)) watch.planAt = 0;
     const now = performance.now();
     if (now >= watch.pruneAt) {
       await this.cluster.prune(lease);
@@ -102,11 +115,31 @@ export class Reconciler implements OnModuleInit {
     return changed.length > 0 || expired.size > 0;
   }
 
+  /** @returns what it shows */
+  private lookAtClock(): number {
+    const now = this.clock.nowMs();
+    this.clockWatch.look(now, performance.now());
+    return now;
+  }
+
+  /** @returns true when the clock was set, which a snapshot that was read before does not know */
+  private async recordClock(lease: Lease): Promise<boolean> {
+    const { unrecorded } = this.clockWatch;
+    if (unrecorded.length === 0) return false;
+    await this.cluster.recordClock(lease, unrecorded);
+    this.clockWatch.recorded(unrecorded);
+    this.log.warn('The clock was set; what was skipped is held against nobody', { settings: unrecorded });
+    return true;
+  }
+
   /** Plans and commits until there is nothing left to do. @returns the last plan; null when the rounds did not suffice */
   private async carryOutPlans(lease: Lease): Promise<Plan | null> {
     const failed = new Set<string>();
     for (let round = 0; round < roundsPerPassMax && !lease.signal.aborted; round++) {
-      const made = plan(await this.cluster.snapshot(), this.limits(), this.clock.nowMs());
+      const snapshot = await this.cluster.snapshot();
+      const now = this.lookAtClock();
+      if (await this.recordClock(lease)) continue;
+      const made = planByPassedTime(snapshot, this.limits(), now);
       const due = made.apps.filter(({ app }) => !failed.has(app.id));
       if (due.length === 0) return made;
       for (const appPlan of due) if (!(await this.carryOut(lease, appPlan))) failed.add(appPlan.app.id);
