@@ -7,7 +7,10 @@ import { Session } from './session';
 import { type Script, type } from './session.fake';
 
 const lines = [{ instance: 'ins_1', stream: 'stdout', text: 'hello' }];
-const received = { position: '8.a', event: { type: 'compute.apps.created', subject: 'app_1', time: '2030' } };
+const received = {
+  position: '8.a',
+  event: { id: 'evt_1', type: 'compute.apps.created', subject: 'app_1', time: '2030' },
+};
 const status = { phase: 'running', version: '1', pid: 1, startedAt: '2030', workloads: [] };
 
 /** Command → what the API and the agent answer, and what is printed. */
@@ -44,7 +47,10 @@ const reads: Record<string, { script: Script; document: unknown; typed?: string 
     document: { versions: [] },
     typed: 'compute',
   },
-  events: { script: { api: { follow: () => [received, received] } }, document: { items: [received, received] } },
+  events: {
+    script: { api: { follow: ({ after }) => (after === undefined ? [] : [received, received]) } },
+    document: { items: [received, received] },
+  },
   audit: listed('audit.list'),
   'completion bash': { script: {}, document: { shell: 'bash', script: expect.any(String) } },
   'completion zsh': { script: {}, document: { shell: 'zsh', script: expect.any(String) } },

@@ -34,12 +34,14 @@ class FakeSession extends Session {
     return (this.script.agent ?? {}) as unknown as LocalAgent;
   }
 
-  override client(): Promise<AltoClient> {
+  override client(interrupted?: AbortSignal): Promise<AltoClient> {
     const { api = {} } = this.script;
     const call = async (name: string, input: Record<string, unknown>): Promise<unknown> => {
       const answer = api[name];
       if (answer === undefined) throw new Error(`The test says nothing of ${name}.`);
-      return await Promise.resolve(answer(input));
+      const said = await Promise.resolve(answer(input));
+      interrupted?.throwIfAborted();
+      return said;
     };
     const perform = ({ noun, verb }: Operation, input: Record<string, unknown>) => call(`${noun}.${verb}`, input);
     const own = {

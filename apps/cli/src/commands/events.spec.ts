@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { AltoClient } from '@alto/sdk';
 import { Output } from '../output';
 import { Session } from '../session';
@@ -21,7 +22,9 @@ const event = {
   resourceversion: 1,
   data: {},
 };
-const frame = `id: 8.a\ndata: ${JSON.stringify(event)}\n\n`;
+const frameOf = (id: string, time = event.time) => `id: 8.a\ndata: ${JSON.stringify({ ...event, id, time })}\n\n`;
+const frame = frameOf(event.id);
+const idOf = (count: number) => `evt_${String(count).padStart(26, '0')}`;
 
 /** A stream that says so much, and then stays open or breaks off. */
 function saying(text: string, isCut = false): Step {
@@ -37,12 +40,43 @@ function saying(text: string, isCut = false): Step {
   };
 }
 
+/** A stream in which something happens all the time. */
+const busy: Step = ({ signal }) => {
+  let count = 0;
+  const start = (stream: ReadableStreamDefaultController) => {
+    const timer = setInterval(() => stream.enqueue(new TextEncoder().encode(frameOf(idOf(++count)))), 5);
+    signal?.addEventListener('abort', () => {
+      clearInterval(timer);
+      stream.error(signal.reason);
+    });
+  };
+  return new Response(new ReadableStream({ start }));
+};
+
+/** A stream that stands once somebody has waited for it. */
+function late(step: Step, ms: number): (init: RequestInit) => Promise<Response> {
+  return async (init) => {
+    await setTimeout(ms);
+    return step(init);
+  };
+}
+
+interface Streams {
+  /** Of what has happened, as long as the command is not told to follow. */
+  past: readonly Step[];
+  /** Of what happens from now on. */
+  now?: readonly (Step | ReturnType<typeof late>)[];
+}
+
 /** An API that answers each connection by the next step, and the last one again and again. */
-function typed(steps: readonly Step[], ...words: string[]) {
+function typed({ past, now = [saying('')] }: Streams, ...words: string[]) {
   const printed = { out: '', err: '' };
-  let asked = 0;
-  const fetch = async (_: unknown, init: RequestInit = {}) =>
-    await Promise.resolve(steps[Math.min(asked++, steps.length - 1)]!(init));
+  const asked = { past: 0, now: 0 };
+  const fetch = async (_: unknown, init: RequestInit = {}) => {
+    const isPast = new Headers(init.headers).has('last-event-id');
+    const step = isPast ? past[Math.min(asked.past++, past.length - 1)] : now[Math.min(asked.now++, now.length - 1)];
+    return await step!(init);
+  };
   const client = new AltoClient({
     baseUrl: 'http://alto.test',
     apiKey: 'k',
@@ -61,28 +95,70 @@ function typed(steps: readonly Step[], ...words: string[]) {
 
 describe('alto events', () => {
   it('fails where nothing answers, and does not wait for ever', async () => {
-    const { ended, printed } = typed([refused]);
+    const { ended, printed } = typed({ past: [refused], now: [refused] });
     await expect(ended).rejects.toThrow(/^Alto cannot be reached .*ECONNREFUSED/);
     expect(printed.out).toBe('');
   });
 
   it('fails when the stream breaks off and is not to be had again', async () => {
-    const { ended, printed } = typed([saying(frame, true), refused]);
+    const { ended, printed } = typed({ past: [saying(frame, true), refused] });
     await expect(ended).rejects.toMatchObject({ code: 'service_unavailable' });
     expect(printed.out).toContain('compute.apps.created');
   });
 
   it('goes on through a short loss, and ends once nothing comes', async () => {
-    const { ended, printed } = typed([refused, saying('', true), refused, saying(frame)]);
+    const { ended, printed } = typed({ past: [refused, saying('', true), refused, saying(frame)] });
     await ended;
     expect(printed).toEqual({ out: expect.stringMatching(/compute\.apps\.created +app_1\n$/), err: '' });
+  });
+
+  it('goes on through a loss that comes late', async () => {
+    const { now } = Date;
+    const hourLater: Step = (init) => {
+      Date.now = () => now() + 3_600_000;
+      return saying(frame, true)(init);
+    };
+    const { ended, printed } = typed({ past: [hourLater, saying(frameOf(idOf(1)))] });
+    await ended.finally(() => (Date.now = now));
+    expect(printed.out.match(/created/g)).toHaveLength(2);
+  });
+
+  const idsIn = ({ out }: { out: string }) =>
+    (JSON.parse(out) as { items: { event: { id: string } }[] }).items.map(({ event: { id } }) => id);
+
+  it('leaves out what happened before the time that was asked for', async () => {
+    const ago = (seconds: number) => new Date(Date.now() - seconds * 1_000).toISOString();
+    const past = [saying(frameOf(idOf(1), ago(40)) + frameOf(idOf(2), ago(5)))];
+    const { ended, printed } = typed({ past }, '--since', '20s', '--json');
+    await ended;
+    expect(idsIn(printed)).toEqual([idOf(2)]);
+  });
+
+  it('ends where something happens all the time, with the first event since it began', async () => {
+    const { ended, printed } = typed({ past: [busy], now: [saying(frameOf(idOf(20)))] }, '--json');
+    await ended;
+    expect(idsIn(printed)).toEqual(Array.from({ length: 20 }, (_, index) => idOf(index + 1)));
+  });
+
+  it('ends as well where it has printed that event before it is told of it', async () => {
+    const { ended, printed } = typed({ past: [busy], now: [late(saying(frameOf(idOf(2))), 300)] }, '--json');
+    await ended;
+    expect(idsIn(printed)).toContain(idOf(2));
+  });
+
+  it('fails where it is not to be had which event is the last', async () => {
+    const { ended } = typed({ past: [busy], now: [refused] });
+    await expect(ended).rejects.toThrow(/^Alto cannot be reached .*ECONNREFUSED/);
   });
 });
 
 describe('alto events -f', () => {
   it('says once that nothing answers, and goes on when something does', async () => {
-    const { ended, printed } = typed([refused, refused, refused, refused, refused, refused, saying(frame)], '-f');
-    while (printed.out === '') await new Promise((resolve) => setTimeout(resolve, 10));
+    const { ended, printed } = typed(
+      { past: [], now: [refused, refused, refused, refused, refused, refused, saying(frame)] },
+      '-f',
+    );
+    while (printed.out === '') await setTimeout(10);
     process.emit('SIGINT');
     await ended;
     expect(printed.err).toMatch(/^Alto cannot be reached .*ECONNREFUSED 127\.0\.0\.1:4000\. Waiting for it …\n$/);

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
-import { finish, followable, type FollowOptions } from './changes';
+import { change, followable, type FollowOptions } from './changes';
 
 export function restartCommand(session: Session, output: Output): Command {
   const command = new Command('restart')
@@ -16,9 +16,9 @@ export function restartCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (name: string, options: FollowOptions) => {
-      const client = await session.client();
-      const accepted = await client.apps.restart({ project: session.project, app: name });
-      await finish(session, output, accepted, options);
+      await change(session, output, name, options, (client) =>
+        client.apps.restart({ project: session.project, app: name }),
+      );
     });
   return followable(command);
 }

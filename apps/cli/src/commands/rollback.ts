@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
-import { finish, followable, type FollowOptions } from './changes';
+import { change, followable, type FollowOptions } from './changes';
 import { wholeNumber } from './whole-number';
 
 export function rollbackCommand(session: Session, output: Output): Command {
@@ -18,9 +18,9 @@ export function rollbackCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (name: string, { to, ...options }: FollowOptions & { to?: number }) => {
-      const client = await session.client();
-      const accepted = await client.apps.rollback({ project: session.project, app: name, to });
-      await finish(session, output, accepted, options);
+      await change(session, output, name, options, (client) =>
+        client.apps.rollback({ project: session.project, app: name, to }),
+      );
     });
   return followable(command);
 }

@@ -2,7 +2,7 @@ import { Argument, Command } from 'commander';
 import { examples } from '../examples';
 import type { Output } from '../output';
 import type { Session } from '../session';
-import { finish, followable, type FollowOptions } from './changes';
+import { change, followable, type FollowOptions } from './changes';
 import { wholeNumber } from './whole-number';
 
 export function scaleCommand(session: Session, output: Output): Command {
@@ -18,9 +18,9 @@ export function scaleCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (name: string, replicas: number, options: FollowOptions) => {
-      const client = await session.client();
-      const accepted = await client.apps.scale({ project: session.project, app: name, replicas });
-      await finish(session, output, accepted, options);
+      await change(session, output, name, options, (client) =>
+        client.apps.scale({ project: session.project, app: name, replicas }),
+      );
     });
   return followable(command);
 }
