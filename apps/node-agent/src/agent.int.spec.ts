@@ -600,6 +600,18 @@ describe('the agent', () => {
     expect(await call('POST', '/v1/services/web/update?to=9')).toContain('no version 9 of web');
   });
 
+  it('has the sandbox that it was once told of, also when it is started without its path', async () => {
+    const ofSystem = { PATH: '/usr/bin:/bin' };
+    const unpacked = join(root, 'bwrap');
+    writeFileSync(unpacked, '#!/bin/sh\necho "bwrap: of a test" >&2\nexit 1\n', { mode: 0o755 });
+    await startAgent({ ...ofSystem, ALTO_BUBBLEWRAP: unpacked });
+    const { reason } = (await status()).sandbox;
+    expect(reason).toContain('of a test');
+    await killAgent();
+    await startAgent(ofSystem);
+    expect((await status()).sandbox.reason).toBe(reason);
+  });
+
   it('is started again when it is killed, also after its keeper was, and not when it ends on purpose', async () => {
     manifest = { ...manifest, workloads: [service('web', [await freePort()])] };
     await startAgent({ ALTO_KEEPER: 'on' });

@@ -2,6 +2,6 @@
 export { makeFirstStart, type FirstStart, type ReportProgress } from './first-start';
 export { accountKeyFile, makeCredentials } from './nats-identity';
 export { Releases, type ReleaseChoice, type ServiceVersions } from './releases';
-export { writeIfChanged } from './files';
+export { pointLink, writeIfChanged } from './files';
 export { ensureNode } from './runtime';
 export { firstStartSettings, parseFirstStartSettings, type FirstStartSettings } from './settings';

@@ -7,7 +7,7 @@ import { joins } from '../join';
 import { controls, type Control } from '../runtime/process/cgroups/hierarchies';
 import type { AgentState } from '../state/agent-state';
 import { chooseAppNetwork } from './machine-network';
-import { findPrograms } from './programs';
+import { keptPrograms } from './kept-programs';
 import { Sandbox } from './sandbox';
 
 export interface AgentFacts {
@@ -46,7 +46,7 @@ export async function openSandbox({ config, directory, nodePath, bounded, state 
   return await Sandbox.open({
     policy: config.ALTO_SANDBOX,
     folder: join(directory.runtime, 'sandbox'),
-    programs: findPrograms(config.PATH, given),
+    programs: await keptPrograms(config.PATH, given, join(directory.runtime, 'bin')),
     network: chosen.network,
     networkProblem: chosen.problem,
     resolv: chosen.resolv,

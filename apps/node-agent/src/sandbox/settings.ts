@@ -47,10 +47,10 @@ export const sandboxSettings = {
     .string()
     .refine(isAbsolute, 'must be an absolute path')
     .optional()
-    .describe('Path of bubblewrap (bwrap); unless given it is looked for in PATH'),
+    .describe('Path of bubblewrap (bwrap); unless given that of the last start, or it is looked for in PATH'),
   ALTO_NFT: z
     .string()
     .refine(isAbsolute, 'must be an absolute path')
     .optional()
-    .describe('Path of nft (nftables); unless given it is looked for in PATH'),
+    .describe('Path of nft (nftables); unless given that of the last start, or it is looked for in PATH'),
 };
