@@ -41,14 +41,42 @@ export const securityHeaders = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-/** Answers on the raw response, where nothing else was sent yet; else ends the connection, which is all that is left. */
-export function sendProblem(response: ServerResponse, { status, headers, body }: Answer): void {
+/**
+ * Answers on the raw response, where nothing else was sent yet; else ends the connection, which is all that is left.
+ * @param upload whose client is waited for until it has read the answer
+ */
+export function sendProblem(
+  response: ServerResponse,
+  { status, headers, body }: Answer,
+  upload?: IncomingMessage,
+): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
   response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
-  response.end(body);
+  if (upload === undefined) return void response.end(body);
+  response.write(body);
+  endUpload(upload, response);
+}
+
+const lingering = { idleMs: 2_000, mostMs: 10_000 };
+
+/**
+ * Ends a whole answer. What a client still sends then is thrown away for a while: a connection that closes under it is
+ * reset, mostly before the client has read why. One that was too slow has had its time.
+ */
+export function endUpload(request: IncomingMessage, response: ServerResponse): void {
+  if (!hasUnreadBody(request) || response.statusCode === 408) return void response.end();
+  const end = () => {
+    clearTimeout(idle);
+    clearTimeout(most);
+    response.end();
+  };
+  const idle = setTimeout(end, lingering.idleMs);
+  const most = setTimeout(end, lingering.mostMs);
+  request.on('data', () => idle.refresh());
+  request.once('end', end).once('close', end);
 }
 
 /** The rest of a body that nobody will read is not worth the connection: such an answer closes it. */

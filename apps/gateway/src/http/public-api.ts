@@ -32,6 +32,8 @@ import { hasUnreadBody, problemAnswer, sendProblem } from './problem';
 import { RequestLog } from './request-log';
 import { ServiceStreams } from './service-streams';
 
+type Failed = Pick<Attempt, 'request' | 'operation'>;
+
 interface Trace {
   requestId: string;
   traceparent: string;
@@ -76,7 +78,7 @@ export class PublicApi implements OnModuleInit {
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));
       scope.setErrorHandler((error, request, reply) =>
-        this.fail(request, reply, error, newTrace(request, isTracing(this.config))),
+        this.fail({ request }, reply, error, newTrace(request, isTracing(this.config))),
       );
       scope.all('/*', (request, reply) => this.handle(request, reply));
     });
@@ -112,7 +114,7 @@ export class PublicApi implements OnModuleInit {
       await this.serve(await this.admit(attempt, reply, route, parameters, url.query));
     } catch (error) {
       this.audit.refused(attempt, toAltoError(error));
-      this.fail(request, reply, error, trace);
+      this.fail(attempt, reply, error, trace);
     }
   }
 
@@ -191,7 +193,8 @@ export class PublicApi implements OnModuleInit {
     }
   }
 
-  private fail(request: FastifyRequest, reply: FastifyReply, thrown: unknown, { requestId, traceparent }: Trace): void {
+  private fail({ request, operation }: Failed, reply: FastifyReply, thrown: unknown, trace: Trace): void {
+    const { requestId, traceparent } = trace;
     const error = toAltoError(thrown);
     const traceId = traceIdOf(traceparent);
     if (error.code === 'internal' && error !== thrown) {
@@ -200,7 +203,8 @@ export class PublicApi implements OnModuleInit {
     const answer = problemAnswer(error, traceId);
     if (hasUnreadBody(request.raw)) answer.headers['connection'] = 'close';
     if (!reply.sent) reply.hijack();
-    sendProblem(reply.raw, answer);
+    const isUpload = operation !== undefined && kindOf(operation) === 'upload';
+    sendProblem(reply.raw, answer, isUpload ? request.raw : undefined);
   }
 }
 

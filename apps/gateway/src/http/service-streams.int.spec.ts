@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { type IncomingMessage, request as httpRequest, type RequestListener, type ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
@@ -253,6 +254,30 @@ it('passes on an answer that comes before the body has been sent', async () => {
     request.write('a first part');
   });
   expect([status, body]).toEqual([422, '{"code":"unprocessable"}']);
+});
+
+it.each([
+  ['a refused upload', () => headers()],
+  ['an upload under a name', () => ({ ...headers(), 'idempotency-key': 'lingering' })],
+  ['an upload that may not be', () => ({ authorization: 'Bearer nonsense' })],
+])('lets the client of %s send on, so that it gets to read why', async (_name, headersOf) => {
+  await serve((request, response) => {
+    if (request.method === 'GET') return void response.end('x');
+    answered(response, 413, { code: 'too_large', status: 413, title: 'a', type: 'b', detail: 'c' });
+    request.resume();
+  });
+  await reachable();
+  let failure: unknown;
+  const upload = httpRequest(file('refused'), { method: 'POST', headers: headersOf() });
+  upload.on('error', (error) => (failure = error)).write(chunk);
+  const [answer] = (await once(upload, 'response')) as [IncomingMessage];
+  expect([413, 401]).toContain(answer.statusCode);
+  for (let count = 0; count < 20 && failure === undefined; count++) {
+    upload.write(chunk);
+    await eventually(() => failure !== undefined || upload.writableLength === 0);
+  }
+  expect(failure).toBeUndefined();
+  upload.destroy();
 });
 
 it('takes another instance when one cannot be reached, and says 503 when none can', async () => {

@@ -11,7 +11,7 @@ import { IdempotencyService } from '../idempotency/idempotency.service';
 import { kindOf, pathFieldsOf } from '../routing/learned-operation';
 import type { Exchange } from './exchange';
 import { buildInput } from './input';
-import { type Answer, hasUnreadBody, problemAnswer, securityHeaders } from './problem';
+import { type Answer, endUpload, hasUnreadBody, problemAnswer, securityHeaders } from './problem';
 import { RequestLog } from './request-log';
 import { UploadBody } from './upload-body';
 
@@ -94,7 +94,8 @@ export class ServiceStreams implements OnApplicationShutdown {
       ...(isRepeated && { 'idempotency-replayed': 'true' }),
       ...(hasUnreadBody(request.raw) && { connection: 'close' }),
     });
-    reply.raw.end(answer.body);
+    reply.raw.write(answer.body);
+    endUpload(request.raw, reply.raw);
   }
 
   private bodyOf({ request, idempotencyKey }: Exchange): UploadBody {
@@ -167,20 +168,20 @@ export class ServiceStreams implements OnApplicationShutdown {
       response.end();
       return;
     }
-    await pump(answer.body, response, this.config.ALTO_STREAM_IDLE_MS, signal, (bytes) =>
-      this.requests.passed('download', bytes),
-    );
+    const count = (bytes: number) => this.requests.passed('download', bytes);
+    const isWhole = await pump(answer.body, response, this.config.ALTO_STREAM_IDLE_MS, signal, count);
+    if (isWhole) endUpload(request.raw, response);
   }
 }
 
-/** Ends both sides when one of them stands still for too long. */
+/** Cuts both sides when one of them stands still for too long. @returns whether all of it was passed on */
 async function pump(
   source: Readable,
   sink: ServerResponse,
   idleMs: number,
   signal: AbortSignal,
   count: (bytes: number) => void,
-): Promise<void> {
+): Promise<boolean> {
   const timer = setTimeout(() => sink.destroy(), idleMs);
   try {
     for await (const chunk of source) {
@@ -188,10 +189,11 @@ async function pump(
       count((chunk as Buffer).length);
       if (!sink.write(chunk)) await once(sink, 'drain', { signal });
     }
-    sink.end();
+    return true;
   } catch {
     // The head is sent, so all that can be said is that the content is not whole.
     sink.destroy();
+    return false;
   } finally {
     clearTimeout(timer);
     source.destroy();
