@@ -1,5 +1,6 @@
 import { ModelCluster, node, revision } from './cluster.fake';
 import { isMassLoss } from './planner';
+import type { Constraint } from './snapshot';
 
 const gib = 2 ** 30;
 
@@ -66,6 +67,51 @@ describe('placement', () => {
     cluster.put('shop', 3, revision(1));
     cluster.reconcile();
     expect(cluster.of('shop').map(({ node }) => node)).toEqual(['b', 'b', 'b']);
+  });
+
+  it('takes only nodes for which every constraint holds, and `node` is the name of one', () => {
+    const cluster = new ModelCluster();
+    cluster.addNode(node('a', { labels: { zone: 'north' } }));
+    cluster.addNode(node('b', { labels: { zone: 'south', disk: 'fast' } }));
+    cluster.addNode(node('c', { labels: { zone: 'south' }, name: 'cellar' }));
+    const bound = (number: number, ...constraints: Constraint[]) => revision(number, { constraints });
+    const south = { label: 'zone', equals: 'south' };
+    cluster.put('both', 3, bound(1, south, { label: 'disk', equals: 'fast' }));
+    cluster.put('one', 4, bound(2, south));
+    cluster.put('named', 2, bound(3, { label: 'node', equals: 'cellar' }));
+    cluster.settle();
+    const nodesOf = (app: string) => cluster.of(app).map(({ node }) => node);
+    expect(nodesOf('both')).toEqual(['b', 'b', 'b']);
+    expect(nodesOf('one').sort()).toEqual(['b', 'b', 'c', 'c']);
+    expect(nodesOf('named')).toEqual(['c', 'c']);
+  });
+
+  it('says which constraint no node meets, and what each has instead', () => {
+    const cluster = new ModelCluster();
+    cluster.addNode(node('a', { labels: { zone: 'north' } }));
+    cluster.addNode(node('b'));
+    const zone = { label: 'zone', equals: 'south' };
+    cluster.put('web', 1, revision(1, { constraints: [zone] }));
+    cluster.put('shop', 1, revision(2, { constraints: [{ label: 'node', equals: 'z' }] }));
+    cluster.settle();
+    const pending = { state: 'pending', node: null };
+    expect(cluster.of('web')).toMatchObject([
+      { ...pending, reason: 'no node has zone = south: a has north, b has no zone' },
+    ]);
+    expect(cluster.of('shop')).toMatchObject([{ ...pending, reason: 'no node has node = z: a has a, b has b' }]);
+    cluster.addNode(node('c', { labels: { zone: 'south' } }));
+    cluster.settle();
+    expect(cluster.of('web')).toMatchObject([{ state: 'ready', node: 'c' }]);
+  });
+
+  it('spreads over the values of a label before it does over nodes, however many nodes have each', () => {
+    const cluster = new ModelCluster();
+    for (const id of ['a', 'b', 'c']) cluster.addNode(node(id, { labels: { zone: 'north' } }));
+    cluster.addNode(node('d', { labels: { zone: 'south' } }));
+    cluster.put('web', 6, revision(1, { spread: 'zone' }));
+    cluster.settle();
+    const hosts = cluster.of('web').map(({ node }) => node);
+    expect(hosts.sort()).toEqual(['a', 'b', 'c', 'd', 'd', 'd']);
   });
 
   it('prefers a node on which the version has not been given up', () => {

@@ -93,6 +93,9 @@ describe("a project's limits", () => {
     await scenario.startCompute();
     const limits = { apps: 6, instances: 20, cpuMillis: 2_500, memoryBytes: 60 * mebibyte };
     const caller = limitedTo(limits);
+    // Near the limits from the beginning, so that changes press against them.
+    const first = ['app-0', 'app-1', 'app-2'].map((app) => outcomeOf(put(caller, app, { replicas: 9 })));
+    expect((await Promise.all(first)).sort()).toEqual(['done', 'done', 'quota_exceeded']);
     await withSeed(async (random) => {
       const seen: Record<string, number>[] = [];
       let isOver = false;
@@ -105,7 +108,6 @@ describe("a project's limits", () => {
       await watching;
       for (const [quota, limit] of Object.entries(limits))
         expect(Math.max(...seen.map((use) => use[quota]!))).toBeLessThanOrEqual(limit);
-      expect(Math.max(...seen.map((use) => use['instances']!))).toBeGreaterThan(limits.instances / 2);
     });
   });
 });
