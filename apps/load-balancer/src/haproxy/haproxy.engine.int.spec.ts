@@ -550,7 +550,9 @@ it('answers a browser with a page, and leaves the answers of apps alone', async 
     expect(page).toMatch(new RegExp(`^HTTP/1.1 ${status} [\\s\\S]*content-type: text/html;charset=utf-8`, 'i'));
     expect(bodyOf(page)).toMatch(/^<!doctype html>[\s\S]*request \d{16}(-\d{1,10}){2}<[\s\S]*<\/html>$/);
     expect(page).not.toMatch(/alto-error-page/i);
+    expect(page).toMatch(/^vary: accept\r$/im);
     const problem = await as('*/*', host, path);
+    expect(problem).toMatch(/^vary: accept\r$/im);
     expect(problem).toMatch(/content-type: application\/problem\+json/i);
     expect(JSON.parse(bodyOf(problem))).toMatchObject({
       status,
@@ -664,22 +666,18 @@ it.each(['plain-id-1, x","status":"200', 'plain-id-1\r\nX-Request-Id: <script>x'
   },
 );
 
-/** Each alone as well, since a request is looked through only when it holds one of them. */
-const forged = {
-  'X-Forwarded-For': '6.6.6.6',
-  'X-Forwarded-Proto': 'https',
-  'X-Forwarded-Host': 'b.test',
-  Forwarded: 'for=6.6.6.6',
-  'X-Real-IP': '6.6.6.6',
-  'X-Request-Id': 'not valid',
-};
-it.each([
-  ['all of it', Object.keys(forged) as (keyof typeof forged)[]],
-  ...Object.keys(forged).map((name) => [name, [name as keyof typeof forged]] as const),
-])('says for whom it forwards, whatever the client says: %s', async (_name, names) => {
+const forged = [
+  'X-Forwarded-For: 6.6.6.6\r\n',
+  'X-Forwarded-Proto: https\r\n',
+  'X-Forwarded-Host: b.test\r\n',
+  'Forwarded: for=6.6.6.6\r\n',
+  'X-Real-IP: 6.6.6.6\r\n',
+  'X-Request-Id: not valid\r\n',
+];
+// Each alone as well, since a request is looked through only when it holds one of them.
+it.each([forged.join(''), ...forged])('says for whom it forwards, whatever the client says: %j', async (headers) => {
   const a = await start('a1');
   await settle(spec(pool('a', a.endpoint())));
-  const headers = names.map((name) => `${name}: ${forged[name]}\r\n`).join('');
   const answer = await raw(`GET / HTTP/1.1\r\nHost: a.test\r\n${headers}Connection: close\r\n\r\n`);
   const saw = JSON.parse(/^x-saw: (.*)$/m.exec(answer)?.[1] ?? '{}') as Record<string, string>;
   expect(saw).toMatchObject({

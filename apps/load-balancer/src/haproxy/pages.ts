@@ -43,7 +43,7 @@ const pageStatuses = problems
 /** For hosts and paths that no route leads anywhere. */
 export function notFoundRules(): string[] {
   const rule = (type: string, body: string, condition: string) =>
-    `  http-request return status ${unknownHost.status} content-type ${type} lf-string ${quoted(body)} hdr Cache-Control no-store${condition}`;
+    `  http-request return status ${unknownHost.status} content-type ${type} lf-string ${quoted(body)} hdr Cache-Control no-store hdr Vary Accept${condition}`;
   return [
     rule(htmlType, htmlPage(unknownHost), ' if { var(txn.html) -m bool }'),
     rule('application/problem+json', problemBody(unknownHost), ''),

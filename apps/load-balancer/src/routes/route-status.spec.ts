@@ -62,7 +62,7 @@ it('says why nothing serves', () => {
   expect(statusOf(undefined)).toMatchObject({ state: 'unknown_app', targets: [] });
   expect(statusOf({ ...set, endpoints: [] })).toMatchObject({
     state: 'no_targets',
-    reason: expect.stringContaining("No instance of 'shop' is ready"),
+    reason: expect.stringContaining("No instance of 'shop' is ready at a port `http`."),
   });
   expect(statusOf(set, [report(one, 'down'), report(two, 'down')], 'HAProxy does not run.')).toMatchObject({
     state: 'no_targets',
