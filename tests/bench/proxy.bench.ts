@@ -17,7 +17,7 @@ const goal = 0.9;
 const warmUpMs = 300;
 const roundMs = 1_500;
 const rounds = 11;
-const idleMs = 5_000;
+const idleMs = 20_000;
 const connections = 21;
 /** Few enough for all ways on a busy machine. */
 const ratePerSecond = 2_000;
@@ -110,8 +110,8 @@ async function measureAll(
 }
 
 async function idleOf(ways: readonly Way[], apps: readonly number[]): Promise<Map<Way, Spent>> {
-  const idle = new Map<Way, Spent>();
-  for (const way of ways) idle.set(way, await spentIn(idleMs, way.proxy, apps));
+  const spent = await Promise.all(ways.map(({ proxy }) => spentIn(idleMs, proxy, apps)));
+  const idle = new Map(ways.map((way, index) => [way, spent[index]!]));
   for (const way of ways.filter(({ proxy }) => proxy.length > 0))
     console.log(`without requests ${way.name}: ${(idle.get(way)!.proxy * 100).toFixed(1)} % of a processor`);
   return idle;
