@@ -13,6 +13,7 @@ import {
   loadClient,
   startAlto,
 } from '@alto/testing';
+import { services } from './changes';
 import { Ledger } from './ledger';
 import { placeOrders } from './orders';
 
@@ -20,7 +21,6 @@ const project = 'default';
 const shop = fileURLToPath(new URL('./shop', import.meta.url));
 const recoversWithinMs = 45_000;
 const outageMs = 30_000;
-const services = ['gateway', 'compute', 'storage', 'load-balancer', 'notifications', 'search'];
 
 let alto: Alto;
 let ledger: Ledger;
@@ -92,11 +92,11 @@ async function untilReplaced(name: string, killed: number): Promise<void> {
 }
 
 /** One that ends within seconds of its start is started again after a pause, and its ports are closed until then. */
-async function lastingHaproxy(): Promise<number> {
+async function lastingHaproxy(): Promise<Running> {
   return await eventually(
     async () => {
-      const { startedAtMs, pid } = (await workload('haproxy')) ?? {};
-      return Date.now() - (startedAtMs ?? Infinity) > 7_000 && (pid ?? false);
+      const { startedAtMs } = (await workload('haproxy')) ?? {};
+      return Date.now() - (startedAtMs ?? Infinity) > 7_000 && (await running('haproxy'));
     },
     { withinMs: recoversWithinMs },
   );
@@ -123,7 +123,7 @@ describe('a process that is killed', () => {
   ])(
     '$killed is there again; only what was in flight on it is cut, nobody is refused, nothing is answered wrongly',
     async ({ of }) => {
-      const master = await lastingHaproxy();
+      const { pid: master } = await lastingHaproxy();
       const readers = new Readers();
       for (const pid of of(master)) process.kill(pid, 'SIGKILL');
       await untilReplaced('haproxy', master);
@@ -164,15 +164,28 @@ describe('a process that is killed', () => {
     );
   }, 300_000);
 
-  it('a shim takes nothing with it: its process goes on, and is started again when it ends later', async () => {
-    const readers = new Readers();
-    const { id, pid } = await anInstance();
-    process.kill(shimOf(id), 'SIGKILL');
-    expect((await workload(id))?.pid).toBe(pid);
-    process.kill(pid, 'SIGKILL');
-    await untilReplaced(id, pid);
-    expect(await readers.stop()).toEqual(nothingFailed);
-  }, 300_000);
+  it.each([
+    { of: 'an instance', find: anInstance },
+    { of: 'a service', find: () => running('storage') },
+    { of: 'HAProxy', find: lastingHaproxy },
+  ])(
+    'the shim of $of takes nothing with it: its process goes on, and is started again when it ends later',
+    async ({ of, find }) => {
+      const readers = new Readers();
+      const { id, pid } = await find();
+      process.kill(shimOf(id), 'SIGKILL');
+      await ledger.goesOn(recoversWithinMs);
+      expect((await workload(id))?.pid).toBe(pid);
+      // Without its shim nothing keeps the ports of HAProxy open while it is away.
+      if (of === 'HAProxy') expect(await readers.stop()).toEqual(nothingFailed);
+      process.kill(pid, 'SIGKILL');
+      await untilReplaced(id, pid);
+      await ledger.goesOn(recoversWithinMs);
+      expect(await (of === 'HAProxy' ? new Readers() : readers).stop()).toEqual(nothingFailed);
+      await ledger.verify();
+    },
+    300_000,
+  );
 
   it('the log guard is there again', async () => {
     const guard = () => Number(readFileSync(join(alto.dataDirectory, 'workloads', 'log-guard'), 'utf8').split(' ')[0]);
@@ -194,16 +207,31 @@ describe('a process that is killed', () => {
 });
 
 describe('NATS and PostgreSQL away', () => {
-  it('is answered with 503 at once when they are gone', async () => {
+  const stores = ['nats', 'postgres'];
+
+  it('is answered with 503 at once when they die again and again; the agent starts an instance again that crashes', async () => {
     const readers = new Readers();
-    const agent = await alto.agentPid();
-    const pids = [await alto.pid('nats'), await alto.pid('postgres')];
-    process.kill(agent, 'SIGSTOP'); // It would start them again.
+    const stopKilling = keepKilling(stores);
     try {
-      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      await expectUnavailable();
+      const { id, pid } = await anInstance();
+      process.kill(pid, 'SIGKILL');
+      await untilReplaced(id, pid);
+    } finally {
+      await stopKilling();
+    }
+    await ledger.goesOn(recoversWithinMs);
+    await ledger.verify();
+    expect(await readers.stop()).toEqual(nothingFailed);
+  }, 300_000);
+
+  it('is answered with 503 at once when PostgreSQL alone hangs', async () => {
+    const readers = new Readers();
+    const resume = await alto.pause('postgres');
+    try {
       await expectUnavailable();
     } finally {
-      process.kill(agent, 'SIGCONT');
+      resume();
     }
     await ledger.goesOn(recoversWithinMs);
     await ledger.verify();
@@ -213,13 +241,14 @@ describe('NATS and PostgreSQL away', () => {
   it('fails no request of an app when they hang, not even with all else of Alto gone, and all goes on afterwards', async () => {
     const impatient = new AltoClient({ baseUrl: alto.apiUrl, apiKey: alto.adminKey, retry: { retriesMax: 0 } });
     const readers = new Readers();
-    const goOn = [await alto.pause('nats'), await alto.pause('postgres')];
+    const goOn = await Promise.all(stores.map((store) => alto.pause(store)));
     const until = Date.now() + outageMs;
     try {
       await expectUnavailable();
       const { id, pid } = await anInstance();
       process.kill(pid, 'SIGKILL');
       await untilReplaced(id, pid);
+      await expectUnavailable({ known: true });
       for (const service of services) await alto.kill(service);
       await killAgent();
       await eventually(() => Date.now() > until, { withinMs: outageMs, everyMs: 100 });
@@ -233,6 +262,21 @@ describe('NATS and PostgreSQL away', () => {
   }, 300_000);
 });
 
+/** As often as they are started. @returns what ends it */
+function keepKilling(names: readonly string[]): () => Promise<void> {
+  let stopping = false;
+  const killing = (async () => {
+    while (!stopping) {
+      for (const name of names) await alto.kill(name).catch(() => undefined); // It does not run just now.
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  })();
+  return async () => {
+    stopping = true;
+    await killing;
+  };
+}
+
 /** And waits until another one is there. */
 async function killAgent(): Promise<void> {
   const killed = await alto.agentPid();
@@ -245,7 +289,18 @@ async function processes(): Promise<Record<string, number | null>> {
   return Object.fromEntries(workloads.filter(({ pid }) => pid !== null).map(({ id, pid }) => [id, pid]));
 }
 
-async function anInstance(): Promise<{ id: string; pid: number }> {
+interface Running {
+  readonly id: string;
+  readonly pid: number;
+}
+
+async function running(name: string): Promise<Running> {
+  const { id, pid } = (await workload(name)) ?? {};
+  if (!id || !pid) throw new Error(`${name} does not run`);
+  return { id, pid };
+}
+
+async function anInstance(): Promise<Running> {
   const { workloads } = await alto.status();
   const found = workloads.find(({ kind, phase }) => kind === 'instance' && phase === 'ready');
   if (!found?.pid) throw new Error('no instance is ready');
@@ -271,12 +326,21 @@ interface Answer {
   tookMs: number;
 }
 
-/** From the first request on: nobody waits for a timeout, also where a connection hangs. */
-async function expectUnavailable(): Promise<void> {
-  for (let count = 0; count < 6; count++) {
-    const { status, type, tookMs } = await ask('/v1/projects/default/apps');
-    expect({ status, type }).toEqual({ status: 503, type: expect.stringContaining('application/problem+json') });
-    expect(tookMs).toBeLessThan(6_000);
+/** What each service that keeps its state in PostgreSQL is asked for. */
+const reads = ['apps', 'bundles', 'routes', 'topics'];
+
+/** Nobody waits for a timeout; only the first to ask a service may find out over a connection that hangs. */
+async function expectUnavailable({ known = false } = {}): Promise<void> {
+  for (const withinMs of [known ? 2_000 : 6_000, 2_000, 2_000]) {
+    for (const read of reads) {
+      const { status, type, tookMs } = await ask(`/v1/projects/default/${read}`);
+      expect({ read, status, type }).toEqual({
+        read,
+        status: 503,
+        type: expect.stringContaining('application/problem+json'),
+      });
+      expect(tookMs).toBeLessThan(withinMs);
+    }
   }
 }
 

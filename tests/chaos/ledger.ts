@@ -1,17 +1,60 @@
-/** Changes that go on all the time, whatever is killed meanwhile. None that was acknowledged may be missing later. */
-import { computeOperations, notificationsOperations, searchOperations } from '@alto/contracts';
+/**
+ * Changes that go on all the time, one of what each service owns, whatever is killed meanwhile. None that was
+ * acknowledged may be missing later.
+ */
+import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import {
+  computeOperations,
+  gatewayOperations,
+  loadBalancerOperations,
+  notificationsOperations,
+  searchOperations,
+  storageOperations,
+} from '@alto/contracts';
 import { AltoClient } from '@alto/sdk';
 import { type Alto, eventually } from '@alto/testing';
+import { changeApp, changeRoute, createKey, publish, putDocument, uploadBundle } from './changes';
 
 const project = 'default';
 const pauseMs = 100;
 
+type Change = (client: AltoClient, name: string, entry: number) => Promise<void>;
+
+/** Something that is changed again and again, and its name → the entry that was acknowledged last. */
+class Replaced {
+  private number = 0;
+  private readonly entries = new Map<string, number>();
+
+  constructor(private readonly change: Change) {}
+
+  /** One whose answer was lost gets no more: it may still be changed. */
+  async replace(client: AltoClient, entry: number): Promise<void> {
+    const name = `ledger-${this.number}`;
+    try {
+      await this.change(client, name, entry);
+      this.entries.set(name, entry);
+    } catch (error) {
+      this.number++;
+      throw error;
+    }
+  }
+
+  acknowledged(): Map<string, number> {
+    return new Map(this.entries);
+  }
+}
+
 export class Ledger {
-  private readonly messages = new Set<string>();
+  private readonly messages: string[] = [];
   private readonly documents: string[] = [];
-  /** App → the entry that was acknowledged last. One whose answer was lost gets no more: it may still be changed. */
-  private readonly apps: number[] = [0];
-  /** How often all three services have acknowledged a change. */
+  private readonly keys: { id: string; key: string }[] = [];
+  private readonly bundles: { id: string; sha256: string }[] = [];
+  private readonly apps = new Replaced(changeApp);
+  private readonly routes = new Replaced(changeRoute);
+  /** How many bundles have been read back. */
+  private bundlesRead = 0;
+  /** How often all services have acknowledged a change. */
   private rounds = 0;
   private stopping = false;
   private readonly writing: Promise<void>;
@@ -29,22 +72,17 @@ export class Ledger {
 
   /** Everything that was acknowledged so far is there. */
   async verify(): Promise<void> {
-    const acknowledged = { messages: [...this.messages], documents: [...this.documents], apps: [...this.apps] };
+    const apps = this.apps.acknowledged();
+    const routes = this.routes.acknowledged();
+    await Promise.all([this.verifyLists(), this.verifyDocuments(), this.verifyBundles(), this.verifyKey()]);
     const { client } = this.alto;
-    const kept = new Set<string>();
-    const topic = { project, topic: 'ledger', limit: 100 };
-    for await (const { id } of client.listAll(notificationsOperations.messages.list, topic)) kept.add(id);
-    expect(acknowledged.messages.filter((id) => !kept.has(id))).toEqual([]);
-    const missing: string[] = [];
-    for (const document of acknowledged.documents) {
-      const address = { project, index: 'ledger', document };
-      await client.call(searchOperations.documents.get, address).catch(() => missing.push(document));
-    }
-    expect(missing).toEqual([]);
-    for (const [number, entry] of acknowledged.apps.entries()) {
-      if (entry === 0) continue;
-      const { spec } = await client.call(computeOperations.apps.get, { project, app: `ledger-${number}` });
+    for (const [app, entry] of apps) {
+      const { spec } = await client.call(computeOperations.apps.get, { project, app });
       expect(Number(spec.env.ENTRY)).toBeGreaterThanOrEqual(entry);
+    }
+    for (const [route, entry] of routes) {
+      const { path } = await client.call(loadBalancerOperations.routes.get, { project, route });
+      expect(Number(path.slice(1))).toBeGreaterThanOrEqual(entry);
     }
   }
 
@@ -53,37 +91,65 @@ export class Ledger {
     await this.writing;
   }
 
+  private async verifyLists(): Promise<void> {
+    const { client } = this.alto;
+    const page = { project, limit: 100 };
+    const topic = { ...page, topic: 'ledger' };
+    const bundles = this.bundles.map(({ sha256 }) => sha256);
+    const keys = this.keys.map(({ id }) => id);
+    const messages = [...this.messages];
+    const kept = new Set<string>();
+    for await (const { id } of client.listAll(notificationsOperations.messages.list, topic)) kept.add(id);
+    for await (const { id } of client.listAll(gatewayOperations.keys.list, page)) kept.add(id);
+    for await (const { sha256 } of client.listAll(storageOperations.bundles.list, page)) kept.add(sha256);
+    const missing = (all: string[]) => all.filter((one) => !kept.has(one));
+    expect({ messages: missing(messages), keys: missing(keys), bundles: missing(bundles) }).toEqual({
+      messages: [],
+      keys: [],
+      bundles: [],
+    });
+  }
+
+  private async verifyDocuments(): Promise<void> {
+    const missing: string[] = [];
+    for (const document of [...this.documents]) {
+      const address = { project, index: 'ledger', document };
+      await this.alto.client.call(searchOperations.documents.get, address).catch(() => missing.push(document));
+    }
+    expect(missing).toEqual([]);
+  }
+
+  /** Their content too, of those that came since it was looked at last. */
+  private async verifyBundles(): Promise<void> {
+    const added = this.bundles.slice(this.bundlesRead);
+    for (const { id, sha256 } of added) {
+      const { body } = await this.alto.client.download(storageOperations.bundles.download, { project, bundle: id });
+      const content = await buffer(body);
+      expect(createHash('sha256').update(content).digest('hex')).toBe(sha256);
+    }
+    this.bundlesRead += added.length;
+  }
+
+  /** The newest is let in. */
+  private async verifyKey(): Promise<void> {
+    const { key } = this.keys.at(-1)!;
+    const holder = new AltoClient({ baseUrl: this.alto.apiUrl, apiKey: key });
+    expect(await holder.call(gatewayOperations.identity.get, {})).toMatchObject({ project: { name: project } });
+  }
+
   private async write(client: AltoClient): Promise<void> {
     for (let entry = 1; !this.stopping; entry++) {
-      const changes = [this.publish(client, entry), this.index(client, entry), this.changeApp(client, entry)];
+      const changes = [
+        publish(client, entry).then((id) => this.messages.push(id)),
+        putDocument(client, entry).then((document) => this.documents.push(document)),
+        createKey(client, entry).then((key) => this.keys.push(key)),
+        uploadBundle(client, entry).then((bundle) => this.bundles.push(bundle)),
+        this.apps.replace(client, entry),
+        this.routes.replace(client, entry),
+      ];
       const results = await Promise.allSettled(changes);
       if (results.every(({ status }) => status === 'fulfilled')) this.rounds++;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
-  }
-
-  private async publish(client: AltoClient, entry: number): Promise<void> {
-    const message = { project, topic: 'ledger', body: { entry } };
-    const { id } = await client.call(notificationsOperations.messages.publish, message);
-    this.messages.add(id);
-  }
-
-  private async index(client: AltoClient, entry: number): Promise<void> {
-    const address = { project, index: 'ledger', document: `entry-${entry}` };
-    await client.call(searchOperations.documents.put, { ...address, fields: { title: 'acknowledged' } });
-    this.documents.push(address.document);
-  }
-
-  private async changeApp(client: AltoClient, entry: number): Promise<void> {
-    const number = this.apps.length - 1;
-    const address = { project, app: `ledger-${number}` };
-    const spec = { command: ['node', '-e', '0'], env: { ENTRY: String(entry) }, replicas: 0 };
-    try {
-      await client.call(computeOperations.apps.put, { ...address, ...spec });
-      this.apps[number] = entry;
-    } catch (error) {
-      this.apps.push(0);
-      throw error;
     }
   }
 }

@@ -4,89 +4,148 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gatewayOperations } from '@alto/contracts';
-import { type Alto, eventually, loadClient, startAlto } from '@alto/testing';
+import { AltoClient } from '@alto/sdk';
+import { type Alto, eventually, type LoadClient, loadClient, startAlto } from '@alto/testing';
+import { OpenSocket, Traffic } from '../e2e/traffic';
+import { changes, putDocument, type Service, services } from './changes';
 
-const hello = fileURLToPath(new URL('../../examples/hello', import.meta.url));
-const helloHost = 'hello.default.localhost';
-const services = ['gateway', 'compute', 'storage', 'load-balancer', 'notifications', 'search'];
+const live = fileURLToPath(new URL('../../examples/live', import.meta.url));
+const liveHost = 'live.default.localhost';
+const appRequestsLeast = 20_000;
+/** Of each service. */
+const readsLeast = 60;
+const writesLeast = 30;
+const readsInASecond = 8;
+const pauseBetweenWritesMs = 150;
 
-const write = { path: '/indexes/notes/documents/one', body: { fields: { title: 'Drain before you stop' } } };
-/** A read of the service itself, and an idempotent write: of the service where it has one over HTTP. */
-const traffic: Record<string, { read: string; write: { path: string; body: object } }> = {
-  gateway: { read: '/apps', write },
-  compute: { read: '/apps', write: { path: '/apps/idle', body: { command: ['node', '-e', '0'], replicas: 0 } } },
-  storage: { read: '/bundles', write },
-  'load-balancer': { read: '/routes', write: { path: '/routes/web', body: { host: 'web.test', app: 'hello' } } },
-  notifications: { read: '/topics', write },
-  search: { read: '/indexes/notes/search?q=stop', write },
+const reads: Record<Service, string> = {
+  gateway: '/keys',
+  compute: '/apps',
+  storage: '/bundles',
+  'load-balancer': '/routes',
+  notifications: '/topics',
+  search: '/indexes/ledger/search?q=acknowledged',
 };
 
 let alto: Alto;
 
 beforeAll(async () => {
   alto = await startAlto();
-  await alto.command('deploy', hello, '--project', 'default');
-  for (const { write: first } of Object.values(traffic)) expect(await put(first)).toBeLessThan(300);
+  await alto.command('deploy', live, '--host', '*');
+  for (const service of services) await changes[service](alto.client, 0);
+  for (const service of services) await eventually(async () => expect((await get(reads[service])).ok).toBe(true));
 }, 300_000);
 
 afterEach(async () => {
-  await Promise.all([...loads].map((stop) => stop()));
+  await Promise.all([...loads].map((load) => load.stop()));
 });
 
 afterAll(async () => {
   await alto?.stop();
 }, 300_000);
 
-const headers = () => ({ authorization: `Bearer ${alto.adminKey}`, 'content-type': 'application/json' });
+const apiUrl = (path: string) => `${alto.apiUrl}/v1/projects/default${path}`;
+const headers = () => ({ authorization: `Bearer ${alto.adminKey}` });
 
-async function put({ path, body }: { path: string; body: object }): Promise<number> {
-  const url = `${alto.apiUrl}/v1/projects/default${path}`;
-  return (await fetch(url, { method: 'PUT', headers: headers(), body: JSON.stringify(body) })).status;
+async function get(path: string): Promise<Response> {
+  return await fetch(apiUrl(path), { headers: headers() });
 }
 
-/** Ends of the loads that go on, also those of a test that has failed. */
-const loads = new Set<() => Promise<unknown>>();
+/** Those that go on, also of a test that has failed. */
+const loads = new Set<Load>();
 
-/** App requests over kept and fresh connections, API reads, API writes. @returns what failed, by kind */
-function loadOn(service: string, share = 1): () => Promise<Record<string, unknown>> {
-  const { read, write: change } = traffic[service]!;
-  const api = `${alto.apiUrl}/v1/projects/default`;
-  const app = { url: alto.appsUrl, host: helloHost, isRight: ({ status }: { status: number }) => status === 200 };
-  const isRight = ({ status }: { status: number }) => status >= 200 && status < 300;
-  const clients = {
-    kept: loadClient({ ...app, connections: 4, keepAlive: true, rate: 100 * share }),
-    fresh: loadClient({ ...app, connections: 2, keepAlive: false, rate: 40 * share }),
-    reads: loadClient({
-      url: api + read,
-      headers: headers(),
-      isRight,
-      connections: 2,
-      keepAlive: true,
-      rate: 30 * share,
-    }),
-    writes: loadClient({
-      url: api + change.path,
-      method: 'PUT',
-      headers: headers(),
-      body: JSON.stringify(change.body),
-      isRight,
-      connections: 2,
-      keepAlive: true,
-      rate: 20 * share,
-    }),
-  };
-  const stop = async () => {
-    loads.delete(stop);
-    return await Promise.all(
-      Object.entries(clients).map(async ([name, client]) => [name, await client.stop()] as const),
+/** Users of an app, one of them on a WebSocket, and reads and idempotent writes of every service. */
+class Load {
+  private readonly traffic = new Traffic(alto.appsUrl, liveHost);
+  private readonly socket = new OpenSocket(alto.appsUrl);
+  private readonly reads: readonly [Service, LoadClient][] = services.map((service) => [service, readsOf(service)]);
+  private readonly writes: readonly [Service, Writes][] = services.map((service) => [service, new Writes(service)]);
+
+  constructor() {
+    loads.add(this);
+  }
+
+  /** The WebSocket is the one that was opened first, and the app answers on it. */
+  async holds(): Promise<void> {
+    await this.socket.isAlive();
+  }
+
+  /** Goes on until there was enough of everything. @returns what failed, by kind */
+  async end(): Promise<Record<string, unknown>> {
+    await this.holds();
+    await eventually(
+      () => {
+        for (const [, client] of this.reads) expect(client.report().requests).toBeGreaterThanOrEqual(readsLeast);
+        for (const [, writer] of this.writes) expect(writer.acknowledged).toBeGreaterThanOrEqual(writesLeast);
+      },
+      { withinMs: 60_000 },
     );
-  };
-  loads.add(stop);
-  return async () => {
-    const reports = await stop();
-    for (const [, { requests }] of reports) expect(requests).toBeGreaterThan(20);
-    return Object.fromEntries(reports.map(([name, { failures }]) => [name, failures]));
-  };
+    return await this.stop(appRequestsLeast);
+  }
+
+  async stop(requestsLeast = 0): Promise<Record<string, unknown>> {
+    loads.delete(this);
+    const { failures, versions } = await this.traffic.end(requestsLeast);
+    this.socket.close();
+    const failed = async ([service, client]: [Service, LoadClient]) =>
+      [service, (await client.stop()).failures] as const;
+    return {
+      apps: failures,
+      versions: Object.keys(versions),
+      reads: Object.fromEntries(await Promise.all(this.reads.map(failed))),
+      writes: Object.fromEntries(
+        await Promise.all(this.writes.map(async ([service, one]) => [service, await one.stop()])),
+      ),
+    };
+  }
+}
+
+const nothing = Object.fromEntries(services.map((service) => [service, {}]));
+const nothingFailed = { apps: {}, versions: ['1'], reads: nothing, writes: nothing };
+
+function readsOf(service: Service): LoadClient {
+  return loadClient({
+    url: apiUrl(reads[service]),
+    headers: headers(),
+    isRight: ({ status }) => status === 200,
+    connections: 1,
+    keepAlive: true,
+    rate: readsInASecond,
+  });
+}
+
+let entries = 0;
+
+/** One write after the other; none is sent again. */
+class Writes {
+  acknowledged = 0;
+  private readonly failures: Record<string, number> = {};
+  private stopping = false;
+  private readonly writing: Promise<void>;
+
+  constructor(service: Service) {
+    this.writing = this.write(service);
+  }
+
+  /** @returns what failed how often */
+  async stop(): Promise<Record<string, number>> {
+    this.stopping = true;
+    await this.writing;
+    return this.failures;
+  }
+
+  private async write(service: Service): Promise<void> {
+    const client = new AltoClient({ baseUrl: alto.apiUrl, apiKey: alto.adminKey, retry: { retriesMax: 0 } });
+    while (!this.stopping) {
+      try {
+        await changes[service](client, ++entries);
+        this.acknowledged++;
+      } catch (error) {
+        this.failures[String(error)] = (this.failures[String(error)] ?? 0) + 1;
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseBetweenWritesMs));
+    }
+  }
 }
 
 /** Processes of a service that are ready, by the id of their slot. */
@@ -144,16 +203,22 @@ describe('a service of Alto, replaced under load', () => {
         const { workloads } = await alto.status();
         return workloads.filter(({ name, pid }) => name === service && pid !== null);
       };
-      const stopLoad = loadOn(service);
+      const bothRun = async () => {
+        const versions = (await running()).map(({ release }) => release?.version);
+        expect(versions.sort()).toEqual([version, next]);
+      };
+      const load = new Load();
       const seen = [(await running()).map(({ pid }) => pid)];
       for (const words of [['restart'], ['update', '--to', next], ['rollback']]) {
         const [verb = '', ...rest] = words;
-        await alto.command('services', verb, service, ...rest);
+        const changed = alto.command('services', verb, service, ...rest);
+        await Promise.all([changed, verb === 'update' && eventually(bothRun, { withinMs: 120_000, everyMs: 50 })]);
+        await load.holds();
         seen.push((await running()).map(({ pid }) => pid));
         const inUse = readFileSync(join(alto.dataDirectory, 'releases', service, 'current'), 'utf8').trim();
         expect(inUse).toBe(verb === 'update' ? next : version);
       }
-      expect(await stopLoad()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
+      expect(await load.end()).toEqual(nothingFailed);
       expect(new Set(seen.flat()).size).toBe(4);
       expect({ files: others.map(filesOf), processes: await processesBut(service) }).toEqual(before);
     },
@@ -169,7 +234,7 @@ describe('a service of Alto, replaced under load', () => {
     await expect(alto.command('services', 'update', 'search', '--to', next)).rejects.toThrow(/search\.\d.*code 3/s);
     expect(await alto.pid('search')).toBe(pid);
     expect(readFileSync(join(folder, 'current'), 'utf8').trim()).toBe(version);
-    await eventually(async () => expect(await put(write)).toBe(200));
+    await eventually(() => putDocument(alto.client, 0));
   }, 300_000);
 });
 
@@ -183,7 +248,7 @@ describe('services of Alto, several of each', () => {
   };
 
   it('come and go under load without a failed request, are replaced one by one, and outlive their agent', async () => {
-    const stopLoads = scaled.map((service) => loadOn(service, 1 / scaled.length));
+    const load = new Load();
     for (const service of scaled) await alto.command('services', 'scale', service, '3');
     await inAll(3);
     expect((await alto.command('services')).match(/gateway-\d/g)).toHaveLength(3);
@@ -199,7 +264,7 @@ describe('services of Alto, several of each', () => {
 
     for (const service of scaled) await alto.command('services', 'scale', service, '1');
     await inAll(1);
-    for (const stop of stopLoads) expect(await stop()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
+    expect(await load.end()).toEqual(nothingFailed);
   }, 480_000);
 
   it('stay as they are where a number makes no sense', async () => {
@@ -216,7 +281,7 @@ describe('the agent itself', () => {
   it('is updated and taken back while all that it runs goes on', async () => {
     const { version, next } = nextRelease('node-agent');
     const before = await processesBut('node-agent');
-    const stopLoad = loadOn('gateway');
+    const load = new Load();
     const agents = [await alto.agentPid()];
     const steps: [argv: string[], expected: string][] = [
       [['update', 'node-agent', '--to', next], next],
@@ -225,6 +290,7 @@ describe('the agent itself', () => {
     for (const [argv, expected] of steps) {
       await alto.command('services', ...argv);
       expect(await inUse()).toBe(expected);
+      await load.holds();
       agents.push(await alto.agentPid());
       await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
     }
@@ -233,7 +299,7 @@ describe('the agent itself', () => {
     await alto.killAgent();
     await eventually(async () => expect(await inUse()).toBe(version), { withinMs: 60_000 });
     await eventually(async () => expect(await processesBut('node-agent')).toEqual(before));
-    expect(await stopLoad()).toEqual({ kept: {}, fresh: {}, reads: {}, writes: {} });
+    expect(await load.end()).toEqual(nothingFailed);
   }, 300_000);
 
   it('is the one before when another version does not get to work', async () => {

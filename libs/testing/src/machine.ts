@@ -8,7 +8,7 @@ import { json } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { eventually } from './eventually';
 import { currentTestFailed, keepLog } from './kept-log';
-import { isAlive } from './process-tree';
+import { childrenOf, isAlive } from './process-tree';
 
 const execute = promisify(execFile);
 
@@ -113,11 +113,15 @@ export class AltoMachine {
     process.kill(await this.pid(name), signal);
   }
 
-  /** It keeps its connections and answers nothing. @returns what lets it go on. */
+  /** It keeps its connections and answers nothing, nor do its children. @returns what lets those that are left go on. */
   async pause(name: string): Promise<() => void> {
     const pid = await this.pid(name);
-    process.kill(pid, 'SIGSTOP');
-    return () => void process.kill(pid, 'SIGCONT');
+    process.kill(pid, 'SIGSTOP'); // First, so that it starts no more of them.
+    const children = childrenOf(pid);
+    for (const child of children) process.kill(child, 'SIGSTOP');
+    return () => {
+      for (const each of [...children, pid]) if (isAlive(each)) process.kill(each, 'SIGCONT');
+    };
   }
 
   /** What runs goes on without its agent, which is back in a second or two. */
