@@ -35,6 +35,7 @@ The command reads the file by the same schema and names every fault in it before
 | Variable | What it holds |
 | --- | --- |
 | \`PORT\`, \`HOST\` | the port to listen on, and the address |
+| \`PORT_METRICS\` | with \`ports: [http, metrics]\`: a further port, which \`alto apps show\` lists and no route leads to |
 | \`ALTO_API_URL\`, \`ALTO_APPS_URL\`, \`ALTO_S3_URL\` | where the app finds the API, other apps and S3: not on its own loopback |
 | \`ALTO_APP\`, \`ALTO_PROJECT\` | the app's name, and the id of its project |
 | \`ALTO_INSTANCE\` | the id of this instance, as \`alto apps show\` lists it |
@@ -43,6 +44,12 @@ The command reads the file by the same schema and names every fault in it before
 
 On the signal to stop (\`stop.signal\`) the app is already out of the load balancer: it finishes what it has begun and
 ends. What still runs after \`stop.graceMs\` is killed.
+
+## Workers
+
+An app with \`ports: []\`, or with others than \`http\` alone, is a worker: it is given no \`PORT\`, no host name leads to it
+(one that does answers 503), and nobody asks it whether it is ready. It counts as ready while it runs; \`healthyMs\` of that
+prove a new version. \`liveness\` and \`readiness.path\` are refused for it.
 
 ## What an app may take
 

@@ -13,6 +13,7 @@ import { MachineKeys0006 } from './migrations/0006-machine-keys';
 import { FormerNodes0007 } from './migrations/0007-former-nodes';
 import { EndedInstances0008 } from './migrations/0008-ended-instances';
 import { ClockSkips0009 } from './migrations/0009-clock-skips';
+import { Ports0010 } from './migrations/0010-ports';
 import { ProjectLocks0005 } from './migrations/0005-project-locks';
 import { FormerNodeEntity } from './nodes/former-node.entity';
 import { NodeEntity } from './nodes/node.entity';
@@ -52,5 +53,6 @@ export const computeDatabase = {
     FormerNodes0007,
     EndedInstances0008,
     ClockSkips0009,
+    Ports0010,
   ],
 };

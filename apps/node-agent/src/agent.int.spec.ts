@@ -98,6 +98,7 @@ function instance(more: Partial<DesiredInstance> = {}): DesiredInstance {
     bundle: null,
     command: ['node', '-e', app],
     env: {},
+    ports: ['http'],
     readiness: { path: '/', timeoutMs: 2_000, deadlineMs: 60_000 },
     liveness: null,
     restart: 'always',
@@ -310,6 +311,40 @@ describe('the agent', () => {
     expect(contents.some((content) => content.includes('in clear'))).toBe(true);
     expect(contents.filter((content) => content.includes(value))).toEqual([]);
     expect(JSON.stringify([await status(), world.reports])).not.toContain(value);
+  });
+
+  it('runs a worker, which nobody asks anything, and gives an app its further ports', async () => {
+    const worker = instance({
+      ports: [],
+      command: ['node', '-e', 'setInterval(() => console.log(process.env.PORT), 50)'],
+    });
+    const tells = app.replace('}).listen(', "}).on('error', () => process.exit(9)).listen(");
+    const metrics =
+      "; http.createServer((_, answer) => answer.end('metrics')).listen(process.env.PORT_MY_METRICS, process.env.HOST)";
+    const two = instance({ ports: ['http', 'my-metrics'], command: ['node', '-e', tells + metrics] });
+    want(worker, two);
+    await startAgent();
+    const { port } = await ready(two.id);
+    const further = lastReport(two.id)!.ports['my-metrics']!;
+    expect(further.port).not.toBe(port);
+    expect(await get(`http://${further.ip}:${further.port}`)).toBe('metrics');
+    const idle = await eventually(() => {
+      const observed = lastReport(worker.id);
+      expect(observed).toMatchObject({ state: 'ready', address: null, ports: {} });
+      return observed!;
+    });
+    const before = await pidsOf();
+    await killAgent();
+    await startAgent();
+    await eventually(() => expect(world.reports.at(-1)!.instances).toHaveLength(2));
+    expect(await pidsOf()).toEqual(before);
+    expect(lastReport(two.id)!.ports['my-metrics']).toEqual(further);
+    const { lines } = await readLogs(worker.id);
+    expect(lines[0]!.text).toBe('undefined');
+    process.kill(before.get(worker.id)!, 'SIGKILL');
+    await eventually(() =>
+      expect(lastReport(worker.id)).toMatchObject({ state: 'ready', restarts: idle.restarts + 1 }),
+    );
   });
 
   it('adds a master key, and tells compute which keys it has and which of them its disk needs', async () => {

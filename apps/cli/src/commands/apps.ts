@@ -83,11 +83,18 @@ export function instanceTable(output: Output, instances: readonly Instance[]): s
     instance.id,
     instance.state,
     instance.revision,
-    instance.address === null ? null : `${instance.address.ip}:${instance.address.port}`,
+    addressesOf(instance),
     instance.restarts,
     age(instance.createdAt),
     instance.reason,
   ]);
   const address = { title: 'ADDRESS', isWhole: true, isSpare: true };
   return output.table(['INSTANCE', 'STATE', 'REVISION', address, 'RESTARTS', spareAge, 'REASON'], rows);
+}
+
+/** `10.0.0.1:20000 metrics=10.0.0.1:20001`. */
+function addressesOf({ address, ports = {} }: Instance): string | null {
+  const further = Object.entries(ports).map(([name, { ip, port }]) => `${name}=${ip}:${port}`);
+  const all = [...(address === null ? [] : [`${address.ip}:${address.port}`]), ...further];
+  return all.length === 0 ? null : all.join(' ');
 }

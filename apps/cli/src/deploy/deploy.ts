@@ -97,7 +97,7 @@ async function finish(
   const led = hosts.filter((host) => !moving.some((change) => change.host === host));
   for (const host of led) progress(`${nameOf(host)} leads to ${app}`);
   for (const change of moving) progress(`${inWords(change, app)}, once it is ready`);
-  const isReachable = reachability(request, app, led, spec.readiness.path);
+  const isReachable = spec.ports.includes('http') ? reachability(request, app, led, spec.readiness.path) : undefined;
   const deployed = await followChange(client, { ...request, accepted, isReachable });
   await leadHosts(client, place, moving);
   for (const { host } of moving) progress(`${nameOf(host)} leads to ${app}`);

@@ -1,5 +1,6 @@
 import type { AppSpec } from '@alto/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { withPorts } from '../columns';
 import type { AppStatus } from '../placement/snapshot';
 
 @Entity('app')
@@ -17,7 +18,7 @@ export class AppEntity {
   @Column('text')
   name!: string;
 
-  @Column('jsonb')
+  @Column('jsonb', { transformer: withPorts })
   spec!: AppSpec;
 
   /** Of the specification; apart, so that planning need not read the whole of it. */

@@ -1,4 +1,5 @@
 import { computeOperations } from '@alto/contracts';
+import { Database } from '@alto/platform';
 import { callerOf, eventually, type NatsServer, newTestProject, startNats } from '@alto/testing';
 import { Scenario, withinMs } from '../scenario.fake';
 
@@ -204,6 +205,87 @@ describe('an app', () => {
       ),
     ).rejects.toMatchObject({ ...invalid, field: 'cursor' });
     await expect(scenario.get('hello')).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('is refused a variable that a port is given in, and checks where nothing could be asked', async () => {
+    const refused = (field: string, message: RegExp, spec: Parameters<Scenario['put']>[1]) =>
+      expect(scenario.put('hello', spec)).rejects.toMatchObject({
+        code: 'invalid_request',
+        field,
+        message: expect.stringMatching(message),
+      });
+    const ports = ['http', 'my-metrics'];
+    await refused('env', /PORT_MY_METRICS is set by Alto, for the port my-metrics/, {
+      ports,
+      env: { PORT_MY_METRICS: '1' },
+    });
+    await refused('secrets', /PORT_MY_METRICS/, { ports, secrets: ['PORT_MY_METRICS'] });
+    await refused('liveness', /no port http/, { ports: [], liveness: {} });
+    await refused('readiness.path', /no port http/, { ports: ['metrics'], readiness: { path: '/healthz' } });
+    await refused('ports', /must name each port once/, { ports: ['http', 'http'] });
+    await refused('ports.0', /must be up to 15 of/, { ports: ['HTTP'] });
+    await scenario.put('hello', {
+      ports: [],
+      replicas: 0,
+      env: { PORT_METRICS: '1' },
+      readiness: { deadlineMs: 5_000 },
+    });
+  });
+
+  it('has further ports, which are part of its revision and shown of each instance', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello');
+    await scenario.reaches('hello', 'running');
+    const ports = ['http', 'metrics'];
+    expect(await scenario.put('hello', { ports })).toMatchObject({ revision: 2, spec: { ports } });
+    await scenario.reaches('hello', 'running', { updated: 1 });
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toHaveLength(1), { withinMs });
+    const [instance] = await scenario.instancesOf('hello');
+    const address = { ip: '127.0.0.1', port: expect.any(Number) };
+    expect(instance).toMatchObject({ address, ports: { metrics: address } });
+    expect(agent.instructions.instances.find(({ id }) => id === instance!.id)).toMatchObject({ ports });
+    await eventually(
+      () =>
+        expect(proxy.sets.get('hello')!.endpoints).toMatchObject([{ instance: instance!.id, ...instance!.address }]),
+      { withinMs },
+    );
+  });
+
+  it('can be a worker, become one and be none any more', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    const known = (instances: number) =>
+      eventually(() => expect(proxy.sets.get('hello')?.endpoints).toHaveLength(instances), { withinMs });
+    await scenario.put('hello', { ports: [], replicas: 2 });
+    await scenario.reaches('hello', 'running', { ready: 2 });
+    expect((await scenario.instancesOf('hello')).map(({ address }) => address)).toEqual([null, null]);
+    await known(0);
+    await scenario.put('hello', { replicas: 2 });
+    await scenario.reaches('hello', 'running', { updated: 2 });
+    await known(2);
+    await scenario.put('hello', { ports: [], replicas: 2 });
+    await scenario.reaches('hello', 'running', { updated: 2 });
+    await known(0);
+    // It is in no proxy: one that applies nothing keeps it from nothing.
+    proxy.isStuck = true;
+    await scenario.put('hello', { ports: [], replicas: 1 });
+    await eventually(() => expect(agent.running.size).toBe(1), { withinMs });
+    await scenario.delete('hello');
+    await scenario.isGone('hello');
+  });
+
+  it('of a release that knew one port alone has that, and is the same revision still', async () => {
+    const stored = scenario.compute.app.get(Database);
+    await scenario.put('hello', { replicas: 0 });
+    await scenario.reaches('hello', 'stopped');
+    const { rows } = await stored.query(
+      `SELECT app.spec ? 'ports' OR template ? 'ports' OR placement ? 'ports' AS said FROM app, revision`,
+    );
+    expect(rows).toEqual([{ said: false }]);
+    expect(await scenario.get('hello')).toMatchObject({ spec: { ports: ['http'] } });
+    await scenario.put('hello', { replicas: 0, ports: ['http', 'metrics'] });
+    expect(await scenario.put('hello', { replicas: 0, ports: ['http'] })).toMatchObject({ revision: 1 });
   });
 
   it('is a secret of its project', async () => {

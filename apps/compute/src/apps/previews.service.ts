@@ -101,9 +101,9 @@ export class PreviewsService {
     );
     const { views: nodes } = await this.nodes.survey(transaction);
     const occupancy = occupancyOf({ nodes, instances, revisions: used });
-    const { resources, constraints, spread } = spec;
+    const { resources, constraints, spread, ports } = spec;
     const setBytes = bytesToInstruct(spec);
-    const revision: RevisionView = { id: '', number: 0, resources, constraints, spread, setBytes };
+    const revision: RevisionView = { id: '', number: 0, resources, constraints, spread, ports, setBytes };
     return Array.from({ length: count }, () => place(occupancy, { app, revision })).flatMap((placed) =>
       placed.node === null ? [placed.reason] : [],
     );

@@ -1,5 +1,5 @@
 /** Checks of a specification that its schema cannot express; each names the field at fault. */
-import { AltoError, type AppSpec } from '@alto/contracts';
+import { AltoError, type AppSpec, httpPort, portVariable } from '@alto/contracts';
 
 /** A specification travels to agents with every instance, and with every event of the app. */
 export const specBytesMax = 65_536;
@@ -21,6 +21,7 @@ export function checkSpecification(spec: AppSpec): void {
       nextStep: `Take ${twice} out of env, or out of secrets.`,
     });
   }
+  checkPorts(spec);
   const sizes = { command: jsonBytes(spec.command), env: jsonBytes(spec.env) };
   if (sizes.command + sizes.env <= specBytesMax) return;
   const largest = sizes.env >= sizes.command ? 'env' : 'command';
@@ -29,6 +30,22 @@ export function checkSpecification(spec: AppSpec): void {
     field: largest,
     nextStep: 'Put larger content into files of the bundle.',
   });
+}
+
+function checkPorts({ ports, env, secrets, readiness, liveness }: AppSpec): void {
+  const refuse = (field: string, message: string, nextStep: string) => {
+    throw new AltoError('invalid_request', { message: `${field}: ${message}`, field, nextStep });
+  };
+  for (const name of ports) {
+    const variable = portVariable(name);
+    const field = Object.hasOwn(env, variable) ? 'env' : secrets.includes(variable) ? 'secrets' : undefined;
+    if (field !== undefined)
+      refuse(field, `${variable} is set by Alto, for the port ${name}`, 'Give the variable or the port another name.');
+  }
+  if (ports.includes(httpPort)) return;
+  const next = `Add \`${httpPort}\` to ports, or leave out what asks at it.`;
+  if (liveness !== null) refuse('liveness', `the app has no port ${httpPort} to be asked at`, next);
+  if (readiness.path !== '/') refuse('readiness.path', `the app has no port ${httpPort} to be asked at`, next);
 }
 
 function fieldWithNul({ command, env }: AppSpec): string | null {

@@ -38,6 +38,10 @@ export class InstanceEntity {
   @Column('jsonb', { nullable: true })
   address!: { ip: string; port: number } | null;
 
+  /** Of each port beside `http`, by name. */
+  @Column('jsonb')
+  ports!: Record<string, { ip: string; port: number }>;
+
   @Column('integer')
   restarts!: number;
 

@@ -5,6 +5,7 @@
 import {
   computeOperations,
   type DesiredInstance,
+  httpPort,
   type ObservedInstance,
   type OutputOf,
   type RequestOf,
@@ -162,17 +163,20 @@ export class ScriptedAgent {
     }
     if (known !== undefined) return false;
     this.started.add(instance.id);
-    this.running.set(instance.id, { ...observation(instance.id), ...this.behave(instance) });
+    this.running.set(instance.id, { ...observation(instance.id, instance.ports), ...this.behave(instance) });
     return true;
   }
 }
 
-function observation(id: string): ObservedInstance {
+function observation(id: string, ports: readonly string[] = []): ObservedInstance {
+  const address = () => ({ ip: '127.0.0.1', port: nextPort++ });
+  const further = ports.filter((name) => name !== httpPort);
   return {
     id,
     state: 'ready',
     reason: 'answers',
-    address: { ip: '127.0.0.1', port: nextPort++ },
+    address: ports.includes(httpPort) ? address() : null,
+    ports: Object.fromEntries(further.map((name) => [name, address()])),
     restarts: 0,
     exitCode: null,
     exitSignal: null,

@@ -12,7 +12,7 @@ export function instructionOf(
   secretEnv: DesiredInstance['secretEnv'],
 ): DesiredInstance | null {
   if (revision === undefined) return null;
-  const { command, env, readiness, liveness, restart, resources, stop } = revision.template;
+  const { command, env, ports, readiness, liveness, restart, resources, stop } = revision.template;
   return {
     id: instance.id,
     project: instance.project,
@@ -24,6 +24,7 @@ export function instructionOf(
     command,
     env,
     ...(secretEnv !== undefined && { secretEnv }),
+    ports,
     readiness,
     liveness,
     restart,

@@ -71,6 +71,7 @@ export function revision(number: number, more: Partial<RevisionView> = {}): Revi
     setBytes: 1_000,
     constraints: [],
     spread: 'node',
+    ports: ['http'],
     ...more,
   };
 }
@@ -168,7 +169,8 @@ export class ModelCluster {
     if (as === 'backoff') instance.restarts += 1;
     if (state !== instance.state)
       Object.assign(instance, { state, stateAt: this.nowMs, version: instance.version + 1 });
-    instance.address ??= { ip: '10.0.0.1', port: 20_000 + Number(id.slice(4)) };
+    if (this.revisions.get(instance.revision)?.ports.includes('http'))
+      instance.address ??= { ip: '10.0.0.1', port: 20_000 + Number(id.slice(4)) };
   }
 
   /** The agent of a node does what it was told, once. */

@@ -1,4 +1,5 @@
-import { ModelCluster, node, revision } from './cluster.fake';
+import type { Strategy } from '../rollouts/rollout.state';
+import { atOnce, ModelCluster, node, revision } from './cluster.fake';
 import { isMassLoss } from './planner';
 import type { Constraint } from './snapshot';
 
@@ -184,6 +185,74 @@ describe('stopping an instance', () => {
     expect(cluster.apps.get('web')!.status).toMatchObject({ state: 'deleting' });
     cluster.settle();
     expect(cluster.apps.size + cluster.instances.size).toBe(0);
+  });
+});
+
+describe('a worker, which has no port', () => {
+  const worker = (number: number) => revision(number, { ports: [] });
+  const strategies: Strategy[] = [
+    { kind: 'rolling' },
+    { kind: 'canary', steps: [{ weight: 50, holdMs: 1_000 }], crashesMax: 0 },
+    { kind: 'blue-green' },
+  ];
+
+  it('is available once it is ready and ends at once, whatever proxies do', () => {
+    const cluster = clusterOf('a');
+    cluster.addProxy('p');
+    cluster.put('web', 2, worker(1));
+    cluster.reconcile();
+    for (const { id } of cluster.of('web')) cluster.observe(id, 'ready');
+    while (!cluster.reconcile());
+    expect(cluster.apps.get('web')).toMatchObject({ status: { state: 'running', ready: 2 }, endpoints: [] });
+    cluster.put('web', 1, worker(1));
+    while (!cluster.reconcile());
+    expect(
+      cluster
+        .of('web')
+        .map(({ state }) => state)
+        .sort(),
+    ).toEqual(['ready', 'stopping']);
+  });
+
+  it.each(strategies)('follows an app with a port and is followed by one: $kind', (strategy) => {
+    const cluster = clusterOf('a', 'b');
+    cluster.addProxy('p');
+    const policy = { ...atOnce, strategy, healthyMs: 1_000 };
+    [revision(1), worker(2), worker(3), revision(4)].forEach((target) => {
+      cluster.put('web', 3, target, policy);
+      cluster.settle();
+      const { status, endpoints, good } = cluster.apps.get('web')!;
+      expect({ state: status.state, good: good!.id }).toEqual({ state: 'running', good: target.id });
+      expect(endpoints).toHaveLength(target.ports.length * 3);
+      expect(cluster.of('web')).toHaveLength(3);
+    });
+  });
+
+  it('is proven by time: one that keeps ending is taken back', () => {
+    const cluster = clusterOf('a');
+    cluster.put('web', 1, worker(1));
+    cluster.settle();
+    cluster.natures.set('rev-2', 'flaky');
+    cluster.put('web', 1, worker(2), { ...atOnce, healthyMs: 10_000 });
+    cluster.settle();
+    expect(cluster.apps.get('web')).toMatchObject({ status: { state: 'rolled_back' }, target: { id: 'rev-1' } });
+  });
+
+  it('that is started again in a long rollout is not taken for one that never was ready', () => {
+    const cluster = clusterOf('a', 'b');
+    cluster.put('web', 2, worker(1));
+    cluster.settle();
+    const steps = [{ weight: 50, holdMs: 60_000 }];
+    const strategy: Strategy = { kind: 'canary', steps, crashesMax: 2 };
+    cluster.put('web', 2, worker(2), { ...atOnce, strategy, readyWithinMs: 10_000 });
+    cluster.reconcile();
+    const { id } = cluster.of('web').find(({ revision: of }) => of === 'rev-2')!;
+    cluster.observe(id, 'ready');
+    while (!cluster.reconcile());
+    cluster.pass(20_000);
+    cluster.observe(id, 'backoff');
+    while (!cluster.reconcile());
+    expect(cluster.apps.get('web')!.rollout!.phase).toBe('running');
   });
 });
 

@@ -3,6 +3,7 @@
  * The caller commits each app's plan if nothing it rests on has changed meanwhile, and plans again otherwise.
  * An empty plan means that the cluster is as it should be, or waits for somebody else.
  */
+import { httpPort } from '@alto/contracts';
 import { isApplied, isIdle, lagging } from '../endpoints/acknowledged';
 import { isLive, transition } from '../instances/instance.state';
 import { sumOf } from '../rollouts/error-rate';
@@ -142,7 +143,7 @@ function planApp(context: AppContext, before: readonly InstanceView[]): Planned 
   const status = statusOf({ app, course, instances, missed });
   return {
     kept,
-    moments: course.rollout === null ? [] : rolloutMoments(course, course.rollout, kept),
+    moments: course.rollout === null ? [] : rolloutMoments(course, course.rollout, kept, context),
     asks: (course.rollout !== null && awaitsReports(course.rollout)) || kept.some(isDraining),
     plan: {
       app,
@@ -180,11 +181,18 @@ function rolloutRequest(course: Course, context: AppContext, instances: readonly
   };
 }
 
-/** Notes since when an instance has been available: ready, and known to every registered proxy. */
-function date(draft: Draft, { snapshot, now }: AppContext): void {
+/** Notes since when an instance has been available: ready, and known to every registered proxy where requests reach it. */
+function date(draft: Draft, context: AppContext): void {
+  const { snapshot, now } = context;
   const { state, joinedGeneration } = draft;
-  const isAvailable = state === 'ready' && joinedGeneration !== null && isApplied(joinedGeneration, snapshot.proxies);
+  const isKnown = joinedGeneration !== null && isApplied(joinedGeneration, snapshot.proxies);
+  const isAvailable = state === 'ready' && (isKnown || isWorker(draft, context));
   draft.availableAt = isAvailable ? (draft.availableAt ?? now) : null;
+}
+
+/** No request reaches it, so no proxy ever hears of it. */
+function isWorker(instance: InstanceView, context: AppContext): boolean {
+  return !(revisionOf(instance, context)?.ports.includes(httpPort) ?? true);
 }
 
 function isHealthy(instance: InstanceView, healthyMs: number, now: number): boolean {
@@ -198,13 +206,14 @@ function healthySince({ state, availableAt, stateAt }: InstanceView): number | n
 }
 
 /** The app as its rollout sees it; of one that goes back, the good revision is what it is about. */
-function sightOf(target: string, drafts: readonly Draft[], { app, snapshot, replaceLost, now }: AppContext): Sight {
+function sightOf(target: string, drafts: readonly Draft[], context: AppContext): Sight {
+  const { app, snapshot, replaceLost, now } = context;
   const healthyMs = app.rollout?.policy.healthyMs ?? 0;
   const live = drafts.filter(isLive);
   const candidates = live.filter(({ revision }) => revision === target);
   return {
     replicas: app.replicas,
-    candidates: candidates.map((instance) => candidateOf(instance, isHealthy(instance, healthyMs, now))),
+    candidates: candidates.map((instance) => candidateOf(instance, context, isHealthy(instance, healthyMs, now))),
     others: live.length - candidates.length,
     isHeld: !replaceLost,
     lagging: lagging(app.endpointsGeneration, snapshot.proxies),
@@ -220,19 +229,26 @@ function trafficOf(target: string, { traffic, good }: AppView): Traffic {
   };
 }
 
-function candidateOf(instance: InstanceView, healthy: boolean): Candidate {
+function candidateOf(instance: InstanceView, context: AppContext, healthy: boolean): Candidate {
   const { id, node, state, restarts, createdAt, joinedGeneration, leftGeneration } = instance;
-  const hasServed = joinedGeneration !== null || leftGeneration !== null;
+  const wasKnown = joinedGeneration !== null || leftGeneration !== null;
+  // A worker is ready as soon as it runs, so one that was started again has been.
+  const hasServed = wasKnown || (restarts > 0 && isWorker(instance, context));
   return { id, node, state, restarts, createdAt, hasServed, isHealthy: healthy };
 }
 
-function rolloutMoments({ target }: Course, rollout: RolloutView, kept: readonly Draft[]): number[] {
+function rolloutMoments(
+  { target }: Course,
+  rollout: RolloutView,
+  kept: readonly Draft[],
+  context: AppContext,
+): number[] {
   const candidates = kept.filter((draft) => isLive(draft) && draft.revision === target.id);
   const { healthyMs } = rollout.policy;
   const healthy = candidates.map(healthySince).filter((since) => since !== null);
   const moments = momentsOf(
     rollout,
-    candidates.map((draft) => candidateOf(draft, false)),
+    candidates.map((draft) => candidateOf(draft, context, false)),
   );
   return rollout.phase === 'running' || rollout.phase === 'failed'
     ? [...moments, ...healthy.map((since) => since + healthyMs)]

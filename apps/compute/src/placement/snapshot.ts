@@ -32,6 +32,8 @@ export interface RevisionView {
   readonly constraints: readonly Constraint[];
   /** Label over whose values instances are spread. */
   readonly spread: string;
+  /** Names of the ports that its instances have. */
+  readonly ports: readonly string[];
   /** Size of the revision in an agent's instructions. */
   readonly setBytes: number;
 }

@@ -1,11 +1,13 @@
 /** What makes two specifications the same revision. */
 import { createHash } from 'node:crypto';
 import type { AppSpec } from '@alto/contracts';
+import { withoutUsualPorts } from '../columns';
 import type { Stamp, Template } from './revision.entity';
 
 /** SHA-256 over the content in canonical JSON: the order in which a user wrote the fields does not matter. */
 export function hashOf(template: Template, bundle: string | null, stamp: Stamp): string {
-  return createHash('sha256').update(canonical({ template, bundle, stamp })).digest('hex');
+  const content = { template: withoutUsualPorts(template), bundle, stamp };
+  return createHash('sha256').update(canonical(content)).digest('hex');
 }
 
 export function templateOf(spec: AppSpec): Template {

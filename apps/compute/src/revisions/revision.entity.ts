@@ -1,6 +1,6 @@
 import type { AppSpec, DesiredInstance } from '@alto/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import { bigintAsNumber } from '../columns';
+import { bigintAsNumber, withPorts } from '../columns';
 
 /** All of an app's specification that its instances are made of: everything but their number and how they are rolled out. */
 export type Template = Omit<
@@ -33,7 +33,7 @@ export class RevisionEntity {
   @Column('text')
   hash!: string;
 
-  @Column('jsonb')
+  @Column('jsonb', { transformer: withPorts })
   template!: Template;
 
   @Column('jsonb', { nullable: true })
@@ -43,8 +43,8 @@ export class RevisionEntity {
   stamp!: Stamp;
 
   /** Of the template, as are the resources; apart, so that planning need not read the whole of it. */
-  @Column('jsonb')
-  placement!: Pick<AppSpec, 'constraints' | 'spread'>;
+  @Column('jsonb', { transformer: withPorts })
+  placement!: Pick<AppSpec, 'constraints' | 'spread' | 'ports'>;
 
   @Column('integer')
   cpuMillis!: number;

@@ -48,7 +48,7 @@ export class RevisionsService {
       template,
       bundle,
       stamp,
-      placement: { constraints: template.constraints, spread: template.spread },
+      placement: { constraints: template.constraints, spread: template.spread, ports: template.ports },
       ...template.resources,
       setBytes,
       createdAt: new Date(nowMs),

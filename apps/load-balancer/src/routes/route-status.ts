@@ -42,7 +42,10 @@ export function routeStatus(
     return { state: 'serving', reason, targets };
   }
   const names = leads.map(({ app }) => `'${app}'`).join(', ');
-  const why = targets.length === 0 ? `No instance of ${names} is ready at a port \`http\`.` : 'None of the targets can get requests now.';
+  const why =
+    targets.length === 0
+      ? `No instance of ${names} is ready at a port \`http\`.`
+      : 'None of the targets can get requests now.';
   return { state: 'no_targets', reason: `${why} Requests are answered with 503 meanwhile.${missing}${also}`, targets };
 }
 

@@ -22,6 +22,7 @@ const instance: DesiredInstance = {
   bundle: null,
   command: ['node', 'server.mjs'],
   env: { COLOUR: 'blue', PORT: '1', HOST: '0.0.0.0', TMPDIR: '/my' },
+  ports: ['http'],
   readiness: { path: '/ready?now', timeoutMs: 500, deadlineMs: 60_000 },
   liveness: null,
   restart: 'always',
@@ -31,7 +32,7 @@ const instance: DesiredInstance = {
 
 describe('instanceWorkload', () => {
   it('gives the instance its address, its folders and Alto’s Node first, and its own settings but for the address', () => {
-    const workload = instanceWorkload(instance, 20_007, machine);
+    const workload = instanceWorkload(instance, { main: 20_007, further: {} }, machine);
     expect(workload).toMatchObject({
       id: instance.id,
       kind: 'instance',
@@ -52,11 +53,31 @@ describe('instanceWorkload', () => {
     });
     expect(workload.env['PATH']).toMatch(/^\/data\/node\/bin:/);
   });
+
+  it('gives it each further port in a variable of its own', () => {
+    const named = { ...instance, ports: ['my-metrics', 'http'] };
+    const workload = instanceWorkload(named, { main: 20_007, further: { 'my-metrics': 20_008 } }, machine);
+    expect(workload.ports).toEqual({ http: 20_007, 'my-metrics': 20_008 });
+    expect(workload.env).toMatchObject({ PORT: '20007', PORT_MY_METRICS: '20008' });
+    expect(workload.readiness).toMatchObject({ kind: 'http', url: 'http://127.0.0.1:20007/ready?now' });
+  });
+
+  it('asks nothing of a worker, and gives it no port that it has not named', () => {
+    const { PORT: _, ...env } = instance.env;
+    const workload = instanceWorkload({ ...instance, env, ports: [] }, { main: 20_007, further: {} }, machine);
+    expect(workload).toMatchObject({ ports: {}, readiness: { kind: 'none' } });
+    expect(workload.liveness).toBeUndefined();
+    expect(Object.keys(workload.env).filter((name) => name.startsWith('PORT'))).toEqual([]);
+  });
 });
 
 describe('limits of an instance', () => {
   const limitsOf = (cpuMillis: number) =>
-    instanceWorkload({ ...instance, resources: { cpuMillis, memoryBytes: 1 << 27 } }, 20_007, machine).limits;
+    instanceWorkload(
+      { ...instance, resources: { cpuMillis, memoryBytes: 1 << 27 } },
+      { main: 20_007, further: {} },
+      machine,
+    ).limits;
 
   it('are its resources, with the CPU that others leave', () => {
     expect(limitsOf(100)).toEqual({
@@ -108,6 +129,10 @@ describe('observedInstance', () => {
   it('is fetching before its first run, and has no address before it is given one', () => {
     const observed = observedInstance(status('starting', { run: 0, ports: { http: 0 } }), '127.0.0.1');
     expect(observed).toMatchObject({ state: 'fetching', address: null });
+    expect(observedInstance(status('ready', { ports: { metrics: 20_008 } }), '127.0.0.1')).toMatchObject({
+      address: null,
+      ports: { metrics: { ip: '127.0.0.1', port: 20_008 } },
+    });
     expect(observedInstance(status('ready', { startedAtMs: 0 }), '127.0.0.1')).toMatchObject({
       address: { ip: '127.0.0.1', port: 20_007 },
       startedAt: '1970-01-01T00:00:00.000Z',

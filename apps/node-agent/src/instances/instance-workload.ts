@@ -1,6 +1,6 @@
 /** An instance that compute wants, as a workload of this machine. Pure. */
 import { join } from 'node:path';
-import type { DesiredInstance, ObservedInstance } from '@alto/contracts';
+import { type DesiredInstance, httpPort, type ObservedInstance, portVariable } from '@alto/contracts';
 import { inside } from '../sandbox/bubblewrap';
 import type { SandboxLevel } from '../sandbox/level';
 import type { RunLimits } from '../runtime/runtime';
@@ -33,6 +33,14 @@ export interface Place {
   gateway: string;
 }
 
+/** Ports that an instance has on this machine. */
+export interface InstancePorts {
+  /** Also stands for the instance itself, where users and networks are numbered: each has one. 0 before it has. */
+  main: number;
+  /** Those beside `http`, by name. */
+  further: Readonly<Record<string, number>>;
+}
+
 export const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Folders of one instance. All of it is made anew for each run and gone with the instance. */
@@ -43,11 +51,12 @@ export function instanceFolders(machine: Machine, id: string) {
 
 export function instanceWorkload(
   instance: DesiredInstance,
-  port: number,
+  { main, further }: InstancePorts,
   machine: Machine,
   place: Place = { level: 'none', ip: machine.ip, gateway: machine.ip },
 ): Workload {
   const folders = instanceFolders(machine, instance.id);
+  const ports = instance.ports.includes(httpPort) ? { [httpPort]: main, ...further } : further;
   const seen = place.level === 'none' ? folders : inside;
   return {
     id: instance.id,
@@ -61,7 +70,7 @@ export function instanceWorkload(
       TMPDIR: seen.temporary,
       ...publicUrls(machine, place),
       ...instance.env,
-      PORT: String(port),
+      ...portVariables(ports),
       HOST: place.ip,
       ALTO_APP: instance.appName,
       ALTO_PROJECT: instance.project,
@@ -69,21 +78,32 @@ export function instanceWorkload(
       ALTO_REVISION: String(instance.revision),
     },
     cwd: folders.app,
-    ports: { http: port },
+    ports,
     dependsOn: [],
-    readiness: {
-      kind: 'http',
-      url: `http://${place.ip}:${port}${instance.readiness.path}`,
-      timeoutMs: instance.readiness.timeoutMs,
-    },
-    ...(instance.liveness && {
-      liveness: { ...instance.liveness, url: `http://${place.ip}:${port}${instance.liveness.path}` },
-    }),
+    ...checks(instance, ports[httpPort], place),
     stop: instance.stop,
     restart: instance.restart,
     release: null,
     oneShot: false,
     limits: limitsOf(instance, machine),
+  };
+}
+
+function portVariables(ports: Readonly<Record<string, number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(ports).map(([name, port]) => [portVariable(name), String(port)]));
+}
+
+/** What has no port to be asked at is ready as soon as it runs. */
+function checks(
+  { readiness, liveness }: DesiredInstance,
+  port: number | undefined,
+  { ip }: Place,
+): Pick<Workload, 'readiness' | 'liveness'> {
+  if (port === undefined) return { readiness: { kind: 'none' } };
+  const url = (path: string) => `http://${ip}:${port}${path}`;
+  return {
+    readiness: { kind: 'http', url: url(readiness.path), timeoutMs: readiness.timeoutMs },
+    ...(liveness && { liveness: { ...liveness, url: url(liveness.path) } }),
   };
 }
 
@@ -104,12 +124,13 @@ function limitsOf({ resources }: DesiredInstance, machine: Machine): RunLimits {
 
 /** What compute is told of an instance. @param weakness why its sandbox is not the strongest */
 export function observedInstance(status: WorkloadStatus, ip: string, weakness: string | null = null): ObservedInstance {
-  const port = status.ports['http'];
+  const { [httpPort]: port, ...further } = status.ports;
   return {
     id: status.id,
     state: observedState(status),
     reason: `${status.reason}${weakness === null ? '' : ` (${weakness})`}`.slice(0, 2_000),
     address: port === undefined || port === 0 ? null : { ip, port },
+    ports: Object.fromEntries(Object.entries(further).map(([name, port]) => [name, { ip, port }])),
     restarts: status.restarts,
     exitCode: status.exitCode,
     exitSignal: status.exitSignal,

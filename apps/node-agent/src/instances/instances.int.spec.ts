@@ -19,6 +19,7 @@ const instance: DesiredInstance = {
   bundle: null,
   command: ['node', 'server.mjs'],
   env: {},
+  ports: ['http'],
   readiness: { path: '/', timeoutMs: 500, deadlineMs: 60_000 },
   liveness: null,
   restart: 'always',
@@ -64,6 +65,22 @@ describe('a disk that takes no state', () => {
     expect(state.instances).toEqual([instance]);
     expect(wanted).toEqual([`${instance.id} at ${state.ports[instance.id]}`]);
   });
+
+  it('gives each port of an instance a number of its own, and the same again', async () => {
+    const others = ['a', 'b'].map((name) => ({ ...instance, id: newId('instance'), ports: [name, 'http', 'm'] }));
+    const set = { generation: 2, fencingToken: 1, instances: [instance, ...others] };
+    await instances.apply(set);
+    const read = () => (JSON.parse(readFileSync(path, 'utf8')) as { state: AgentStateStore['current'] }).state;
+    const { ports, furtherPorts } = read();
+    expect(others.map(({ id }) => Object.keys(furtherPorts[id]!).sort())).toEqual([
+      ['a', 'm'],
+      ['b', 'm'],
+    ]);
+    const all = [...Object.values(ports), ...Object.values(furtherPorts).flatMap(Object.values<number>)];
+    expect(new Set(all).size).toBe(7);
+    await instances.apply({ ...set, generation: 3 });
+    expect(read()).toMatchObject({ ports, furtherPorts });
+  });
 });
 
 describe('an instance that is gone and no longer listed', () => {
@@ -85,6 +102,7 @@ describe('an instance that is gone and no longer listed', () => {
     state = new AgentStateStore(join(root, 'state.json'), () => undefined);
     await state.commit((current) => {
       current.ports[id] = 30_000;
+      current.furtherPorts[id] = { metrics: 30_001 };
       current.places[id] = { level: 'none', ip: '127.0.0.1' };
       current.memories[id] = emptyMemory;
     });
@@ -114,8 +132,10 @@ describe('an instance that is gone and no longer listed', () => {
 
   const nothing = { generation: 1, fencingToken: 1, instances: [] };
   const kept = () => {
-    const { ports, places, memories } = state.current;
-    return [ports, places, memories].map((of) => Object.keys(of).length);
+    const { ports, furtherPorts, places, memories } = state.current;
+    const numbers = [ports, places, memories].map((of) => Object.keys(of).length);
+    expect(Object.keys(furtherPorts)).toEqual(Object.keys(ports));
+    return numbers;
   };
 
   it('gives back its address, and is dropped in the turn in which that is forgotten', async () => {

@@ -2,7 +2,7 @@
  * Users' instances on this machine. The set that compute last sent is on the disk before it is acted on, and is what
  * holds while compute, NATS or the network are away.
  */
-import { AltoError, type DesiredInstance, type ObservedInstance } from '@alto/contracts';
+import { AltoError, type DesiredInstance, httpPort, type ObservedInstance } from '@alto/contracts';
 import { createServer } from 'node:net';
 import { cp, mkdir } from 'node:fs/promises';
 import { constants } from 'node:fs';
@@ -16,7 +16,13 @@ import type { Workload } from '../workloads/workload';
 import { outdatedLogs } from './ended-logs';
 import { FolderGuard } from './folder-guard';
 import type { FolderLimits } from './folder-size';
-import { instanceFolders, instanceWorkload, observedInstance, type Machine } from './instance-workload';
+import {
+  type InstancePorts,
+  instanceFolders,
+  instanceWorkload,
+  observedInstance,
+  type Machine,
+} from './instance-workload';
 import type { Places } from './places';
 import { choosePort, type PortRange } from './ports';
 import { removeTree } from './remove-tree';
@@ -91,7 +97,7 @@ export class InstancesService {
     const { supervisor, places } = this.options;
     const statuses = supervisor.statuses().filter(({ kind }) => kind === 'instance');
     return statuses.map((status) => {
-      const place = places.of(status.id, status.ports['http'] ?? 0);
+      const place = places.of(status.id, this.portsOf(status.id).main);
       // One that is not started for want of a sandbox says so itself.
       const isRefused = status.pid === null && places.sandbox.status.refusal !== null;
       return observedInstance(status, places.reachedAt(place), isRefused ? null : places.weaknessOf(place));
@@ -108,7 +114,7 @@ export class InstancesService {
     progress('Fetching its bundle');
     const bundle = instance.bundle ? await bundles.ensure(instance.project, instance.bundle) : undefined;
     progress('Making its working folder');
-    await places.take(workload.id, workload.ports['http'] ?? 0, () => this.wantAnew(instance));
+    await places.take(workload.id, this.portsOf(workload.id).main, () => this.wantAnew(instance));
     const folders = instanceFolders(machine, workload.id);
     await removeTree(folders.root);
     await mkdir(folders.temporary, { recursive: true });
@@ -145,16 +151,26 @@ export class InstancesService {
     return living.map(({ id }) => ({ id, folder: instanceFolders(machine, id).root }));
   }
 
-  private sandboxedOf({ id, name, ports }: Workload): SandboxedInstance {
+  private sandboxedOf({ id, name }: Workload): SandboxedInstance {
     const { root, ...folders } = instanceFolders(this.options.machine, id);
-    return { name, port: ports['http'] ?? 0, root, folders };
+    const { main, further } = this.portsOf(id);
+    return { name, port: main, furtherPorts: Object.values(further), root, folders };
   }
 
   /** With the address that it has from now on. */
   private wantAnew(instance: DesiredInstance): void {
-    const { state, supervisor, machine, places } = this.options;
-    const port = state.current.ports[instance.id] ?? 0;
-    supervisor.want(instanceWorkload(instance, port, machine, places.of(instance.id, port)), 'running');
+    this.options.supervisor.want(this.workloadOf(instance), 'running');
+  }
+
+  private workloadOf(instance: DesiredInstance): Workload {
+    const { machine, places } = this.options;
+    const ports = this.portsOf(instance.id);
+    return instanceWorkload(instance, ports, machine, places.of(instance.id, ports.main));
+  }
+
+  private portsOf(id: string): InstancePorts {
+    const { ports, furtherPorts } = this.options.state.current;
+    return { main: ports[id] ?? 0, further: furtherPorts[id] ?? {} };
   }
 
   private refuseOlder({ generation, fencingToken }: DesiredSet): void {
@@ -175,16 +191,15 @@ export class InstancesService {
 
   /** Tells the supervisor what is wanted. An address is on the disk before anything can listen there. */
   private async pursue(): Promise<void> {
-    const { state, supervisor, machine, places } = this.options;
+    const { state, supervisor } = this.options;
     // A set is news once only, also when the disk was full just then.
     await state.catchUp();
     const listed = new Set(state.current.instances.map(({ id }) => id));
     const wanted = state.current.instances.filter(({ want }) => want === 'running');
     await this.allocate(wanted.filter(({ id }) => state.current.ports[id] === undefined));
     for (const instance of state.current.instances) {
-      const port = state.current.ports[instance.id] ?? 0;
-      const want = instance.want === 'running' && port === 0 ? 'stopped' : instance.want;
-      supervisor.want(instanceWorkload(instance, port, machine, places.of(instance.id, port)), want);
+      const want = instance.want === 'running' && this.portsOf(instance.id).main === 0 ? 'stopped' : instance.want;
+      supervisor.want(this.workloadOf(instance), want);
     }
     const unlisted = supervisor.workloads().filter(({ id, kind }) => kind === 'instance' && !listed.has(id));
     for (const workload of unlisted) supervisor.want(workload, 'stopped');
@@ -193,21 +208,37 @@ export class InstancesService {
 
   private async allocate(instances: readonly DesiredInstance[]): Promise<void> {
     if (instances.length === 0) return;
-    const { state, ports, log } = this.options;
-    for (const { id } of instances) {
-      const taken = new Set(Object.values(state.current.ports));
-      const port = await choosePort(ports, taken, state.current.lastPort, isFree);
-      if (port === undefined) {
+    const { state, log } = this.options;
+    for (const { id, ports } of instances) {
+      const names = ports.filter((name) => name !== httpPort);
+      const [main, ...chosen] = await this.choosePorts(1 + names.length);
+      if (main === undefined) {
         log.error('No port is left for an instance', { instance: id });
         break;
       }
       state.note((current) => {
-        current.ports[id] = port;
-        current.lastPort = port;
+        current.ports[id] = main;
+        if (names.length > 0)
+          current.furtherPorts[id] = Object.fromEntries(names.map((name, index) => [name, chosen[index]!]));
+        current.lastPort = chosen.at(-1) ?? main;
         delete current.retired[id];
       });
     }
     await state.commit(() => undefined);
+  }
+
+  /** @returns none where there are not as many */
+  private async choosePorts(count: number): Promise<number[]> {
+    const { ports, furtherPorts, lastPort } = this.options.state.current;
+    const taken = new Set([...Object.values(ports), ...Object.values(furtherPorts).flatMap(Object.values<number>)]);
+    const chosen: number[] = [];
+    while (chosen.length < count) {
+      const port = await choosePort(this.options.ports, taken, chosen.at(-1) ?? lastPort, isFree);
+      if (port === undefined) return [];
+      chosen.push(port);
+      taken.add(port);
+    }
+    return chosen;
   }
 
   /** Also what an agent that was killed, or a disk that failed, has left half retired. */
@@ -244,6 +275,7 @@ export class InstancesService {
       // In the same turn: a round in between would count its end anew, and remember that.
       supervisor.drop(id);
       delete current.ports[id];
+      delete current.furtherPorts[id];
       delete current.places[id];
       delete current.memories[id];
       current.retired[id] = clock.nowMs();

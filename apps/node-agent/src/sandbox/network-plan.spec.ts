@@ -35,7 +35,7 @@ describe('the network of apps', () => {
   });
 
   it('lets apps out, to the load balancer, and nowhere else on the machine', () => {
-    expect(ruleset(plan, [20_000])).toBe(`add table inet alto_0a1b2c
+    expect(ruleset(plan, new Map([[20_000, []]]))).toBe(`add table inet alto_0a1b2c
 delete table inet alto_0a1b2c
 table inet alto_0a1b2c {
 chain raw {
@@ -75,7 +75,12 @@ ip saddr 10.200.0.0/16 oifname != "alto-0a1b2c" masquerade
   });
 
   it('turns what other machines send to this one’s address to the app that it is for', () => {
-    const rules = ruleset({ ...plan, nodeAddress: '192.0.2.7' }, [20_000, 20_001]);
+    const ports = new Map([
+      [20_000, []],
+      [20_001, [20_500]],
+    ]);
+    const rules = ruleset({ ...plan, nodeAddress: '192.0.2.7' }, ports);
     expect(rules.match(/ip daddr 192\.0\.2\.7 tcp dport 20001 dnat ip to 10\.200\.78\.33:20001/g)).toHaveLength(2);
+    expect(rules.match(/ip daddr 192\.0\.2\.7 tcp dport 20500 dnat ip to 10\.200\.78\.33:20500/g)).toHaveLength(2);
   });
 });

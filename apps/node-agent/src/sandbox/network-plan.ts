@@ -84,8 +84,11 @@ export function systemSettings(plan: NetworkPlan): [file: string, value: string]
   ];
 }
 
+/** Main ports of instances, by which they are numbered, with the others of each. */
+export type Ports = ReadonlyMap<number, readonly number[]>;
+
 /** A whole table for `nft -f`: replaces the one there is in one step. @param ports of all instances */
-export function ruleset(plan: NetworkPlan, ports: readonly number[]): string {
+export function ruleset(plan: NetworkPlan, ports: Ports): string {
   const table = `inet ${tableName(plan)}`;
   return [
     `add table ${table}`,
@@ -111,10 +114,13 @@ function publicRules(plan: NetworkPlan): Line[] {
 }
 
 /** Other machines' load balancers know an app by the machine's address. */
-function nodeRules(plan: NetworkPlan, ports: readonly number[]): Line[] {
-  if (plan.nodeAddress === undefined) return [];
-  return ports.map(
-    (port) => `ip daddr ${plan.nodeAddress} tcp dport ${port} dnat ip to ${instanceAddress(plan, port)}:${port}`,
+function nodeRules(plan: NetworkPlan, ports: Ports): Line[] {
+  const { nodeAddress } = plan;
+  if (nodeAddress === undefined) return [];
+  return [...ports].flatMap(([main, further]) =>
+    [main, ...further].map(
+      (port) => `ip daddr ${nodeAddress} tcp dport ${port} dnat ip to ${instanceAddress(plan, main)}:${port}`,
+    ),
   );
 }
 

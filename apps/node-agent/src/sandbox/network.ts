@@ -20,6 +20,7 @@ import {
   tableName,
   vethName,
   type NetworkPlan,
+  type Ports,
 } from './network-plan';
 
 const NAMESPACES = '/run/netns';
@@ -39,27 +40,27 @@ export class AppNetwork {
     readonly plan: NetworkPlan,
     private readonly programs: NetworkPrograms,
     /** Of instances that have a place in it. */
-    private readonly ports: Set<number>,
+    private readonly ports: Map<number, readonly number[]>,
   ) {}
 
   /**
    * Makes the bridge and the rules, and removes the places of instances that are gone.
-   * @param ports of the instances there are
+   * @param ports main ports of the instances there are, with the others of each
    * @throws Error with what the system said, where it does not allow this
    */
-  static async open(plan: NetworkPlan, programs: NetworkPrograms, ports: readonly number[]): Promise<AppNetwork> {
-    const network = new AppNetwork(plan, programs, new Set(ports));
+  static async open(plan: NetworkPlan, programs: NetworkPrograms, ports: Ports): Promise<AppNetwork> {
+    const network = new AppNetwork(plan, programs, new Map(ports));
     if (!existsSync(join(INTERFACES, bridgeName(plan)))) await network.ip([], bridgeCommands(plan));
     await network.ip([], bridgeSettings(plan));
     for (const [file, value] of systemSettings(plan)) setSystem(file, value);
     await network.writeRules();
-    for (const port of network.places()) if (!ports.includes(port)) await network.removePlace(port);
+    for (const port of network.places()) if (!ports.has(port)) await network.removePlace(port);
     return network;
   }
 
   /** What an `open` that failed has left. */
   static async remove(plan: NetworkPlan, programs: NetworkPrograms): Promise<void> {
-    await new AppNetwork(plan, programs, new Set()).close();
+    await new AppNetwork(plan, programs, new Map()).close();
   }
 
   get gateway(): string {
@@ -76,8 +77,8 @@ export class AppNetwork {
   }
 
   /** A new place for an instance that does not run: one of a run before could have been left half made. */
-  async add(port: number): Promise<void> {
-    this.ports.add(port);
+  async add(port: number, further: readonly number[]): Promise<void> {
+    this.ports.set(port, further);
     await this.removePlace(port);
     await run(this.programs.ip, ['netns', 'add', namespaceName(this.plan, port)]);
     await this.ip([], connectCommands(this.plan, port));
@@ -117,7 +118,7 @@ export class AppNetwork {
   /** One at a time, so that the last one written holds all instances. */
   private writeRules(): Promise<void> {
     const done = this.writing.then(async () => {
-      await run(this.programs.nft, ['-f', '-'], ruleset(this.plan, [...this.ports]));
+      await run(this.programs.nft, ['-f', '-'], ruleset(this.plan, this.ports));
     });
     this.writing = done.catch(() => undefined);
     return done;

@@ -17,7 +17,7 @@ export interface AgentFacts {
   nodePath: string;
   /** What this machine can bound. */
   bounded: ReadonlySet<Control>;
-  state: Pick<AgentState, 'places' | 'ports'>;
+  state: Pick<AgentState, 'places' | 'ports' | 'furtherPorts'>;
 }
 
 export interface PublicPorts {
@@ -29,7 +29,11 @@ export interface PublicPorts {
 const words: Readonly<Record<Control, string>> = { memory: 'memory', cpu: 'CPU', pids: 'processes' };
 
 export async function openSandbox({ config, directory, nodePath, bounded, state }: AgentFacts): Promise<Sandbox> {
-  const { places, ports } = state;
+  const { places, ports, furtherPorts } = state;
+  const placed = Object.entries(places).flatMap(([id, { level }]) => {
+    const main = ports[id];
+    return level === 'sandboxed' && main !== undefined ? [[main, Object.values(furtherPorts[id] ?? {})] as const] : [];
+  });
   const chosen = chooseAppNetwork({
     name: createHash('sha256').update(directory.root).digest('hex').slice(0, 6),
     record: join(directory.state, 'sandbox-network'),
@@ -50,7 +54,7 @@ export async function openSandbox({ config, directory, nodePath, bounded, state 
     network: chosen.network,
     networkProblem: chosen.problem,
     resolv: chosen.resolv,
-    ports: Object.entries(places).flatMap(([id, { level }]) => (level === 'sandboxed' ? (ports[id] ?? []) : [])),
+    ports: new Map(placed),
     programFolders: nodePath.split(':').filter((folder) => folder !== ''),
     readablePaths: config.ALTO_SANDBOX_READABLE,
     firstUid: config.ALTO_SANDBOX_UID_FIRST,

@@ -33,7 +33,7 @@ async function makeSandbox(more: Partial<SandboxOptions> = {}) {
     folder: join(root, 'sandbox'),
     programs: found,
     network,
-    ports: [],
+    ports: new Map(),
     programFolders: [dirname(process.execPath)],
     readablePaths: [],
     firstUid: 2_000_000_000,
@@ -53,7 +53,7 @@ async function makeSandbox(more: Partial<SandboxOptions> = {}) {
   const instanceOf = (id: string) => {
     const folder = join(root, 'instances', id);
     const folders = { app: join(folder, 'app'), home: join(folder, 'home'), temporary: join(folder, 'tmp') };
-    const made = instances.get(id) ?? { name: 'shop', port: nextPort++, root: folder, folders };
+    const made = instances.get(id) ?? { name: 'shop', port: nextPort++, furtherPorts: [], root: folder, folders };
     instances.set(id, made);
     return made;
   };
@@ -302,7 +302,7 @@ describe('Sandbox', () => {
       const { pid } = await until('kept', 'running');
       const namespace = (port: number) => `/run/netns/alto-${made.name}-${port}`;
       expect([kept.port, gone.port].map((port) => existsSync(namespace(port)))).toEqual([true, true]);
-      const successor = await Sandbox.open({ ...made.options, ports: [kept.port] });
+      const successor = await Sandbox.open({ ...made.options, ports: new Map([[kept.port, []]]) });
       expect([kept.port, gone.port].map((port) => existsSync(namespace(port)))).toEqual([true, false]);
       expect(successor.level).toBe('sandboxed');
       const reopened = await ProcessRuntime.open(made.runtimeOptions);

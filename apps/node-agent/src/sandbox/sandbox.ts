@@ -30,8 +30,8 @@ export interface SandboxOptions {
   /** Undefined where no network could be had for apps; then `networkProblem` says why. */
   network: NetworkPlan | undefined;
   networkProblem?: string;
-  /** Ports of the instances that have a place in the network already. */
-  ports: readonly number[];
+  /** Main ports of the instances that have a place in the network already, with the others of each. */
+  ports: ReadonlyMap<number, readonly number[]>;
   /** Folders with programs of Alto's own. */
   programFolders: readonly string[];
   /** Further paths of the machine that apps may read. */
@@ -49,6 +49,8 @@ export interface SandboxedInstance {
   /** The app's name. */
   name: string;
   port: number;
+  /** At which it is reached as well. */
+  furtherPorts: readonly number[];
   /** Its folder on this machine, which holds all of the following. */
   root: string;
   folders: { app: string; home: string; temporary: string };
@@ -92,7 +94,7 @@ export class Sandbox {
 
   /** What runs from before goes on, and keeps its place. */
   private static async off(options: SandboxOptions): Promise<Sandbox> {
-    const network = options.ports.length === 0 ? undefined : await openNetwork(options);
+    const network = options.ports.size === 0 ? undefined : await openNetwork(options);
     const reason = 'ALTO_SANDBOX=off';
     return new Sandbox(options, 'none', reason, undefined, typeof network === 'string' ? undefined : network);
   }
@@ -170,7 +172,7 @@ export class Sandbox {
     const owner = `${this.uidOf(instance.port)}`;
     // Links stay as they are: what they name may be outside of the folder.
     if (this.isRoot) await execute('chown', ['-hR', `${owner}:${owner}`, app, home, temporary]);
-    if (this.level === 'sandboxed') await this.network?.add(instance.port);
+    if (this.level === 'sandboxed') await this.network?.add(instance.port, instance.furtherPorts);
   }
 
   private async writeSettings({ name, port, root }: SandboxedInstance): Promise<void> {
@@ -189,7 +191,7 @@ export class Sandbox {
   private async trial(port: number | undefined): Promise<string | null> {
     const root = await mkdtemp(join(this.options.folder, 'trial-'));
     const folders = { app: join(root, 'app'), home: join(root, 'home'), temporary: join(root, 'tmp') };
-    const instance = { name: 'trial', port: port ?? TRIAL_PORT, root, folders };
+    const instance = { name: 'trial', port: port ?? TRIAL_PORT, furtherPorts: [], root, folders };
     try {
       for (const folder of Object.values(folders)) await mkdir(folder);
       await this.makeReady(instance);
@@ -238,7 +240,7 @@ async function openNetwork({ network, networkProblem, programs, ports }: Sandbox
   try {
     return await AppNetwork.open(network, { ip, bridge, nft }, ports);
   } catch (error) {
-    if (ports.length === 0) await AppNetwork.remove(network, { ip, bridge, nft });
+    if (ports.size === 0) await AppNetwork.remove(network, { ip, bridge, nft });
     return why(error instanceof Error ? error.message : String(error));
   }
 }

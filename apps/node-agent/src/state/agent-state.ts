@@ -45,8 +45,10 @@ const agentStateSchema = z.object({
   generation: z.number().int(),
   fencingToken: z.number().int(),
   instances: z.array(desiredInstanceSchema),
-  /** Port of each instance, from its acceptance until it is truly gone. */
+  /** Main port of each instance, from its acceptance until it is truly gone. */
   ports: z.record(z.string(), z.number().int()),
+  /** Those beside `http`, by instance and name, for as long. */
+  furtherPorts: z.record(z.string(), z.record(z.string(), z.number().int())).default({}),
   /** The port given out last: the next search begins behind it, so that a port rests before it is used again. */
   lastPort: z.number().int(),
   /** How each instance that was started is walled in, and where it listens. */
@@ -141,6 +143,7 @@ function emptyState(): AgentState {
     fencingToken: 0,
     instances: [],
     ports: {},
+    furtherPorts: {},
     lastPort: 0,
     places: {},
     slots: {},

@@ -19,6 +19,9 @@ export const instanceStates = [
 
 export const addressSchema = z.object({ ip: z.string(), port: z.number().int().min(1).max(65_535) });
 
+/** Where each port beside `http` is reached, by name. Whoever has known one port alone leaves it out. */
+export const furtherPortsSchema = z.record(z.string(), addressSchema).default({});
+
 export const instanceSchema = z.object({
   id: idOf('instance'),
   app: idOf('app'),
@@ -27,7 +30,9 @@ export const instanceSchema = z.object({
   state: z.enum(instanceStates),
   /** Why it is in this state and what would move it on, in words. */
   reason: z.string(),
+  /** Of its port `http`; null also where it has none. */
   address: addressSchema.nullable(),
+  ports: furtherPortsSchema,
   restarts: z.number().int(),
   exitCode: z.number().int().nullable(),
   version: z.number().int(),

@@ -12,6 +12,21 @@ const httpPath = z
   .max(1000)
   .regex(/^\/[\x21-\x7e]*$/, 'must begin with / and hold no blanks');
 
+/** The port that routes lead to. */
+export const httpPort = 'http';
+
+export const portsSchema = z
+  .array(z.string().regex(/^[a-z][a-z0-9-]{0,14}$/, 'must be up to 15 of a–z, 0–9 and -, and begin with a letter'))
+  .max(10)
+  .default([httpPort])
+  .refine((names) => new Set(names).size === names.length, 'must name each port once')
+  .describe('Names of its ports: `http` is given as PORT and routes lead to it, `x` as PORT_X; none for a worker');
+
+/** The variable that a port is given in. */
+export function portVariable(name: string): string {
+  return name === httpPort ? 'PORT' : `PORT_${name.toUpperCase().replaceAll('-', '_')}`;
+}
+
 export const readinessSchema = z.strictObject({
   path: httpPath.default('/').describe('HTTP path that answers 200–399 once the instance can serve'),
   timeoutMs: z.number().int().min(100).max(60_000).default(2_000),
@@ -180,6 +195,7 @@ export const appSpecSchema = z.strictObject({
     .refine((names) => !names.includes('PORT'), 'PORT is set by Alto')
     .describe('Secrets of the project that become environment variables of the same name'),
   replicas: replicasField.default(1),
+  ports: portsSchema,
   readiness: readinessSchema.prefault({}),
   liveness: livenessSchema.nullable().default(null).describe('Left out: an instance that runs is taken to work'),
   restart: restartSchema.default('always').describe('When an instance that has ended is started again'),

@@ -8,6 +8,7 @@ import {
   labelsSchema,
   replicasField,
   livenessSchema,
+  portsSchema,
   readinessSchema,
   resourcesSchema,
   restartSchema,
@@ -17,6 +18,7 @@ import {
   addressSchema,
   appPlanSchema,
   appSchema,
+  furtherPortsSchema,
   instanceSchema,
   nodeSchema,
   revisionSchema,
@@ -30,6 +32,8 @@ export const observedInstanceSchema = z.object({
   state: z.enum(['fetching', 'starting', 'running', 'ready', 'backoff', 'stopping', 'exited', 'failed']),
   reason: z.string().max(2_000),
   address: addressSchema.nullable(),
+  /** As in `instanceSchema`. */
+  ports: furtherPortsSchema,
   restarts: z.number().int(),
   exitCode: z.number().int().nullable(),
   exitSignal: z.string().nullable(),
@@ -52,6 +56,7 @@ export const desiredInstanceSchema = z.object({
   secretEnv: z
     .array(z.object({ name: z.string(), version: z.number().int(), sealed: z.string().nullable() }))
     .optional(),
+  ports: portsSchema,
   readiness: readinessSchema,
   liveness: livenessSchema.nullable().default(null),
   restart: restartSchema.default('always'),
