@@ -262,6 +262,10 @@ describe('NATS and PostgreSQL away', () => {
   }, 300_000);
 });
 
+it('nothing is lost of all that was acknowledged meanwhile', async () => {
+  await ledger.verifyAll();
+}, 300_000);
+
 /** As often as they are started. @returns what ends it */
 function keepKilling(names: readonly string[]): () => Promise<void> {
   let stopping = false;

@@ -52,8 +52,8 @@ export class Ledger {
   private readonly bundles: { id: string; sha256: string }[] = [];
   private readonly apps = new Replaced(changeApp);
   private readonly routes = new Replaced(changeRoute);
-  /** How many bundles have been read back. */
-  private bundlesRead = 0;
+  /** How many of each kind have been read back. */
+  private read = { documents: 0, bundles: 0 };
   /** How often all services have acknowledged a change. */
   private rounds = 0;
   private stopping = false;
@@ -70,7 +70,13 @@ export class Ledger {
     await eventually(() => this.rounds >= next, { withinMs });
   }
 
-  /** Everything that was acknowledged so far is there. */
+  /** As `verify`, and reads the content of everything again. */
+  async verifyAll(): Promise<void> {
+    this.read = { documents: 0, bundles: 0 };
+    await this.verify();
+  }
+
+  /** Everything that was acknowledged so far is there; content is read of what came since the last time. */
   async verify(): Promise<void> {
     const apps = this.apps.acknowledged();
     const routes = this.routes.acknowledged();
@@ -112,22 +118,23 @@ export class Ledger {
 
   private async verifyDocuments(): Promise<void> {
     const missing: string[] = [];
-    for (const document of [...this.documents]) {
+    const added = this.documents.slice(this.read.documents);
+    for (const document of added) {
       const address = { project, index: 'ledger', document };
       await this.alto.client.call(searchOperations.documents.get, address).catch(() => missing.push(document));
     }
     expect(missing).toEqual([]);
+    this.read.documents += added.length;
   }
 
-  /** Their content too, of those that came since it was looked at last. */
   private async verifyBundles(): Promise<void> {
-    const added = this.bundles.slice(this.bundlesRead);
+    const added = this.bundles.slice(this.read.bundles);
     for (const { id, sha256 } of added) {
       const { body } = await this.alto.client.download(storageOperations.bundles.download, { project, bundle: id });
       const content = await buffer(body);
       expect(createHash('sha256').update(content).digest('hex')).toBe(sha256);
     }
-    this.bundlesRead += added.length;
+    this.read.bundles += added.length;
   }
 
   /** The newest is let in. */
