@@ -2,17 +2,16 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type App, computeOperations, type RequestOf } from '@alto/contracts';
-import { type Alto, eventually, startAlto } from '@alto/testing';
-import { idleTraffic, OpenSocket, Traffic, type TrafficReport } from './traffic';
+import { type Alto, eventually, type LoadClient, type LoadReport, startAlto } from '@alto/testing';
+import { expectNoRestarts, host, idleTraffic, Traffic, type TrafficReport, unnoticed } from './traffic';
 
 const project = 'default';
 const app = 'live';
-const host = `${app}.${project}.localhost`;
 const live = fileURLToPath(new URL('../../examples/live', import.meta.url));
 const hello = fileURLToPath(new URL('../../examples/hello', import.meta.url));
-const requestsLeast = 20_000;
 
 type Put = RequestOf<typeof computeOperations.apps.put>;
 
@@ -61,37 +60,52 @@ async function settled(replicas: number): Promise<void> {
   );
 }
 
-/** Makes a change under load and expects that nobody notices. @returns which versions answered how often */
-async function underLoad(change: () => Promise<unknown>): Promise<Record<string, number>> {
-  const traffic = new Traffic(alto.appsUrl, host);
-  let failure: unknown;
-  await change().catch((error: unknown) => (failure = error));
-  const report = await traffic.end(failure === undefined ? requestsLeast : 0);
-  if (failure !== undefined) throw failure;
-  expect(report.failures).toEqual({});
-  return report.versions;
+/** An app is one second old, and its own first rollout goes on. */
+async function oneSecondAfter(name: string): Promise<void> {
+  await eventually(async () => await currentApp(name));
+  await pause(1_000);
+  expect((await currentApp(name)).status.rollout).toMatchObject({ phase: 'running' });
+}
+
+/** The app answers what its users ask. */
+async function served(client: LoadClient): Promise<void> {
+  await eventually(
+    () => {
+      const { requests, failed } = client.report();
+      expect(requests - failed).toBeGreaterThan(20);
+    },
+    { withinMs: 120_000 },
+  );
 }
 
 describe('an app under load', () => {
-  it('moves to another revision, and leaves its neighbours and open sockets in peace', async () => {
+  it('moves to another revision one second after a neighbour was deployed, which is left in peace', async () => {
     const { now, next } = await versions();
-    const socket = new OpenSocket(alto.appsUrl);
-    await socket.isAlive();
-    await alto.command('deploy', hello, '--name', 'neighbour');
-    const neighbour = idleTraffic(alto.appsUrl, `neighbour.${project}.localhost`);
-    const answered = await underLoad(async () => {
-      await put(version(next));
-      await settled(2);
-    });
-    expect(Object.keys(answered).sort()).toEqual([now, next].sort());
-    expect((await neighbour.stop()).failures).toEqual({});
-    // Ended by the app's own "going away", not cut.
-    expect(await socket.ended).toEqual({ code: 1001, wasClean: true });
+    const idle = idleTraffic(alto.appsUrl, host, '"version"');
+    const neighbour = idleTraffic(alto.appsUrl, `neighbour.${project}.localhost`, 'Hello from Alto');
+    let reports: readonly LoadReport[];
+    try {
+      const answered = await unnoticed(alto, async () => {
+        await Promise.all([
+          alto.command('deploy', hello, '--name', 'neighbour'),
+          served(neighbour).then(() => neighbour.reset()),
+          oneSecondAfter('neighbour').then(() => put(version(next))),
+        ]);
+        await settled(2);
+      });
+      expect(Object.keys(answered).sort()).toEqual([now, next].sort());
+    } finally {
+      reports = await Promise.all([idle.stop(), neighbour.stop()]);
+    }
+    for (const { requests, failures } of reports) {
+      expect(failures).toEqual({});
+      expect(requests).toBeGreaterThan(20);
+    }
   }, 300_000);
 
   it('is scaled up and down', async () => {
     const { now } = await versions();
-    const answered = await underLoad(async () => {
+    const answered = await unnoticed(alto, async () => {
       await alto.command('scale', app, '4');
       await settled(4);
       await alto.command('scale', app, '2');
@@ -104,7 +118,7 @@ describe('an app under load', () => {
     const { now, next } = await versions();
     await put(version(next));
     await settled(2);
-    const answered = await underLoad(async () => {
+    const answered = await unnoticed(alto, async () => {
       await alto.command('rollback', app);
       await settled(2);
     });
@@ -119,7 +133,7 @@ describe('an app under load', () => {
     ];
     const { now, next } = await versions();
     const weights = new Set<number>();
-    const answered = await underLoad(async () => {
+    const answered = await unnoticed(alto, async () => {
       await put({ ...version(next), strategy: { kind: 'canary', steps } });
       await eventually(
         async () => {
@@ -137,7 +151,7 @@ describe('an app under load', () => {
 
   it('is switched from blue to green', async () => {
     const { now, next } = await versions();
-    const answered = await underLoad(async () => {
+    const answered = await unnoticed(alto, async () => {
       await put({ ...version(next), strategy: { kind: 'blue-green' } });
       await settled(2);
     });
@@ -147,7 +161,7 @@ describe('an app under load', () => {
   it('goes on while its node is drained and no other can take it, and says what that waits for', async () => {
     const { now } = await versions();
     const node = (await alto.client.call(computeOperations.nodes.list, {})).items[0]?.name ?? '';
-    const answered = await underLoad(async () => {
+    const answered = await unnoticed(alto, async () => {
       await alto.command('nodes', 'drain', node);
       await eventually(async () => {
         const { items } = await alto.client.call(computeOperations.nodes.list, {});
@@ -196,9 +210,11 @@ const badVersions: readonly [name: string, change: Partial<Put>, reason: RegExp,
 
 describe('a bad version', () => {
   let good: Partial<Put>;
+  let goodRevision: number;
 
   beforeAll(async () => {
-    const { spec } = await currentApp();
+    const { spec, revision } = await currentApp();
+    goodRevision = revision;
     good = {
       ...spec,
       strategy: { kind: 'rolling' },
@@ -227,6 +243,7 @@ describe('a bad version', () => {
       }
       expect(report.failures).toEqual({});
       expect(Object.keys(report.versions).sort()).toEqual([good.env?.VERSION, ...answers].sort());
+      await expectNoRestarts(alto, goodRevision);
     },
     300_000,
   );
@@ -254,6 +271,7 @@ describe('a bad version', () => {
       } finally {
         report = await traffic.end(0);
       }
+      await expectNoRestarts(alto, goodRevision);
       // Users meet the version's own errors until it is taken back, and the old one all the time: but for a blue-green
       // rollout, which has all of them answered by the new one.
       expect(Object.keys(report.failures)).toEqual(['status 500']);

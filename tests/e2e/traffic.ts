@@ -1,8 +1,9 @@
 /**
  * What users of an app do while it is changed: many requests on lasting and on fresh connections, requests that take
- * two seconds, and an open WebSocket. Every one that fails is counted.
+ * two seconds, and open WebSockets. Every one that fails is counted.
  */
-import { eventually, type LoadClient, loadClient, type LoadOptions, type LoadReport } from '@alto/testing';
+import { computeOperations, type Instance } from '@alto/contracts';
+import { type Alto, eventually, type LoadClient, loadClient, type LoadOptions, type LoadReport } from '@alto/testing';
 
 export interface TrafficReport {
   readonly requests: number;
@@ -11,9 +12,73 @@ export interface TrafficReport {
   readonly versions: Readonly<Record<string, number>>;
 }
 
+/** The example that users keep busy; `*` is its host, too. */
+const project = 'default';
+const app = 'live';
+export const host = `${app}.${project}.localhost`;
+const requestsLeast = 20_000;
+
 /** Requests in a second, by kind. */
 const rates = { lasting: 1_800, fresh: 200 };
 const connections = { lasting: 8, fresh: 4, slow: 4, idle: 20 };
+
+/**
+ * Makes a change while users are busy, with an open WebSocket to each instance at least, and expects that nobody
+ * notices: no request fails, no instance is restarted, and no WebSocket is cut.
+ * @returns which versions answered how often
+ */
+export async function unnoticed(alto: Alto, change: () => Promise<unknown>): Promise<Record<string, number>> {
+  const sockets: OpenSocket[] = [];
+  try {
+    await openToEach(alto, sockets);
+    const traffic = new Traffic(alto.appsUrl, host);
+    let failure: unknown;
+    await change().catch((error: unknown) => (failure = error));
+    const report = await traffic.end(failure === undefined ? requestsLeast : 0);
+    if (failure !== undefined) throw failure;
+    expect(report.failures).toEqual({});
+    expect(report.requests).toBeGreaterThanOrEqual(requestsLeast);
+    await expectUncut(sockets, await instancesOf(alto));
+    await expectNoRestarts(alto);
+    return { ...report.versions };
+  } finally {
+    for (const socket of sockets) socket.close();
+  }
+}
+
+async function instancesOf(alto: Alto): Promise<readonly Instance[]> {
+  return (await alto.client.call(computeOperations.instances.list, { project, app })).items;
+}
+
+/** @param ofRevision of every one unless given */
+export async function expectNoRestarts(alto: Alto, ofRevision?: number): Promise<void> {
+  const instances = await instancesOf(alto);
+  const meant = instances.filter(({ revision }) => ofRevision === undefined || revision === ofRevision);
+  expect(meant).not.toEqual([]);
+  const restarted = meant.filter(({ restarts }) => restarts > 0);
+  expect(restarted.map(({ id, restarts, reason }) => ({ id, restarts, reason }))).toEqual([]);
+}
+
+/** Adds to `sockets` until there is one to each of the app's instances. */
+async function openToEach(alto: Alto, sockets: OpenSocket[]): Promise<void> {
+  const ids = (await instancesOf(alto)).filter(({ state }) => state === 'ready').map(({ id }) => id);
+  expect(ids).not.toEqual([]);
+  await eventually(async () => {
+    const socket = new OpenSocket(alto.appsUrl);
+    sockets.push(socket);
+    await socket.isAlive();
+    expect(sockets.map(({ instance }) => instance)).toEqual(expect.arrayContaining(ids));
+  });
+}
+
+/** Each is open still if its instance is, and else was ended by the app's own "going away". */
+async function expectUncut(sockets: readonly OpenSocket[], instances: readonly Instance[]): Promise<void> {
+  const ids = instances.map(({ id }) => id as string);
+  for (const socket of sockets) {
+    if (ids.includes(socket.instance)) await socket.isAlive();
+    else expect(await socket.ended).toEqual({ code: 1001, wasClean: true });
+  }
+}
 
 export class Traffic {
   private readonly clients: readonly LoadClient[];
@@ -36,9 +101,10 @@ export class Traffic {
 
   /** Goes on until so many requests were made. @returns what became of all of them */
   async end(requestsLeast: number): Promise<TrafficReport> {
-    await eventually(() => expect(sum(this.clients.map((client) => client.report()))).toBeGreaterThan(requestsLeast), {
-      withinMs: 150_000,
-    });
+    await eventually(
+      () => expect(sum(this.clients.map((client) => client.report()))).toBeGreaterThanOrEqual(requestsLeast),
+      { withinMs: 150_000 },
+    );
     const reports = await Promise.all(this.clients.map((client) => client.stop()));
     return {
       requests: sum(reports),
@@ -48,9 +114,9 @@ export class Traffic {
   }
 }
 
-/** Connections that are open and hardly used: what an update of another app must not touch. */
-export function idleTraffic(appsUrl: string, host: string): LoadClient {
-  const isRight: LoadOptions['isRight'] = ({ status }) => status === 200;
+/** Connections that are open and hardly used, to an app that `says` this: what an update of another must not touch. */
+export function idleTraffic(appsUrl: string, host: string, says: string): LoadClient {
+  const isRight: LoadOptions['isRight'] = ({ status, body }) => status === 200 && body.includes(says);
   return loadClient({ url: appsUrl, host, connections: connections.idle, keepAlive: true, rate: 15, isRight });
 }
 
@@ -67,6 +133,11 @@ export class OpenSocket {
     this.ended = new Promise((resolve) => {
       this.socket.addEventListener('close', ({ code, wasClean }) => resolve({ code, wasClean }));
     });
+  }
+
+  /** Which one it leads to, by its greeting; empty before that. */
+  get instance(): string {
+    return this.heard[0] === undefined ? '' : (JSON.parse(this.heard[0]) as { instance: string }).instance;
   }
 
   /** The app answers on it. */
