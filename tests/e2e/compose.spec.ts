@@ -151,6 +151,10 @@ onDocker(`on a Docker engine${reason === undefined ? '' : ` (not here: ${reason}
   it('serves the API of all services', async () => {
     await eventually(async () => expect(await states()).toEqual(allAvailable), { withinMs: 60_000 });
     expect(await alto('services', 'list')).toMatch(/node-agent +available/);
+    await expect(alto('services', 'restart', 'compute')).rejects.toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('`docker compose restart compute`'),
+    });
   }, 300_000);
 
   it('runs an app that answers on the port of apps', async () => {

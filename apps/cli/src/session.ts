@@ -95,6 +95,11 @@ export class Session {
     return interrupted === undefined ? new AltoClient(options) : new InterruptibleClient(options, interrupted);
   }
 
+  /** By login or the environment: an Alto is known besides any that was started on this machine. */
+  get hasChosenKey(): boolean {
+    return this.chosenKey(this.chosenUrl()) !== undefined;
+  }
+
   /** Also where there is no key yet. */
   async url(): Promise<string> {
     return this.chosenUrl() ?? (await this.localUrl());

@@ -1,9 +1,11 @@
 import { Argument, Command } from 'commander';
 import type { gatewayOperations, OutputOf } from '@alto/contracts';
 import { examples } from '../examples';
+import { CommandError, exitCodes } from '../failure';
+import { NoAgentError } from '../local/agent';
+import { changing } from '../local/handover';
 import type { Output } from '../output';
 import type { Session } from '../session';
-import { changing } from '../local/handover';
 import { wholeNumber } from './whole-number';
 
 type ServiceStatus = OutputOf<typeof gatewayOperations.services.list>['items'][number];
@@ -60,7 +62,7 @@ function versionsCommand(session: Session, output: Output): Command {
     .description('List the versions of a service that this machine can run, newest first')
     .addHelpText('after', examples([['alto services versions compute', 'what `update --to` takes']]))
     .action(async (service: string) => {
-      const found = await session.agent.versions(service);
+      const found = await byAgent(session, composeSteps.versions(service), () => session.agent.versions(service));
       output.result(found, () =>
         output.table(
           ['VERSION', 'STATE'],
@@ -76,7 +78,8 @@ function restartCommand(session: Session, output: Output): Command {
     .description('Replace the instances of a service one by one, by a newer build where there is one')
     .addHelpText('after', examples([['alto services restart compute', 'replace one, the others go on']]))
     .action(async (service: string) => {
-      await changing(session, service, () => session.agent.restart(service, progress(output)));
+      const restart = () => session.agent.restart(service, progress(output));
+      await byAgent(session, composeSteps.restart(service), () => changing(session, service, restart));
       output.result({ service, state: 'restarted' }, () => `${service} is restarted.`);
     });
 }
@@ -94,7 +97,8 @@ function updateCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (service: string, { to }: { to: string }) => {
-      await changing(session, service, () => session.agent.update(service, to, progress(output)), to);
+      const update = () => session.agent.update(service, to, progress(output));
+      await byAgent(session, composeSteps.update(service), () => changing(session, service, update, to));
       output.result({ service, version: to, state: 'updated' }, () => `${service} runs ${to}.`);
     });
 }
@@ -105,7 +109,8 @@ function rollbackCommand(session: Session, output: Output): Command {
     .description('Run the version of a service that ran before')
     .addHelpText('after', examples([['alto services rollback compute', 'back to the version before']]))
     .action(async (service: string) => {
-      await changing(session, service, () => session.agent.rollback(service, progress(output)));
+      const rollback = () => session.agent.rollback(service, progress(output));
+      await byAgent(session, composeSteps.rollback(service), () => changing(session, service, rollback));
       const { current } = await session.agent.versions(service);
       output.result({ service, version: current, state: 'rolled back' }, () => `${service} runs ${current} again.`);
     });
@@ -124,10 +129,35 @@ function scaleCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (service: string, instances: number) => {
-      await session.agent.scale(service, instances, progress(output));
+      await byAgent(session, composeSteps.scale(), () => session.agent.scale(service, instances, progress(output)));
       const what = instances === 1 ? '1 instance' : `${instances} instances`;
       output.result({ service, instances, state: 'scaled' }, () => `${service} has ${what}.`);
     });
+}
+
+/** What does the same where Docker Compose runs Alto. */
+const composeSteps = {
+  restart: (service: string) => `\`docker compose restart ${service}\`.`,
+  update: (service: string) =>
+    `check out the version that is wanted, then \`docker compose up --build --detach --no-deps ${service}\`.`,
+  rollback: (service: string) =>
+    `check out the version before, then \`docker compose up --build --detach --no-deps ${service}\`.`,
+  versions: (service: string) => `\`docker image ls alto-${service}\` lists its images.`,
+  scale: () => 'there is one of each service.',
+};
+
+/** @throws CommandError where an Alto is known and no agent is here: Docker or another machine keeps its services */
+async function byAgent<T>(session: Session, composeStep: string, change: () => Promise<T>): Promise<T> {
+  try {
+    return await change();
+  } catch (error) {
+    if (!(error instanceof NoAgentError) || !session.hasChosenKey) throw error;
+    throw new CommandError(
+      `No agent runs on this machine with its data in ${session.dataDirectory}, and agents alone do this.`,
+      `Where Docker Compose runs Alto: ${composeStep} Else type it on the machine where \`alto up\` was typed.`,
+      exitCodes.unavailable,
+    );
+  }
 }
 
 function progress(output: Output): (message: string) => void {

@@ -84,6 +84,16 @@ export interface PublicPorts {
   s3: number;
 }
 
+export class NoAgentError extends CommandError {
+  constructor(dataDirectory: string) {
+    super(
+      `No Alto runs on this machine with its data in ${dataDirectory}.`,
+      'Start it with `alto up`, or name its folder with --data-dir.',
+      exitCodes.unavailable,
+    );
+  }
+}
+
 /** Where the agent makes its sockets: in `run/`, or where that path is too long for a socket in a short folder. */
 const socketPathBytesMax = 100;
 
@@ -123,7 +133,7 @@ export class LocalAgent {
   /** @throws CommandError where no agent answers. */
   async requireStatus(): Promise<AgentStatus> {
     const status = await this.status();
-    if (status === undefined) throw notRunning(this.dataDirectory);
+    if (status === undefined) throw new NoAgentError(this.dataDirectory);
     return status;
   }
 
@@ -210,7 +220,7 @@ export class LocalAgent {
     try {
       response = await this.request(method, path);
     } catch {
-      throw notRunning(this.dataDirectory);
+      throw new NoAgentError(this.dataDirectory);
     }
     if (response.ok) return response;
     throw fromProblem(await response.json().catch(() => undefined));
@@ -219,12 +229,4 @@ export class LocalAgent {
   private async request(method: string, path: string, signal?: AbortSignal): Promise<Response> {
     return await socketFetch(this.socketPath('agent.sock'))(`http://agent${path}`, { method, signal });
   }
-}
-
-function notRunning(dataDirectory: string): CommandError {
-  return new CommandError(
-    `No Alto runs on this machine with its data in ${dataDirectory}.`,
-    'Start it with `alto up`, or name its folder with --data-dir.',
-    exitCodes.unavailable,
-  );
 }
