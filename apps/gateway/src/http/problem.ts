@@ -64,10 +64,10 @@ const lingering = { idleMs: 2_000, mostMs: 10_000 };
 
 /**
  * Ends a whole answer. What a client still sends then is thrown away for a while: a connection that closes under it is
- * reset, mostly before the client has read why. One that was too slow has had its time.
+ * reset, mostly before the client has read why. One that was too slow has had its time; one that has gone needs none.
  */
 export function endUpload(request: IncomingMessage, response: ServerResponse): void {
-  if (!hasUnreadBody(request) || response.statusCode === 408) return void response.end();
+  if (!hasUnreadBody(request) || request.destroyed || response.statusCode === 408) return void response.end();
   const end = () => {
     clearTimeout(idle);
     clearTimeout(most);
