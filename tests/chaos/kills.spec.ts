@@ -213,7 +213,10 @@ describe('NATS and PostgreSQL away', () => {
     const readers = new Readers();
     const stopKilling = keepKilling(stores);
     try {
-      await expectUnavailable();
+      await eventually(async () =>
+        expect(await ask(`/v1/projects/default/${reads[0]}`)).toMatchObject({ status: 503 }),
+      );
+      await expectUnavailable({ atTimesBack: true });
       const { id, pid } = await anInstance();
       process.kill(pid, 'SIGKILL');
       await untilReplaced(id, pid);
@@ -333,19 +336,21 @@ interface Answer {
 /** What each service that keeps its state in PostgreSQL is asked for. */
 const reads = ['apps', 'bundles', 'routes', 'topics'];
 
-/** Nobody waits for a timeout; only the first to ask a service may find out over a connection that hangs. */
-async function expectUnavailable({ known = false } = {}): Promise<void> {
+/**
+ * Nobody waits for a timeout; only the first to ask a service may find out over a connection that hangs.
+ * @param atTimesBack what is away comes back for moments, in which a right answer is right
+ */
+async function expectUnavailable({ known = false, atTimesBack = false } = {}): Promise<void> {
+  let right = 0;
   for (const withinMs of [known ? 2_000 : 6_000, 2_000, 2_000]) {
     for (const read of reads) {
       const { status, type, tookMs } = await ask(`/v1/projects/default/${read}`);
-      expect({ read, status, type }).toEqual({
-        read,
-        status: 503,
-        type: expect.stringContaining('application/problem+json'),
-      });
       expect(tookMs).toBeLessThan(withinMs);
+      if (atTimesBack && status === 200) right++;
+      else expect({ read, status, type }).toEqual({ read, status: 503, type: 'application/problem+json' });
     }
   }
+  expect(right).toBeLessThan(reads.length);
 }
 
 async function ask(path: string): Promise<Answer> {
