@@ -1,6 +1,6 @@
 /** From a folder to an app that answers. */
 import { openAsBlob } from 'node:fs';
-import { type App, type AppPlan, type AppSpec, storageOperations } from '@alto/contracts';
+import { type App, type AppPlan, type AppSpec, httpPort, storageOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
 import type { CommandError } from '../failure';
 import { interruption, orInterrupted } from '../interruption';
@@ -97,7 +97,7 @@ async function finish(
   const led = hosts.filter((host) => !moving.some((change) => change.host === host));
   for (const host of led) progress(`${nameOf(host)} leads to ${app}`);
   for (const change of moving) progress(`${inWords(change, app)}, once it is ready`);
-  const isReachable = spec.ports.includes('http') ? reachability(request, app, led, spec.readiness.path) : undefined;
+  const isReachable = spec.ports.includes(httpPort) ? reachability(request, app, led, spec.readiness.path) : undefined;
   const deployed = await followChange(client, { ...request, accepted, isReachable });
   await leadHosts(client, place, moving);
   for (const { host } of moving) progress(`${nameOf(host)} leads to ${app}`);
