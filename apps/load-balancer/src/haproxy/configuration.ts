@@ -52,8 +52,13 @@ export interface Configuration {
   readonly structure: string;
 }
 
-/** A connection without a request is closed after this; also how long an old process lives on idle ones. */
-export const keepAliveMs = 3_000;
+/** What clients are told that a connection stays open without a request. */
+const keepAliveSeconds = 3;
+/**
+ * A connection without a request is closed after this; also how long an old process lives on idle ones. Longer than
+ * promised, as the client counts from the end of the answer as it sees it.
+ */
+export const keepAliveMs = keepAliveSeconds * 1_000 + 500;
 /** From the first byte of a request to the end of its headers. */
 export const requestTimeoutMs = 10_000;
 export const connectTimeoutMs = 1_000;
@@ -148,12 +153,17 @@ const logFormat =
   '"method":"%[method,bytes(0,20)]","host":"%[var(txn.host),bytes(0,253),json(utf8s)]","path":"%[var(txn.path),bytes(0,500),json(utf8s)]",' +
   '"totalMs":%Ta,"connectMs":%Tc,"responseMs":%Tr,"retries":"%rc","end":"%ts"}';
 
-/** The id is that of the connection and the number of the request on it: that costs a fraction of a UUID. */
+/**
+ * The id is that of the connection and the number of the request on it: that costs a fraction of a UUID. How long a
+ * connection stays open is this proxy's to say, not the app's: a client that believes more sends its next request into one
+ * that is just being closed, and no client may send a POST again by itself.
+ */
 const requestRules = `  http-request set-var(sess.requests) var(sess.requests),add(1)
   http-request set-var(txn.id) var(sess.id),concat(-,sess.requests)
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
-  http-response set-header X-Request-Id %[var(txn.id)]`;
+  http-response set-header X-Request-Id %[var(txn.id)]
+  http-after-response set-header Keep-Alive timeout=${keepAliveSeconds}`;
 
 /** Bytes that end a path for one reader and not for another. */
 const unclearUrls = `url -m reg '[\\x00-\\x20#]'`;

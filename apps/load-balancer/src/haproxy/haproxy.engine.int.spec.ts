@@ -709,3 +709,21 @@ it('names each request of a connection by another id, also those that come at on
   expect(ids).toHaveLength(22);
   expect(new Set(ids).size).toBe(22);
 });
+
+it('keeps a connection open for longer than it says, whatever the app says', async () => {
+  const a = await start('a1');
+  a.server.keepAliveTimeout = 65_000;
+  gateway.server.keepAliveTimeout = 65_000;
+  await settle(spec(pool('a', a.endpoint())));
+  const began = performance.now();
+  const ask = async (host: string, port?: number) => {
+    const answer = await raw(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, port);
+    return { host, says: answer.match(/^keep-alive: .*(?=\r$)/gm), forMs: performance.now() - began };
+  };
+  const { port } = options.settings.services[0] ?? {};
+  const answers = await Promise.all([ask('a.test'), ask('nowhere.test'), ask('api.test', port)]);
+  for (const { says, forMs } of answers) {
+    expect(says).toEqual(['keep-alive: timeout=3']);
+    expect(forMs).toBeGreaterThan(3_000);
+  }
+});
