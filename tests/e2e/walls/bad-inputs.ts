@@ -83,7 +83,10 @@ const anyValue: fc.Arbitrary<unknown> = fc.oneof(
   { weight: 1, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }) },
   { weight: 1, arbitrary: fc.maxSafeInteger() },
   { weight: 2, arbitrary: fc.jsonValue({ maxDepth: 3 }) as fc.Arbitrary<unknown> },
-  { weight: 1, arbitrary: fc.array(fc.constantFrom<unknown>('x', 1, null), { minLength: 1, maxLength: 1_200 }) },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.constantFrom<unknown>('x', 1, null), { minLength: 1, maxLength: 1_200, size: 'max' }),
+  },
 );
 
 /** @param valid an input that the operation takes. @returns as many as there are, `count` at most */

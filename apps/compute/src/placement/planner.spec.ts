@@ -256,6 +256,50 @@ describe('a worker, which has no port', () => {
   });
 });
 
+const canary: Strategy = { kind: 'canary', steps: [{ weight: 1, holdMs: 86_400_000 }], crashesMax: 0 };
+
+describe('a change that takes the place of another', () => {
+  it('keeps what was seen healthy rather than what was not', () => {
+    const cluster = clusterOf('a', 'b');
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    const [proven] = cluster.of('web');
+    cluster.put('web', 2, revision(2), { ...atOnce, healthyMs: 10_000 });
+    cluster.reconcile();
+    for (const instance of cluster.of('web')) cluster.obey(instance);
+    cluster.reconcile();
+    expect(cluster.of('web').filter(({ state }) => state === 'ready')).toHaveLength(3);
+    cluster.put('web', 1, revision(3));
+    while (!cluster.reconcile());
+    expect(cluster.instances.get(proven!.id)).toMatchObject({ state: 'ready', retiring: false });
+  });
+});
+
+describe('a canary on a machine that is drained', () => {
+  it('stays until the replicas that a larger number wants are there', () => {
+    const cluster = clusterOf('a', 'b', 'c');
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    cluster.put('web', 3, revision(2), { ...atOnce, strategy: canary });
+    const canaries = () => cluster.of('web').filter(({ revision: of }) => of === 'rev-2');
+    const round = () => {
+      cluster.reconcile();
+      for (const instance of canaries()) cluster.obey(instance);
+    };
+    round();
+    round();
+    const [first] = canaries();
+    cluster.nodes.get(first!.node!)!.intake = 'draining';
+    for (let rounds = 0; rounds < 5; rounds++) round();
+    expect(canaries().map(({ state, retiring }) => [state, retiring])).toEqual([
+      ['ready', false],
+      ['ready', false],
+    ]);
+    cluster.settle();
+    expect(canaries().map(({ node }) => node)).not.toContain(first!.node);
+  });
+});
+
 describe('a lost node', () => {
   it('keeps its instances in rotation until others are available elsewhere', () => {
     const cluster = clusterOf('a', 'b');
@@ -302,6 +346,32 @@ describe('a lost node', () => {
       'at least half of all nodes are lost (a, b), so nothing is replaced until they are back, or deleted with',
     );
     expect(isMassLoss([node('a', { state: 'lost' }), node('b')])).toBe(false);
+  });
+
+  it('and most others leave somebody in rotation when a new change comes meanwhile', () => {
+    const cluster = clusterOf('a', 'b', 'c');
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    const [served] = cluster.of('web');
+    cluster.put('web', 1, revision(2));
+    cluster.reconcile();
+    const begun = cluster.of('web').find(({ revision: of }) => of === 'rev-2')!;
+    cluster.obey(begun);
+    for (const host of cluster.nodes.values()) if (host.id !== begun.node) host.state = 'lost';
+    cluster.put('web', 1, revision(3), { ...atOnce, strategy: canary });
+    while (!cluster.reconcile());
+    expect(cluster.apps.get('web')!.endpoints).toMatchObject([{ instance: served!.id, state: 'ready' }]);
+  });
+
+  it('and most others leave what may serve rather than what does not when it is scaled down meanwhile', () => {
+    const cluster = clusterOf('a', 'b', 'c');
+    cluster.put('web', 3, revision(1));
+    cluster.settle();
+    for (const id of ['a', 'b']) cluster.nodes.get(id)!.state = 'lost';
+    cluster.observe(cluster.of('web').find(({ node }) => node === 'c')!.id, 'backoff');
+    cluster.put('web', 1, revision(1));
+    while (!cluster.reconcile());
+    expect(cluster.apps.get('web')!.endpoints).toMatchObject([{ state: 'ready' }]);
   });
 
   it('that was deleted is waited for and counted no more', () => {

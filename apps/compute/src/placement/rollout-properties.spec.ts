@@ -18,6 +18,8 @@ type Step =
   | { readonly kind: 'apply'; readonly proxy: string }
   | { readonly kind: 'time'; readonly ms: number }
   | { readonly kind: 'intake'; readonly node: string; readonly intake: 'open' | 'cordoned' | 'draining' }
+  | { readonly kind: 'heard'; readonly node: string; readonly state: 'ready' | 'lost' }
+  | { readonly kind: 'everybody'; readonly ms: number }
   | { readonly kind: 'reconcile' };
 
 const strategies: fc.Arbitrary<Strategy> = fc.oneof(
@@ -44,13 +46,15 @@ const strategies: fc.Arbitrary<Strategy> = fc.oneof(
 );
 
 // Healthy for longer than what is flaky lasts.
-const policies: fc.Arbitrary<RolloutPolicy> = fc.record({
-  strategy: strategies,
-  healthyMs: fc.integer({ min: 5_001, max: 20_000 }),
-  progressDeadlineMs: fc.integer({ min: 1_000, max: 600_000 }),
-  autoRevert: fc.constant(true),
-  readyWithinMs: fc.integer({ min: 1_000, max: 300_000 }),
-});
+const policiesWith = (autoRevert: fc.Arbitrary<boolean>): fc.Arbitrary<RolloutPolicy> =>
+  fc.record({
+    strategy: strategies,
+    healthyMs: fc.integer({ min: 5_001, max: 20_000 }),
+    progressDeadlineMs: fc.integer({ min: 1_000, max: 600_000 }),
+    autoRevert,
+    readyWithinMs: fc.integer({ min: 1_000, max: 300_000 }),
+  });
+const policies = policiesWith(fc.constant(true));
 
 const stepsWith = (workers: fc.Arbitrary<boolean>): fc.Arbitrary<Step> =>
   fc.oneof(
@@ -59,7 +63,7 @@ const stepsWith = (workers: fc.Arbitrary<boolean>): fc.Arbitrary<Step> =>
       arbitrary: fc.record({
         kind: fc.constant('put' as const),
         replicas: fc.integer({ min: 1, max: 6 }),
-        policy: policies,
+        policy: policiesWith(fc.boolean()),
         nature: fc.constantFrom<Nature>('good', 'crashing', 'silent', 'flaky', 'failing'),
         isWorker: workers,
       }),
@@ -78,6 +82,18 @@ const stepsWith = (workers: fc.Arbitrary<boolean>): fc.Arbitrary<Step> =>
         node: fc.constantFrom('a', 'b', 'c'),
         intake: fc.constantFrom('open' as const, 'cordoned' as const, 'draining' as const),
       }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.record({
+        kind: fc.constant('heard' as const),
+        node: fc.constantFrom('a', 'b', 'c'),
+        state: fc.constantFrom('ready' as const, 'lost' as const),
+      }),
+    },
+    {
+      weight: 12,
+      arbitrary: fc.record({ kind: fc.constant('everybody' as const), ms: fc.integer({ min: 1, max: 8_000 }) }),
     },
     { weight: 12, arbitrary: fc.constant({ kind: 'reconcile' as const }) },
   );
@@ -104,8 +120,8 @@ function take(cluster: ModelCluster, step: Step): void {
       return cluster.put('web', replicas, good!, { ...atOnce, healthyMs: 6_000 });
     }
     case 'obey': {
-      const instance = [...cluster.instances.values()][step.nth];
-      return instance === undefined ? undefined : cluster.obey(instance);
+      const instance = [...cluster.instances.values()][step.nth % Math.max(1, cluster.instances.size)];
+      return instance === undefined || isOnLost(cluster, instance) ? undefined : cluster.obey(instance);
     }
     case 'apply':
       return cluster.report(step.proxy);
@@ -114,10 +130,18 @@ function take(cluster: ModelCluster, step: Step): void {
     case 'intake':
       cluster.nodes.get(step.node)!.intake = step.intake;
       return;
+    case 'heard':
+      cluster.nodes.get(step.node)!.state = step.state;
+      return;
+    case 'everybody':
+      return everybody(cluster, checkedRound, step.ms);
     case 'reconcile':
       return checkedRound(cluster);
   }
 }
+
+const isOnLost = (cluster: ModelCluster, { node: of }: InstanceView) =>
+  of !== null && cluster.nodes.get(of)!.state === 'lost';
 
 const web = (cluster: ModelCluster): AppView => cluster.apps.get('web')!;
 
@@ -146,27 +170,46 @@ function checkedRound(cluster: ModelCluster): void {
   cluster.reconcile();
   const app = web(cluster);
   const after = cluster.of('web');
-  const holding = (some: readonly InstanceView[]) => some.filter(({ state }) => state !== 'stopped').length;
+  const holding = (some: readonly InstanceView[]) =>
+    some.filter(({ state }) => state !== 'lost' && state !== 'stopped').length;
   const moved = before.some((instance) => isMovedAside(cluster, app, instance)) ? 1 : 0;
   expect(holding(after)).toBeLessThanOrEqual(Math.max(app.replicas + surgeAllowed(app) + moved, holding(before)));
   const available = (some: readonly InstanceView[]) => some.filter((one) => isAvailable(cluster, one)).length;
-  expect(available(after)).toBeGreaterThanOrEqual(Math.min(app.replicas, available(before)));
+  const heard = before.filter((instance) => !isOnLost(cluster, instance));
+  expect(available(after)).toBeGreaterThanOrEqual(Math.min(app.replicas, available(heard)));
   const taking = app.endpoints?.filter(({ state, weight }) => state === 'ready' && weight !== 0) ?? [];
   if (![...cluster.revisions.values()].some(isWorker)) expect(taking.length).toBeGreaterThan(0);
   if (wasOver !== null && isOver(wasOver) && wasOver.good !== null) expect(app.rollout!.id).toBe(wasOver.id);
 }
 
-/** One that is to leave its machine while old ones are kept beside a canary or a new set: one more may take its place. */
+/**
+ * One that is to leave its machine while old ones are kept beside a canary, a new set, or what has failed and may not go
+ * back: one more may take its place.
+ */
 function isMovedAside(cluster: ModelCluster, { rollout }: AppView, instance: InstanceView): boolean {
-  const isBeside = rollout?.policy.strategy.kind !== 'rolling' && rollout?.phase === 'running';
+  const isHalfway = rollout?.policy.strategy.kind !== 'rolling' && rollout?.phase === 'running';
+  const isBeside = isHalfway || rollout?.phase === 'failed';
   return isBeside && instance.node !== null && cluster.nodes.get(instance.node)!.intake === 'draining';
 }
 
-/** Instances of a revision that has failed, started after it did. */
+/** Everybody who is heard of does their part once. */
+function everybody(cluster: ModelCluster, round: (of: ModelCluster) => void, passesMs = 10): void {
+  round(cluster);
+  for (const instance of [...cluster.instances.values()]) if (!isOnLost(cluster, instance)) cluster.obey(instance);
+  cluster.applyAll();
+  cluster.pass(passesMs);
+}
+
+/** A round that nothing is asked of. */
+const anyRound = (cluster: ModelCluster) => void cluster.reconcile();
+
+/** Instances of a revision that has failed, started after it did; but one that may not go back is moved where it must be. */
 function startedAfterFailure(cluster: ModelCluster, known: ReadonlySet<string>): InstanceView[] {
   const { rollout } = web(cluster);
-  const hasFailed = rollout?.phase === 'reverting' || rollout?.phase === 'rolled_back';
-  return hasFailed ? cluster.of('web').filter(({ id, revision: of }) => of === rollout.to && !known.has(id)) : [];
+  if (rollout === null || !['reverting', 'rolled_back', 'failed'].includes(rollout.phase)) return [];
+  const ofFailed = cluster.of('web').filter(({ revision: of }) => of === rollout.to);
+  const isMoved = ofFailed.some((instance) => isMovedAside(cluster, web(cluster), instance));
+  return isMoved ? [] : ofFailed.filter(({ id }) => !known.has(id));
 }
 
 describe('whatever is put', () => {
@@ -175,7 +218,7 @@ describe('whatever is put', () => {
     ['the app, at times a worker, is there', fc.boolean()],
   ])('%s throughout, within its surge, and comes to rest at a version that works', (_, workers) => {
     fc.assert(
-      fc.property(fc.array(stepsWith(workers), { maxLength: 150 }), (script) => {
+      fc.property(fc.array(stepsWith(workers), { maxLength: 150, size: 'max' }), (script) => {
         const cluster = serving();
         let known = new Set<string>();
         for (const step of script) {
@@ -183,16 +226,20 @@ describe('whatever is put', () => {
           expect(startedAfterFailure(cluster, known)).toEqual([]);
           known = new Set(cluster.of('web').map(({ id }) => id));
         }
-        for (const host of cluster.nodes.values()) host.intake = 'open';
+        for (const host of cluster.nodes.values()) Object.assign(host, { intake: 'open', state: 'ready' });
+        // What may not go back by itself stays as it is, and bad, until somebody changes it.
+        for (let round = 0; round < 500 && !isOver(web(cluster).rollout!); round++)
+          everybody(cluster, checkedRound, 3_000);
+        if (web(cluster).rollout!.phase === 'failed') take(cluster, { kind: 'back' });
         const { begun } = cluster;
         cluster.settle(3_000);
         expect(cluster.begun).toBe(begun);
         const { rollout, target, good, replicas, status, endpoints } = web(cluster);
         const serves = cluster.of('web').filter((instance) => isAvailable(cluster, instance));
-        // Nobody asks a worker, so none answers badly.
-        const natureOf = (of: string) => cluster.natures.get(of) ?? 'good';
-        const isGood = (of: string) =>
-          natureOf(of) === 'good' || (natureOf(of) === 'failing' && isWorker(cluster.revisions.get(of)));
+        // Nobody asks a worker, so none answers badly, and there is nothing to hold an answer against that took its place.
+        const isUnasked = [...cluster.revisions.values()].some(isWorker);
+        const natures: readonly Nature[] = isUnasked ? ['good', 'failing'] : ['good'];
+        const isGood = (of: string) => natures.includes(cluster.natures.get(of) ?? 'good');
         const works = serves.filter(({ revision: of }) => isGood(of));
         expect(works.length).toBeGreaterThanOrEqual(replicas);
         expect(endpoints!.some(({ weight }) => weight !== 0)).toBe(!isWorker(target));
@@ -218,7 +265,7 @@ describe('a version of which nothing has run', () => {
         const cluster = serving();
         cluster.natures.set('rev-2', nature);
         cluster.put('web', first, revision(2), policy);
-        for (let round = 0; round < rounds; round++) everybody(cluster);
+        for (let round = 0; round < rounds; round++) everybody(cluster, anyRound);
         const isDecided = isOver(web(cluster).rollout!) && first > 0;
         const { target } = web(cluster);
         cluster.put('web', 0, target, policy);
@@ -252,21 +299,13 @@ describe('a version of which nothing has run', () => {
           return;
         }
         for (let round = 0; round < 500 && !isOver(web(cluster).rollout!); round++) {
-          everybody(cluster);
-          cluster.pass(3_000);
+          everybody(cluster, anyRound, 3_000);
         }
         expect(web(cluster)).toMatchObject({ good: null, rollout: { phase: 'failed' } });
       }),
       { numRuns: 100 },
     );
   });
-
-  function everybody(cluster: ModelCluster): void {
-    cluster.reconcile();
-    for (const instance of [...cluster.instances.values()]) cluster.obey(instance);
-    cluster.applyAll();
-    cluster.pass(10);
-  }
 });
 
 describe('a machine that is drained while a canary is held or a new set gets ready', () => {
@@ -289,11 +328,11 @@ describe('a machine that is drained while a canary is held or a new set gets rea
         cluster.natures.set('rev-2', strategy.kind === 'canary' ? 'good' : 'silent');
         const policy = { ...atOnce, strategy, progressDeadlineMs: 86_400_000, readyWithinMs: 86_400_000 };
         cluster.put('web', replicas, revision(2), policy);
-        for (let round = 0; round < rounds; round++) everybody(cluster);
+        for (let round = 0; round < rounds; round++) everybody(cluster, checkedRound);
         cluster.nodes.get('a')!.intake = 'draining';
         const isOnA = ({ node: of }: InstanceView) => of === 'a';
         for (let round = 0; round < 200 && cluster.of('web').some(isOnA); round++) {
-          everybody(cluster);
+          everybody(cluster, checkedRound);
           const old = cluster.of('web').filter(({ revision: of }) => of === 'rev-1');
           expect(old.filter((one) => isAvailable(cluster, one)).length).toBeGreaterThanOrEqual(replicas);
         }
@@ -303,12 +342,4 @@ describe('a machine that is drained while a canary is held or a new set gets rea
       { numRuns: 100 },
     );
   });
-
-  /** Everybody does their part once. */
-  function everybody(cluster: ModelCluster): void {
-    checkedRound(cluster);
-    for (const instance of [...cluster.instances.values()]) cluster.obey(instance);
-    cluster.applyAll();
-    cluster.pass(10);
-  }
 });

@@ -66,11 +66,13 @@ export function rollOut(request: RolloutRequest, now: number): RolloutStep {
   const others = members.filter((instance) => instance.revision !== request.target);
   const counts = (instance: InstanceView) => countsAsAvailable(instance, request);
   const available = members.filter(counts).length;
-  const moving = evictionOf(targets, request);
+  const moving = evictionOf(targets, members, request);
 
+  const useless = new Set(uselessOf(members, request, now));
+  const useful = others.filter(({ id }) => !useless.has(id));
   const retire = new Set<string>([
-    ...uselessOf(members, request, now),
-    ...unavailableBeyond(others, unavailableKept(others, available, request), request),
+    ...useless,
+    ...unavailableBeyond(useful, unavailableKept(others, available, request), request),
     ...surplusOf(targets, members, request, moving.extra),
     ...moving.retire,
     ...replacedLost(instances, available, request),
@@ -102,16 +104,18 @@ function countsAsAvailable(instance: InstanceView, request: RolloutRequest): boo
  */
 function evictionOf(
   targets: readonly InstanceView[],
+  members: readonly InstanceView[],
   request: RolloutRequest,
 ): { extra: number; retire: readonly string[] } {
   const [first] = leavingOrder(targets.filter(request.isEvicted), request);
   if (first === undefined) return { extra: 0, retire: [] };
   const wanted = Math.min(request.pace.targets, request.replicas);
+  const isMissed = request.isAvailable(first) && members.filter(request.isAvailable).length <= request.replicas;
   const isEnough =
     request.isAvailable(first) || first.state === 'lost'
       ? targets.filter((one) => one !== first && request.isAvailable(one)).length >= wanted
       : targets.filter(({ node }) => node !== null).length > wanted;
-  return { extra: 1, retire: isEnough ? [first.id] : [] };
+  return { extra: 1, retire: isEnough && !isMissed ? [first.id] : [] };
 }
 
 /**
@@ -192,6 +196,11 @@ function replacedLost(instances: readonly InstanceView[], available: number, req
   return idsOf(instances.filter(({ state, retiring }) => state === 'lost' && !retiring));
 }
 
+/** One that was in rotation when its machine was lost may still serve. */
+function worthOf({ state, joinedGeneration }: InstanceView): number {
+  return state === 'lost' && joinedGeneration !== null ? worth.ready - 0.5 : worth[state];
+}
+
 const worth: Readonly<Record<InstanceView['state'], number>> = {
   stopped: 0,
   failed: 1,
@@ -205,15 +214,15 @@ const worth: Readonly<Record<InstanceView['state'], number>> = {
   ready: 8,
 };
 
-/** First to go first: the least useful, then from a drained machine, then from the most crowded one, then the newest. */
+/** First to go first: the least useful, then what was never seen healthy, then from a drained machine, then from the most crowded one, then the newest. */
 function leavingOrder(instances: readonly InstanceView[], request: RolloutRequest): InstanceView[] {
   const crowd = crowding(request.instances.filter(isLive));
   const crowdOf = ({ node }: InstanceView) => (node === null ? Infinity : (crowd.get(node) ?? 0));
   return [...instances].sort(
     (a, b) =>
       Number(request.isAvailable(a)) - Number(request.isAvailable(b)) ||
-      worth[a.state] - worth[b.state] ||
-      Number(a.revision === request.pace.kept) - Number(b.revision === request.pace.kept) ||
+      worthOf(a) - worthOf(b) ||
+      Number(a.revision === request.good) - Number(b.revision === request.good) ||
       Number(request.isEvicted(b)) - Number(request.isEvicted(a)) ||
       descending(crowdOf(a), crowdOf(b)) ||
       descending(a.createdAt, b.createdAt) ||

@@ -253,10 +253,29 @@ describe('a version that is ready and answers 500', () => {
     });
   });
 
+  it('is reverted where nobody asks the old one any more, which did well when it ran', () => {
+    const after = (requests: number) =>
+      advance(rollout(), sight(one, answers({ a: { requests, failures: requests } }, noRequests)), 2_000);
+    expect(after(10).phase).toBe('running');
+    expect(after(40)).toMatchObject({
+      phase: 'reverting',
+      reason: 'revision 2 failed: 100 % of 40 requests to a failed; revision 1 got none meanwhile',
+    });
+  });
+
   it('is judged by what an instance did that is gone, and not while the fault is likely our own', () => {
     const gone = answers({ gone: { requests: 40, failures: 40 } });
     expect(advance(rollout(), sight([], gone), 2_000).phase).toBe('reverting');
     expect(advance(rollout(), sight([], { ...gone, isHeld: true }), 2_000).phase).toBe('running');
+  });
+
+  it('does not complete while it cannot be judged', () => {
+    const ready = [candidate('a'), candidate('b'), candidate('c'), candidate('d')];
+    const complete = (answered: Counts) =>
+      advance(rollout(), sight(ready, { ...answers({ a: answered }), others: 0, isHeld: true }), 2_000);
+    const reports = { phase: 'running', reason: 'held: at least half of all nodes are lost' };
+    expect(complete({ requests: 40, failures: 40 })).toMatchObject(reports);
+    expect(complete({ requests: 40, failures: 0 }).phase).toBe('completed');
   });
 
   it('is not judged where the old one fails as much, or there is none', () => {

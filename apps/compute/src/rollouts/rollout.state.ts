@@ -201,10 +201,16 @@ function run(rollout: RolloutView, sight: Sight, now: number): RolloutView {
   if (failure !== null) return fail(rollout, failure);
   if (sight.replicas === 0)
     return end(rollout, 'completed', `there are no replicas; revision ${rollout.toNumber} is judged once there are`);
+  if (isUnclear(rollout, sight)) return { ...rollout, progressAt: null, awaited: null, reason: heldReason };
   const further = isHealthy(sight)
     ? onceReported(rollout, sight, complete)
     : takeStep(progressed(rollout, sight, now), sight, now);
   return further.phase === 'running' ? { ...further, reason: reasonOf(further, sight) } : further;
+}
+
+/** It answers badly while so much is lost that this may be our own fault: no reason to go back, and none to go on. */
+function isUnclear(rollout: RolloutView, { isHeld, traffic }: Sight): boolean {
+  return isHeld && failureByTraffic(rollout, traffic) !== null;
 }
 
 /** Goes on once every proxy has reported again: what went wrong up to now is known then, and has been judged. */
@@ -327,10 +333,12 @@ function isThere({ replicas, candidates, others }: Sight): boolean {
   return others === 0 && candidates.filter(({ state }) => state === 'ready').length >= replicas;
 }
 
+const heldReason = 'held: at least half of all nodes are lost';
+
 /** What it waits for, the same as long as it waits for the same. */
 function reasonOf(rollout: RolloutView, sight: Sight): string {
   const { candidates, replicas, isHeld, lagging } = sight;
-  if (isHeld) return 'held: at least half of all nodes are lost';
+  if (isHeld) return heldReason;
   const { healthyMs, strategy } = rollout.policy;
   const where = stepInWords(rollout);
   const ready = candidates.filter(({ state }) => state === 'ready');

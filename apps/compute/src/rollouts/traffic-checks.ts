@@ -43,9 +43,13 @@ function ofCanary({ policy, before, goodNumber }: Judged, { target, good }: Traf
   return { instance: worst?.[0] ?? null, reason: comparison(`${failedInWords(fresh)} failed`, old, goodNumber) };
 }
 
-/** One that fails most of what it is asked, which the old ones do not, however good the others of its revision are. */
+/**
+ * One that fails most of what it is asked, which the old ones do not, however good the others of its revision are. Where
+ * the old ones are not asked, for none runs any more, the good revision is taken to answer as well as when it ran.
+ */
 function ofInstance({ goodNumber }: Judged, { target, good }: Traffic) {
-  const failing = [...target].find(([, counts]) => isWorse(counts, good, mostlyFailing));
+  const old = ({ requests }: Counts): Counts => (good.requests > 0 ? good : { requests, failures: 0 });
+  const failing = [...target].find(([, counts]) => isWorse(counts, old(counts), mostlyFailing));
   if (failing === undefined) return null;
   const [instance, counts] = failing;
   return { instance, reason: comparison(`${failedInWords(counts)} to ${instance} failed`, good, goodNumber) };
@@ -53,5 +57,7 @@ function ofInstance({ goodNumber }: Judged, { target, good }: Traffic) {
 
 /** `8.3 % of 240 requests failed, 0.1 % on revision 3`. */
 function comparison(fresh: string, old: Counts, goodNumber: number | null): string {
-  return `${fresh}, ${percentInWords(old)} on revision ${goodNumber}`;
+  return old.requests === 0
+    ? `${fresh}; revision ${goodNumber} got none meanwhile`
+    : `${fresh}, ${percentInWords(old)} on revision ${goodNumber}`;
 }
