@@ -86,6 +86,19 @@ describe('a host that leads to another app', () => {
   });
 });
 
+it.each([
+  ['alto.yaml', 'hosts: [a.test]\n', []],
+  ['--host', '', ['a.test']],
+])('refuses a host of %s that a worker cannot answer at, before anything is uploaded', async (_, line, hosts) => {
+  writeFileSync(join(folder, 'alto.yaml'), `name: shop\ncommand: [node, server.mjs]\nports: []\n${line}`);
+  const { client, done } = makeApi('running');
+  const told: string[] = [];
+  const asked = { ...request((message) => told.push(message)), hosts };
+  await expect(deploy(client, asked)).rejects.toThrow('hosts: a.test cannot lead to shop, which has no port `http`');
+  await expect(planDeployment(client, asked)).rejects.toThrow('cannot lead to shop');
+  expect([...done, ...told]).toEqual([]);
+});
+
 describe('an interrupted deployment', () => {
   const packed = () => readdirSync(tmpdir()).filter((name) => name.startsWith('alto-deploy-'));
 

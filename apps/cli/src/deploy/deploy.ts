@@ -2,7 +2,7 @@
 import { openAsBlob } from 'node:fs';
 import { type App, type AppPlan, type AppSpec, httpPort, storageOperations } from '@alto/contracts';
 import type { AltoClient } from '@alto/sdk';
-import type { CommandError } from '../failure';
+import { CommandError, exitCodes } from '../failure';
 import { interruption, orInterrupted } from '../interruption';
 import { readAppFile } from './app-file';
 import { packFolder } from './archive';
@@ -125,13 +125,19 @@ interface Prepared {
 
 /** Reads what the folder says of the app, and uploads it. */
 async function prepare(client: AltoClient, request: DeployRequest): Promise<Prepared> {
-  const { name, hosts, ...file } = readAppFile(request.directory, request.name);
+  const { name, hosts: inFile, ...file } = readAppFile(request.directory, request.name);
+  const hosts = [...new Set([...inFile, ...(request.hosts ?? [])])];
+  if (hosts.length > 0 && !file.ports.includes(httpPort)) throw noPortFor(hosts, name);
   const bundle = await uploadFolder(client, request);
-  return {
-    app: name,
-    spec: { ...file, replicas: request.replicas ?? file.replicas, bundle },
-    hosts: [...new Set([...hosts, ...(request.hosts ?? [])])],
-  };
+  return { app: name, spec: { ...file, replicas: request.replicas ?? file.replicas, bundle }, hosts };
+}
+
+function noPortFor(hosts: readonly string[], app: string): CommandError {
+  return new CommandError(
+    `hosts: ${hosts.map(nameOf).join(', ')} cannot lead to ${app}, which has no port \`${httpPort}\`.`,
+    `Add \`${httpPort}\` to \`ports\` in its alto.yaml, or leave the hosts out.`,
+    exitCodes.usage,
+  );
 }
 
 /** The proxy is told of host names and of addresses one after the other: each host is asked for. */
