@@ -275,6 +275,23 @@ describe('a change that takes the place of another', () => {
   });
 });
 
+it('old instances that cannot serve go once the new ones do', () => {
+  const cluster = clusterOf('a', 'b');
+  cluster.put('web', 2, revision(1));
+  cluster.settle();
+  for (const { id } of cluster.of('web')) cluster.observe(id, 'backoff');
+  cluster.put('web', 2, revision(2));
+  for (let round = 0; round < 10; round++) {
+    cluster.reconcile();
+    for (const instance of cluster.of('web'))
+      if (instance.revision === 'rev-2' || instance.retiring) cluster.obey(instance);
+  }
+  expect(cluster.of('web').map(({ revision: of, state }) => [of, state])).toEqual([
+    ['rev-2', 'ready'],
+    ['rev-2', 'ready'],
+  ]);
+});
+
 describe('a canary on a machine that is drained', () => {
   it('stays until the replicas that a larger number wants are there', () => {
     const cluster = clusterOf('a', 'b', 'c');
