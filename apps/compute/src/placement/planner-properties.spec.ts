@@ -1,7 +1,7 @@
 /** What must hold at every moment, whatever happens in whatever order; and that everything settles once faults stop. */
 import fc from 'fast-check';
 import { wantsStopped } from '../instances/instance.state';
-import { limits, ModelCluster, node, revision } from './cluster.fake';
+import { limits, ModelCluster, node, revision, runs } from './cluster.fake';
 import { surgeOf } from './rollout';
 import type { AppView, InstanceView } from './snapshot';
 
@@ -189,7 +189,7 @@ describe('whatever happens', () => {
         }
         expect(cluster.plan()).toEqual({ apps: [], wakeAt: null, askProxies: false });
       }),
-      { numRuns: 400 },
+      runs(400),
     );
   });
 
@@ -216,7 +216,7 @@ describe('whatever happens', () => {
           expect(cluster.of('web').every(({ revision: id }) => id === 'rev-2')).toBe(true);
         },
       ),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 
@@ -247,7 +247,7 @@ describe('whatever happens', () => {
           expect(cluster.of('web').every(({ revision: id }) => id === 'rev-3')).toBe(true);
         },
       ),
-      { numRuns: 50 },
+      runs(50),
     );
   });
 });

@@ -47,6 +47,17 @@ describe('placement', () => {
     expect(cluster.apps.get('web')!.status.state).toBe('running');
   });
 
+  it('says which nodes take nothing new, and why', () => {
+    const cluster = new ModelCluster();
+    cluster.addNode(node('a', { intake: 'cordoned' }));
+    cluster.addNode(node('b', { intake: 'draining' }));
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    expect(cluster.of('web')[0]!.reason).toBe(
+      'no node has an agent that takes new instances: a is cordoned, b is being drained',
+    );
+  });
+
   it('does not give the same room to two apps in one plan', () => {
     const cluster = new ModelCluster();
     cluster.addNode(node('a', { capacity: { cpuMillis: 4_000, memoryBytes: gib } }));
@@ -290,6 +301,18 @@ it('old instances that cannot serve go once the new ones do', () => {
     ['rev-2', 'ready'],
     ['rev-2', 'ready'],
   ]);
+});
+
+it.each([
+  ['canary', { number: 1, of: 1, weight: 1 }],
+  ['rolling', null],
+] as const)('the status of a %s rollout says at which step it is', (kind, step) => {
+  const cluster = clusterOf('a');
+  cluster.put('web', 1, revision(1));
+  cluster.settle();
+  cluster.put('web', 1, revision(2), { ...atOnce, strategy: kind === 'canary' ? canary : { kind } });
+  cluster.reconcile();
+  expect(cluster.apps.get('web')!.status.rollout).toMatchObject({ phase: 'running', step });
 });
 
 describe('a canary on a machine that is drained', () => {

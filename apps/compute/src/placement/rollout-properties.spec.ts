@@ -1,7 +1,7 @@
 /** What must hold of rollouts, whatever versions are put in whatever order and however bad they are. */
 import fc from 'fast-check';
 import { isOver, type RolloutPolicy, type Strategy } from '../rollouts/rollout.state';
-import { atOnce, ModelCluster, type Nature, node, revision } from './cluster.fake';
+import { atOnce, ModelCluster, type Nature, node, revision, runs } from './cluster.fake';
 import { surgeOf } from './rollout';
 import type { AppView, InstanceView, RevisionView } from './snapshot';
 
@@ -250,7 +250,7 @@ describe('whatever is put', () => {
         );
         expect(status.state).toBe(rollout!.phase === 'completed' ? 'running' : 'rolled_back');
       }),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 });
@@ -278,7 +278,7 @@ describe('a version of which nothing has run', () => {
         expect(web(cluster).good!.id).toBe(web(cluster).target.id);
         expect(cluster.of('web').filter((one) => isAvailable(cluster, one))).toHaveLength(replicas);
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 
@@ -303,7 +303,7 @@ describe('a version of which nothing has run', () => {
         }
         expect(web(cluster)).toMatchObject({ good: null, rollout: { phase: 'failed' } });
       }),
-      { numRuns: 100 },
+      runs(100),
     );
   });
 });
@@ -339,7 +339,7 @@ describe('a machine that is drained while a canary is held or a new set gets rea
         expect(cluster.of('web').filter(isOnA)).toEqual([]);
         expect(web(cluster).rollout!.phase).toBe('running');
       }),
-      { numRuns: 100 },
+      runs(100),
     );
   });
 });

@@ -23,7 +23,7 @@ export interface RolloutRequest {
   readonly pace: Pace;
   /** Ready, and known to every registered proxy. */
   readonly isAvailable: (instance: InstanceView) => boolean;
-  /** Available for long enough that an instance of another revision may go for it. */
+  /** Available for long enough that another instance may go for it. */
   readonly isSettled: (instance: InstanceView) => boolean;
   /** Its machine is drained: it shall be replaced elsewhere, and goes first. */
   readonly isEvicted: (instance: InstanceView) => boolean;
@@ -93,9 +93,11 @@ export function rollOut(request: RolloutRequest, now: number): RolloutStep {
   return { start, startKept, retire: [...retire] };
 }
 
-/** New instances count once they are settled, so that old ones stay until then. */
+/** Instances of a revision that was not seen healthy yet count once they are settled, so that others stay until then. */
 function countsAsAvailable(instance: InstanceView, request: RolloutRequest): boolean {
-  return instance.revision === request.target ? request.isSettled(instance) : request.isAvailable(instance);
+  const { good, target } = request;
+  const isProven = instance.revision !== target && (good === null || instance.revision === good);
+  return isProven ? request.isAvailable(instance) : request.isSettled(instance);
 }
 
 /**
