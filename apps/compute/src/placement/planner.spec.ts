@@ -286,6 +286,24 @@ describe('a change that takes the place of another', () => {
   });
 });
 
+it('a lost instance stays in rotation beside one of a superseded version that is only just ready', () => {
+  const cluster = clusterOf('a', 'b', 'c');
+  const patient = { ...atOnce, healthyMs: 10_000 };
+  cluster.put('web', 1, revision(1));
+  cluster.settle();
+  const [proven] = cluster.of('web');
+  cluster.put('web', 1, revision(2), patient);
+  cluster.reconcile();
+  for (const instance of cluster.of('web')) cluster.obey(instance);
+  while (!cluster.reconcile());
+  cluster.nodes.get(proven!.node!)!.state = 'lost';
+  cluster.put('web', 1, revision(3), patient);
+  while (!cluster.reconcile());
+  expect(cluster.apps.get('web')!.endpoints).toContainEqual(
+    expect.objectContaining({ instance: proven!.id, state: 'ready' }),
+  );
+});
+
 it('old instances that cannot serve go once the new ones do', () => {
   const cluster = clusterOf('a', 'b');
   cluster.put('web', 2, revision(1));
