@@ -25,7 +25,7 @@ import { currentTestFailed, keepLog } from './kept-log';
 import { childrenOf, isAlive } from './process-tree';
 
 export interface PostgresOptions {
-  /** Writes reach the disk before they are acknowledged; off unless a test crashes the machine. */
+  /** Writes reach the disk before they are acknowledged; off unless a test crashes the machine. A killed server loses none. */
   readonly durable?: boolean;
   /** More settings, e.g. `{ max_connections: '20' }`. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -200,7 +200,7 @@ export class PostgresServer {
       shared_buffers: '32MB',
       // A paused or killed client is noticed soon, so that its locks go.
       client_connection_check_interval: '1s',
-      ...(this.options.durable !== true && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+      ...(this.options.durable !== true && { fsync: 'off', full_page_writes: 'off' }),
       ...this.options.settings,
     };
     return Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
