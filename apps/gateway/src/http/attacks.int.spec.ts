@@ -155,6 +155,8 @@ it.each([
   ['with too many values', 413, `{"about":[${'0,'.repeat(400_000)}0]}`],
   ['too large', 413, `{"about":"${'a'.repeat(1_000_000)}"}`],
   ['with a NUL', 400, '{"about":"a\\u0000"}'],
+  ['with half a surrogate pair', 400, '{"about":"a\\udfffb"}'],
+  ['with half a surrogate pair in a name', 400, '{"about":{"\\ud800":1}}'],
   ['that is no UTF-8', 400, '{"about":"\xff"}'],
 ])('refuses JSON %s', async (_name, status, body) => {
   const head = `POST ${lamps}/a HTTP/1.1\r\nHost: a.test\r\n${authorization()}\r\nContent-Type: application/json`;

@@ -20,17 +20,20 @@ export function buildInput(operation: LearnedOperation, parts: RequestParts): Re
   const query = queryFields(operation, parts.query, schemas);
   const path = Object.entries(parts.path).map(([name, text]) => [name, coerce(text, schemas[name])] as const);
   const input = Object.fromEntries([...body, ...query, ...path]);
-  const unusable = fieldWithNul(input);
-  if (unusable !== undefined) throw misplaced(unusable, 'must not hold the character U+0000');
+  const unusable = fieldThatIsNoText(input);
+  if (unusable !== undefined)
+    throw misplaced(unusable, 'must not hold the character U+0000, nor half a surrogate pair');
   return input;
 }
 
-/** PostgreSQL takes no U+0000 in text, nor does an environment variable: no service has a use for it. */
-function fieldWithNul(value: unknown): string | undefined {
-  if (typeof value === 'string') return value.includes('\0') ? '' : undefined;
+/** PostgreSQL takes neither, nor does an environment variable: no service has a use for it. */
+const isText = (value: string) => !value.includes('\0') && value.isWellFormed();
+
+function fieldThatIsNoText(value: unknown): string | undefined {
+  if (typeof value === 'string') return isText(value) ? undefined : '';
   if (typeof value !== 'object' || value === null) return undefined;
   for (const [key, inner] of Object.entries(value)) {
-    const found = key.includes('\0') ? '' : fieldWithNul(inner);
+    const found = isText(key) ? fieldThatIsNoText(inner) : '';
     if (found !== undefined) return found === '' ? key : `${key}.${found}`;
   }
   return undefined;
