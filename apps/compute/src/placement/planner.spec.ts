@@ -304,6 +304,19 @@ it('a lost instance stays in rotation beside one of a superseded version that is
   );
 });
 
+it('the status names who is in trouble, and nobody else', () => {
+  const cluster = clusterOf('a', 'b');
+  cluster.put('web', 2, revision(1));
+  cluster.settle();
+  const [first, second] = cluster.of('web');
+  cluster.observe(first!.id, 'backoff');
+  while (!cluster.reconcile());
+  const { reason } = cluster.apps.get('web')!.status;
+  expect(reason).toContain(first!.id);
+  expect(reason).not.toContain(second!.id);
+  expect(reason).not.toContain('2 instances');
+});
+
 it('old instances that cannot serve go once the new ones do', () => {
   const cluster = clusterOf('a', 'b');
   cluster.put('web', 2, revision(1));
