@@ -63,6 +63,7 @@ export class PostgresServer {
   private readonly ownerPid: number;
   private binaries = '';
   private guardian: ChildProcess | undefined;
+  private postmaster: ChildProcess | undefined;
 
   constructor(private readonly options: PostgresOptions) {
     this.user = unprivilegedUser();
@@ -123,18 +124,17 @@ export class PostgresServer {
     });
     closeSync(log);
     child.unref();
-    let exited = false;
-    child.once('exit', () => (exited = true));
+    this.postmaster = child;
     await eventually(
       async () => {
-        if (exited) return;
+        if (hasEnded(child)) return;
         await this.answers();
       },
       { withinMs: startWithinMs },
     ).catch((error: unknown) => {
       throw new Error(`PostgreSQL did not start; its log:\n${this.log()}`, { cause: error });
     });
-    if (exited) throw new Error(`PostgreSQL ended at its start; its log:\n${this.log()}`);
+    if (hasEnded(child)) throw new Error(`PostgreSQL ended at its start; its log:\n${this.log()}`);
   }
 
   /** SIGKILL to the postmaster and every backend, as when the machine loses its power; `start` recovers. */
@@ -143,7 +143,10 @@ export class PostgresServer {
     if (pid === undefined) return;
     const all = [pid, ...childrenOf(pid)];
     signal(all, 'SIGKILL');
-    await eventually(() => !all.some(isAlive), { withinMs: stopWithinMs });
+    // The next one takes a dead one for running until that is reaped.
+    const { postmaster } = this;
+    const isReaped = () => postmaster === undefined || hasEnded(postmaster);
+    await eventually(() => !all.some(isAlive) && isReaped(), { withinMs: stopWithinMs });
   }
 
   /** Ends all connections and the server; the data stays for `start`. */
@@ -235,6 +238,8 @@ rm -rf "$2"`;
     this.guardian.unref();
   }
 }
+
+const hasEnded = ({ exitCode, signalCode }: ChildProcess) => exitCode !== null || signalCode !== null;
 
 /** The PostgreSQL of the npm package for this platform. */
 function packagedBinaries(): string {
