@@ -77,8 +77,8 @@ connection are failures, whatever the readiness path says.
   of its requests than the old one does meanwhile. It is judged once it has had \`checks.requestsMin\` of them in the
   step, and with few requests only where chance cannot explain the difference. 100 turns the check off. With fewer
   requests than that, a step is passed by health alone.
-- \`rolling\` and \`blue-green\`: an instance that fails most of its requests while the old version does not ends the
-  rollout. After a blue-green switch the old instances stay for \`healthyMs\`, so that requests can go back to them at
+- \`rolling\` and \`blue-green\`: an instance that fails most of its requests while the old version does not, or gets none
+  any more, ends the rollout. After a blue-green switch the old instances stay for \`healthyMs\`, so that requests can go back to them at
   once.
 
 Proxies tell how instances answer each second while such a rollout runs. After a blue-green switch every user meets a

@@ -56,6 +56,11 @@ describe('buildInput', () => {
     expect(buildInput(list, parts)).toEqual({ project: '7', limit: 10, all: false, tag: [1, 2], q: '5' });
   });
 
+  it.each(['a\0', 'a\udfffb'])('refuses %j, which cannot be stored, and names the field', (text) => {
+    const parts = { path: { project: 'p', app: 'a' }, query: query(''), body: { env: { A: 'fine', B: text } } };
+    expect(refusal(() => buildInput(put, parts))).toMatchObject({ code: 'invalid_request', field: 'env.B' });
+  });
+
   it('leaves what does not fit to be refused by the service', () => {
     const parts = { path: { project: 'p' }, query: query('limit=0x10&all=yes&tag=a&other=1') };
     expect(buildInput(list, parts)).toEqual({ project: 'p', limit: '0x10', all: 'yes', tag: ['a'], other: '1' });
