@@ -3,8 +3,10 @@
  * that act when told to. Values are plain, so that a test can look at every moment.
  */
 import { transition, wantsStopped, type Observation } from '../instances/instance.state';
-import type { Counts } from '../rollouts/error-rate';
+import { type Counts, noRequests } from '../rollouts/error-rate';
 import { isProven, isToBeJudged, notBegun, type RolloutPolicy, type RolloutView } from '../rollouts/rollout.state';
+import { type Tally, tally } from '../rollouts/traffic';
+import { isAsked } from './endpoints';
 import { PassedTime, planByPassedTime } from './passed-time';
 import type { AppPlan, Plan } from './planner';
 import type {
@@ -95,6 +97,8 @@ export class ModelCluster {
   readonly natures = new Map<string, Nature>();
   begun = 0;
   private readonly counted = new Map<string, Counts>();
+  /** By rollout and instance. */
+  private readonly tallies = new Map<string, Tally>();
   private made = 0;
 
   addNode(view: NodeView): void {
@@ -208,8 +212,7 @@ export class ModelCluster {
   /** Users send requests; which of them have failed is counted. */
   private request(id: string): void {
     const app = this.apps.get(id)!;
-    const isTaken = (instance: string) =>
-      app.endpoints?.some((one) => one.instance === instance && one.state === 'ready' && one.weight !== 0);
+    const isTaken = (instance: string) => app.endpoints?.some((one) => one.instance === instance && isAsked(one));
     for (const { id: instance, revision: of } of this.of(id).filter((one) => isTaken(one.id))) {
       const failures = this.natures.get(of) === 'failing' ? requestsPerPass : 0;
       const counts = this.counted.get(instance) ?? { requests: 0, failures: 0 };
@@ -226,12 +229,22 @@ export class ModelCluster {
     proxy.appliedGeneration = this.generation;
     proxy.heartbeats += 1;
     for (const app of this.apps.values()) {
-      app.traffic = this.of(app.id).map(({ id: instance, revision: of }) => ({
-        instance,
-        revision: of,
-        ...(this.counted.get(instance) ?? { requests: 0, failures: 0 }),
+      app.traffic = this.of(app.id).map((instance) => ({
+        instance: instance.id,
+        revision: instance.revision,
+        ...this.tallied(app, instance),
       }));
     }
+  }
+
+  /** What an older instance did before the first report within the rollout is not known. */
+  private tallied({ rollout }: AppView, { id, createdAt }: InstanceView): Counts {
+    const begunAt = rollout?.begunAt ?? null;
+    const key = `${rollout?.id} ${id}`;
+    const isNew = begunAt !== null && createdAt >= begunAt;
+    const told = tally(this.tallies.get(key) ?? null, this.counted.get(id) ?? noRequests, isNew);
+    this.tallies.set(key, told);
+    return { requests: told.requests, failures: told.failures };
   }
 
   private becomes({ revision }: InstanceView): Observation {

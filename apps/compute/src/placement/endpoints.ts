@@ -28,6 +28,11 @@ export function isRouted(app: AppView, instance: string): boolean {
   return app.endpoints?.some((endpoint) => endpoint.instance === instance && endpoint.state === 'ready') ?? false;
 }
 
+/** It gets its share of the requests. */
+export function isAsked({ state, weight }: EndpointView): boolean {
+  return state === 'ready' && weight !== 0;
+}
+
 export function sameEndpoints(told: readonly EndpointView[] | null, endpoints: readonly EndpointView[]): boolean {
   if (told === null || told.length !== endpoints.length) return false;
   return told.every((one, index) => {

@@ -346,6 +346,35 @@ it.each([
   expect(cluster.apps.get('web')!.status.rollout).toMatchObject({ phase: 'running', step });
 });
 
+it.each([
+  ['good', 'reverting'],
+  ['failing', 'running'],
+] as const)(
+  'a version that answers badly beside a %s one is %s, also when the first report comes late',
+  (old, phase) => {
+    const cluster = clusterOf('a', 'b');
+    cluster.addProxy('p');
+    cluster.put('web', 1, revision(1));
+    cluster.settle();
+    cluster.natures.set('rev-1', old).set('rev-2', 'failing');
+    cluster.put('web', 1, revision(2), { ...atOnce, healthyMs: 60_000 });
+    for (let round = 0; round < 3; round++) {
+      cluster.reconcile();
+      for (const instance of cluster.of('web')) cluster.obey(instance);
+      cluster.pass(1_000);
+    }
+    const afterReport = () => {
+      cluster.report('p');
+      cluster.reconcile();
+      return cluster.apps.get('web')!.rollout!.phase;
+    };
+    expect(cluster.apps.get('web')!.endpoints).toHaveLength(2);
+    expect(afterReport()).toBe('running');
+    cluster.pass(1_000);
+    expect(afterReport()).toBe(phase);
+  },
+);
+
 describe('a canary on a machine that is drained', () => {
   it('stays until the replicas that a larger number wants are there', () => {
     const cluster = clusterOf('a', 'b', 'c');

@@ -9,7 +9,7 @@ import { isLive, transition } from '../instances/instance.state';
 import { sumOf } from '../rollouts/error-rate';
 import { awaitsReports, type Candidate, momentsOf, type RolloutView, type Sight } from '../rollouts/rollout.state';
 import type { Traffic } from '../rollouts/traffic-checks';
-import { endpointsOf, isRouted, sameEndpoints } from './endpoints';
+import { endpointsOf, isAsked, isRouted, sameEndpoints } from './endpoints';
 import { sameValue } from './equality';
 import { occupancyOf, type Occupancy } from './occupancy';
 import { type Course, courseOf, paceOf } from './pace';
@@ -218,14 +218,16 @@ function sightOf(target: string, drafts: readonly Draft[], context: AppContext):
     isHeld: !replaceLost,
     lagging: lagging(app.endpointsGeneration, snapshot.proxies),
     reports: new Map(snapshot.proxies.map(({ id, heartbeats }) => [id, heartbeats])),
-    traffic: trafficOf(target, app),
+    traffic: trafficOf(target, app, drafts),
   };
 }
 
-function trafficOf(target: string, { traffic, good }: AppView): Traffic {
+function trafficOf(target: string, { traffic, good, endpoints }: AppView, drafts: readonly Draft[]): Traffic {
+  const asked = new Set(endpoints?.filter(isAsked).map(({ instance }) => instance));
   return {
     target: new Map(traffic.filter(({ revision }) => revision === target).map((counts) => [counts.instance, counts])),
     good: sumOf(traffic.filter(({ revision }) => revision === good?.id)),
+    isGoodAsked: drafts.some(({ id, revision }) => revision === good?.id && asked.has(id)),
   };
 }
 

@@ -46,7 +46,7 @@ function candidate(id: string, more: Partial<Candidate> = {}): Candidate {
 }
 
 function sight(candidates: readonly Candidate[], more: Partial<Sight> = {}): Sight {
-  const traffic = { target: new Map(), good: noRequests };
+  const traffic = { target: new Map(), good: noRequests, isGoodAsked: true };
   return { replicas: 2, candidates, others: 2, isHeld: false, lagging: [], reports: new Map(), traffic, ...more };
 }
 
@@ -211,7 +211,7 @@ describe('a blue-green rollout', () => {
 
 describe('a version that is ready and answers 500', () => {
   const answers = (target: Record<string, Counts>, good: Counts = { requests: 1_000, failures: 1 }) => ({
-    traffic: { target: new Map(Object.entries(target)), good },
+    traffic: { target: new Map(Object.entries(target)), good, isGoodAsked: good.requests > 0 },
   });
   const begun = rollout({ policy: { ...policy, strategy: canary } });
   const one = [candidate('a')];
@@ -261,6 +261,11 @@ describe('a version that is ready and answers 500', () => {
       phase: 'reverting',
       reason: 'revision 2 failed: 100 % of 40 requests to a failed; revision 1 got none meanwhile',
     });
+  });
+
+  it('is not judged before anything is known of the old one that is asked beside it', () => {
+    const { traffic } = answers({ a: { requests: 40, failures: 40 } }, noRequests);
+    expect(advance(rollout(), sight(one, { traffic: { ...traffic, isGoodAsked: true } }), 2_000).phase).toBe('running');
   });
 
   it('is judged by what an instance did that is gone, and not while the fault is likely our own', () => {

@@ -17,6 +17,8 @@ export interface Traffic {
   readonly target: ReadonlyMap<string, Counts>;
   /** All of the good revision. */
   readonly good: Counts;
+  /** Proxies send requests to the good revision, so that what it is asked will be known though it is not yet. */
+  readonly isGoodAsked: boolean;
 }
 
 export interface Judged {
@@ -47,8 +49,9 @@ function ofCanary({ policy, before, goodNumber }: Judged, { target, good }: Traf
  * One that fails most of what it is asked, which the old ones do not, however good the others of its revision are. Where
  * the old ones are not asked, for none runs any more, the good revision is taken to answer as well as when it ran.
  */
-function ofInstance({ goodNumber }: Judged, { target, good }: Traffic) {
-  const old = ({ requests }: Counts): Counts => (good.requests > 0 ? good : { requests, failures: 0 });
+function ofInstance({ goodNumber }: Judged, { target, good, isGoodAsked }: Traffic) {
+  const isKnown = isGoodAsked || good.requests > 0;
+  const old = ({ requests }: Counts): Counts => (isKnown ? good : { requests, failures: 0 });
   const failing = [...target].find(([, counts]) => isWorse(counts, old(counts), mostlyFailing));
   if (failing === undefined) return null;
   const [instance, counts] = failing;
