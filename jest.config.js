@@ -22,7 +22,11 @@ const tier = (displayName, testMatch, more = {}) => ({
   transform,
   transformIgnorePatterns: ['/node_modules/(?!tweetnacl/)'],
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: { '^@alto/(contracts|platform|sdk|testing)$': '<rootDir>/libs/$1/src/index.ts' },
+  moduleNameMapper: {
+    '^@alto/(contracts|platform|sdk|testing)$': '<rootDir>/libs/$1/src/index.ts',
+    // Of its own, as unit tests should not load what starts servers.
+    '^@alto/testing/seed$': '<rootDir>/libs/testing/src/seed.ts',
+  },
   setupFiles: ['reflect-metadata'],
   modulePathIgnorePatterns: ['<rootDir>/dist', '<rootDir>/tmp'],
   testPathIgnorePatterns: ['/node_modules/', ...(more.ignore ?? [])],

@@ -53,7 +53,7 @@ try {
   const servers = await ensureServers({ report: (line) => console.log(line) });
   // Behind what is there: the folder of a server can hold an older Node, too.
   const path = [process.env['PATH'], ...servers.map((server) => dirname(server.path))].join(delimiter);
-  const environment = { ...process.env, PATH: path };
+  const environment = { ALTO_SEED: '1', ...process.env, PATH: path };
   for (const tier of chosen.length > 0 ? chosen : tiers) await runTier(tier, environment);
 } finally {
   rmSync(folder, { recursive: true, force: true });

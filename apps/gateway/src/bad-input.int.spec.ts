@@ -8,6 +8,7 @@ import {
   startTestService,
   type TestDatabase,
   type TestService,
+  runs,
 } from '@alto/testing';
 import { connect } from 'node:net';
 import fc from 'fast-check';
@@ -113,7 +114,7 @@ it('refuses bad input without failing', async () => {
     expect(response.status).toBeLessThan(500);
     if (response.status >= 400) expect(answer.code).toBeDefined();
   });
-  await fc.assert(property, { numRuns: 800 });
+  await fc.assert(property, runs(800));
   expect([...seen]).toEqual(expect.arrayContaining([200, 400, 404]));
 });
 

@@ -1,4 +1,4 @@
-import { Random, withSeed } from './seed';
+import { newSeed, Random, runs, withSeed } from './seed';
 
 describe('Random', () => {
   it('repeats itself for the same seed', () => {
@@ -21,5 +21,24 @@ describe('withSeed', () => {
       throw new Error('an order was broken');
     }, 42);
     await expect(run).rejects.toThrow(/an order was broken\nReplay with ALTO_SEED=42/);
+  });
+});
+
+describe('the environment', () => {
+  const { ALTO_SEED, ALTO_RUNS } = process.env;
+  const set = (seed: string, factor: string) => Object.assign(process.env, { ALTO_SEED: seed, ALTO_RUNS: factor });
+  afterEach(() => void set(ALTO_SEED ?? '', ALTO_RUNS ?? ''));
+
+  it('sets the seed and how much further to look', () => {
+    set('7', '10');
+    expect(runs(30)).toEqual({ numRuns: 300, seed: 7 });
+    set('', '');
+    expect(runs(30)).toMatchObject({ numRuns: 30 });
+    expect(newSeed()).not.toBe(newSeed());
+  });
+
+  it('is refused where it is no number', () => {
+    set('seven', '');
+    expect(newSeed).toThrow('ALTO_SEED must be a whole number, not seven.');
   });
 });

@@ -1,4 +1,7 @@
-/** Randomness that can be replayed: one number, printed when a test fails, given back in ALTO_SEED. */
+/**
+ * Randomness that can be replayed: one number, printed when a test fails, given back in ALTO_SEED. `npm test` gives 1
+ * unless told otherwise, so that nobody's change is refused for what somebody else's left to be found.
+ */
 
 /** A small generator of good quality (mulberry32): the same seed gives the same sequence everywhere. */
 export class Random {
@@ -43,11 +46,20 @@ export class Random {
 
 /** The seed in ALTO_SEED, or a new one. */
 export function newSeed(): number {
-  const given = process.env['ALTO_SEED'];
-  if (given === undefined || given === '') return Math.floor(Math.random() * 2 ** 32);
-  const seed = Number(given);
-  if (!Number.isInteger(seed)) throw new Error(`ALTO_SEED must be a whole number, not ${given}.`);
-  return seed;
+  return wholeNumber('ALTO_SEED') ?? Math.floor(Math.random() * 2 ** 32);
+}
+
+/** For a property of fast-check: how many examples it is held to, and as many times more as ALTO_RUNS says. */
+export function runs(count: number): { numRuns: number; seed: number } {
+  return { numRuns: count * (wholeNumber('ALTO_RUNS') ?? 1), seed: newSeed() };
+}
+
+function wholeNumber(variable: string): number | undefined {
+  const given = process.env[variable];
+  if (given === undefined || given === '') return undefined;
+  const number = Number(given);
+  if (!Number.isInteger(number)) throw new Error(`${variable} must be a whole number, not ${given}.`);
+  return number;
 }
 
 /** Runs the body with a generator; an error tells the seed that brings it back. */

@@ -53,12 +53,6 @@ const requestsPerPass = 15;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/**
- * How many scripts a property is held to: the same in each run of the tests, so that none fails by chance. Who changes
- * the planner looks further once, with other seeds and 8,000 of them; what that finds gets an example of its own.
- */
-export const runs = (numRuns: number) => ({ numRuns, seed: 1 });
-
 export function node(id: string, more: Partial<NodeView> = {}): NodeView {
   return {
     id,

@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import type { RolloutPolicy } from '../rollouts/rollout.state';
 import { atOnce, ModelCluster, type Nature, node, revision } from './cluster.fake';
@@ -125,7 +126,7 @@ describe('a clock that is set forward', () => {
           expect(whatIs(jumping)).toEqual(whatIs(steady));
         }
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 

@@ -1,7 +1,8 @@
 /** What must hold at every moment, whatever happens in whatever order; and that everything settles once faults stop. */
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { wantsStopped } from '../instances/instance.state';
-import { limits, ModelCluster, node, revision, runs } from './cluster.fake';
+import { limits, ModelCluster, node, revision } from './cluster.fake';
 import { surgeOf } from './rollout';
 import type { AppView, InstanceView } from './snapshot';
 

@@ -1,7 +1,8 @@
 /** What must hold of rollouts, whatever versions are put in whatever order and however bad they are. */
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { isOver, type RolloutPolicy, type Strategy } from '../rollouts/rollout.state';
-import { atOnce, ModelCluster, type Nature, node, revision, runs } from './cluster.fake';
+import { atOnce, ModelCluster, type Nature, node, revision } from './cluster.fake';
 import { surgeOf } from './rollout';
 import type { AppView, InstanceView, RevisionView } from './snapshot';
 

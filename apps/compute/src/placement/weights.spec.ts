@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { weightsFor } from './weights';
 
@@ -26,6 +27,7 @@ describe('weights', () => {
           expect(Math.abs((100 * own) / (own + rest) - share)).toBeLessThan(4);
         },
       ),
+      runs(100),
     );
   });
 });

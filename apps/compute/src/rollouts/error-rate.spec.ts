@@ -1,4 +1,4 @@
-import { Random } from '@alto/testing';
+import { Random, runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { type Counts, defaultChecks, failedInWords, isWorse, mostlyFailing, percentInWords, since } from './error-rate';
 
@@ -25,6 +25,7 @@ describe('a new revision against the old one', () => {
           one.failures * other.requests <= other.failures * one.requests ? [one, other] : [other, one];
         expect(isWorse(better, worse, { errorRatePercentMax: 0, requestsMin: 1 })).toBe(false);
       }),
+      runs(100),
     );
   });
 
@@ -38,7 +39,7 @@ describe('a new revision against the old one', () => {
         expect(isWorse(tenfold(fresh), tenfold(old), checks)).toBe(true);
         expect(isWorse(fresh, old, { ...checks, errorRatePercentMax: percent / 2 })).toBe(true);
       }),
-      { numRuns: 1_000 },
+      runs(1_000),
     );
   });
 

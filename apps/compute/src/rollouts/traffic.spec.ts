@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { type Tally, tally } from './traffic';
 
@@ -29,6 +30,7 @@ describe('what a proxy counts', () => {
         }
         expect(told).toMatchObject({ requests: sent, failures: failed });
       }),
+      runs(100),
     );
   });
 });

@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { intervalUs, quotaOf, type RatePolicy, take, toleranceUs } from './gcra.state';
 
@@ -22,7 +23,7 @@ function run(policy: RatePolicy, script: readonly { waitUs: number; wanted: numb
 }
 
 const check = (property: fc.IProperty<[RatePolicy, { waitUs: number; wanted: number }[]]>) =>
-  fc.assert(property, { numRuns: 300 });
+  fc.assert(property, runs(300));
 
 it('never lets through more than the quota and what an even pace gives, in any stretch of time', () => {
   check(

@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import type { Pool, ProxySpec } from '../proxy/proxy.engine';
 import { runtimeCommands, type RuntimeView } from './changes';
@@ -131,7 +132,7 @@ describe('the commands from what runs to what is wanted', () => {
           expect(haproxy.serving('both.test').sort()).toEqual(both.sort());
         }
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -151,7 +152,7 @@ describe('the commands from what runs to what is wanted', () => {
         };
         for (const command of runtimeCommands(second, haproxy.view)) haproxy.run(command);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -173,7 +174,7 @@ describe('the commands from what runs to what is wanted', () => {
           before = layout;
         }
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 

@@ -1,3 +1,4 @@
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import type { RunView } from '../runtime/runtime';
 import { HEALTHY_RESET_MS, backoffMs } from './backoff';
@@ -327,7 +328,7 @@ describe('decide, whatever happens', () => {
         expect(machine.view.state === 'running').toBe(machine.want === 'running');
         expect(machine.memory.restarts).toBeLessThan(machine.starts + 1);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { runs } from '@alto/testing/seed';
 import fc from 'fast-check';
 import { newId } from '@alto/contracts';
 import { BlobFiles } from './blob-files';
@@ -88,7 +89,7 @@ describe('BlobFiles', () => {
           }
         },
       ),
-      { numRuns: 60 },
+      runs(60),
     );
   });
 
@@ -154,7 +155,7 @@ describe('BlobFiles', () => {
           if (acknowledged.has(blob) || outcome !== 'corrupt_data') expect(outcome).toEqual(contentOf(2_000));
         }
       }),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 

@@ -10,6 +10,7 @@ import {
   transportSigner,
   type TransportOptions,
   eventually,
+  runs,
 } from '@alto/testing';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import fc from 'fast-check';
@@ -237,7 +238,7 @@ describe('a server', () => {
       const code = answer.headers?.get('Alto-Error') ?? '';
       expect(['', 'invalid_request', 'timeout']).toContain(code);
     });
-    await fc.assert(answered, { numRuns: 300 });
+    await fc.assert(answered, runs(300));
   });
 
   it('passes a declared error on with its field, and the trace id', async () => {
