@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { examples } from '../examples';
+import { byAgent } from '../local/by-agent';
 import type { Output } from '../output';
 import type { Session } from '../session';
 
@@ -14,8 +15,10 @@ export function downCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async () => {
-      await session.agent.requireStatus();
-      await session.agent.down((message) => output.note(message));
+      await byAgent(session, '`docker compose down`.', async () => {
+        await session.agent.requireStatus();
+        await session.agent.down((message) => output.note(message));
+      });
       output.result({ state: 'stopped' }, () => 'Alto has stopped.');
     });
 }

@@ -4,7 +4,7 @@ import type { AltoClient } from '@alto/sdk';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
-import type { LocalAgent } from '../local/agent';
+import { byAgent } from '../local/by-agent';
 import { Outage, waitingSays } from '../outage';
 import type { Output, Style } from '../output';
 import type { Session } from '../session';
@@ -38,19 +38,21 @@ export function logsCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async (app: string | undefined, options: LogOptions) => {
-      if (options.workload !== undefined) return await showWorkload(session.agent, output, options.workload, options);
+      if (options.workload !== undefined) return await showWorkload(session, output, options.workload, options);
       if (app === undefined) throw new CommandError('Say which app.', '`alto apps list` names them.', exitCodes.usage);
       await showLogs(await session.client(), new LogPrinter(output, app), session.project, app, options);
     });
 }
 
 async function showWorkload(
-  agent: LocalAgent,
+  session: Session,
   output: Output,
   workload: string,
   { lines, follow }: LogOptions,
 ): Promise<void> {
-  let page = await agent.logs(workload, lines);
+  const { agent } = session;
+  const [service] = workload.split('.');
+  let page = await byAgent(session, `\`docker compose logs ${service}\`.`, () => agent.logs(workload, lines));
   if (follow !== true) return output.result(page, () => joined(page.lines.map(({ text }) => text)));
   const stop = untilInterrupted();
   const outage = new Outage((message) => output.warning(message));

@@ -2,9 +2,12 @@ import { masterKeyOperations } from '@alto/contracts';
 import { Command } from 'commander';
 import { calledAs } from '../called-as';
 import { examples } from '../examples';
+import { byAgent } from '../local/by-agent';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { collect } from './collect';
+
+const composeStep = 'the key in its volume `keys` cannot be rotated.';
 
 export function masterKeyCommands(session: Session, output: Output): Command {
   const command = new Command('master-key')
@@ -38,7 +41,7 @@ export function masterKeyCommands(session: Session, output: Output): Command {
     .description('Add a new key to the file of this machine, which runs compute')
     .addHelpText('after', examples([['alto master-key rotate', 'the old key still opens what it has sealed']]))
     .action(async () => {
-      const id = await session.agent.rotateMasterKey();
+      const id = await byAgent(session, composeStep, () => session.agent.rotateMasterKey());
       output.result(
         { id, state: 'added' },
         () => `Master key ${id} is added. \`${calledAs} master-key status\` shows the rest.`,
@@ -53,7 +56,7 @@ export function masterKeyCommands(session: Session, output: Output): Command {
       examples([['alto master-key retire 1f0c6d2b9a3e4d57', 'a key that `status` says can be retired']]),
     )
     .action(async (id: string) => {
-      await session.agent.retireMasterKey(id);
+      await byAgent(session, composeStep, () => session.agent.retireMasterKey(id));
       output.result({ id, state: 'retired' }, () => `Master key ${id} is retired.`);
     });
   return command;

@@ -2,6 +2,7 @@ import { computeOperations, idOf } from '@alto/contracts';
 import { Command } from 'commander';
 import { examples } from '../examples';
 import { CommandError, exitCodes } from '../failure';
+import { byAgent } from '../local/by-agent';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
@@ -100,7 +101,8 @@ function tokenCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async ({ node }: { node?: string }) => {
-      const made = await session.agent.nodeToken(node === undefined ? undefined : await nodeId(session, node));
+      const id = node === undefined ? undefined : await nodeId(session, node);
+      const made = await byAgent(session, 'no other machine can join it.', () => session.agent.nodeToken(id));
       if (isLoopback(made.natsUrl)) {
         output.warning(
           `NATS listens on this machine alone (${made.natsUrl}): other machines can join once Alto was started with ` +

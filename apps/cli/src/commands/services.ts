@@ -1,8 +1,7 @@
 import { Argument, Command } from 'commander';
 import type { gatewayOperations, OutputOf } from '@alto/contracts';
 import { examples } from '../examples';
-import { CommandError, exitCodes } from '../failure';
-import { NoAgentError } from '../local/agent';
+import { byAgent } from '../local/by-agent';
 import { changing } from '../local/handover';
 import type { Output } from '../output';
 import type { Session } from '../session';
@@ -145,20 +144,6 @@ const composeSteps = {
   versions: (service: string) => `\`docker image ls alto-${service}\` lists its images.`,
   scale: () => 'there is one of each service.',
 };
-
-/** @throws CommandError where an Alto is known and no agent is here: Docker or another machine keeps its services */
-async function byAgent<T>(session: Session, composeStep: string, change: () => Promise<T>): Promise<T> {
-  try {
-    return await change();
-  } catch (error) {
-    if (!(error instanceof NoAgentError) || !session.hasChosenKey) throw error;
-    throw new CommandError(
-      `No agent runs on this machine with its data in ${session.dataDirectory}, and agents alone do this.`,
-      `Where Docker Compose runs Alto: ${composeStep} Else type it on the machine where \`alto up\` was typed.`,
-      exitCodes.unavailable,
-    );
-  }
-}
 
 function progress(output: Output): (message: string) => void {
   return (message) => output.note(output.paint('dim', message));

@@ -1,9 +1,12 @@
 import { Command } from 'commander';
 import { examples } from '../examples';
 import { type AgentStatus, appInstances, isWell, ownWorkloads, type WorkloadStatus } from '../local/agent';
+import { byAgent } from '../local/by-agent';
 import type { Output } from '../output';
 import type { Session } from '../session';
 import { age } from '../table';
+
+const composeStep = '`docker compose ps` shows its containers, `alto services` its services.';
 
 export function statusCommand(session: Session, output: Output): Command {
   return new Command('status')
@@ -16,7 +19,7 @@ export function statusCommand(session: Session, output: Output): Command {
       ]),
     )
     .action(async () => {
-      const status = await session.agent.requireStatus();
+      const status = await byAgent(session, composeStep, () => session.agent.requireStatus());
       output.result(status, () => describeStatus(output, status));
       if (!ownWorkloads(status).every(isWell)) output.exitCode = 1;
     });

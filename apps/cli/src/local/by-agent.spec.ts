@@ -20,6 +20,12 @@ describe('where a key of an Alto is given', () => {
     ['alto services rollback compute', again],
     ['alto services versions compute', 'docker image ls alto-compute'],
     ['alto services scale compute 2', 'Docker Compose runs Alto: there is one of each service'],
+    ['alto status', 'docker compose ps'],
+    ['alto logs --workload gateway.0', 'docker compose logs gateway`'],
+    ['alto down', 'docker compose down'],
+    ['alto nodes token', 'Docker Compose runs Alto: no other machine can join it'],
+    ['alto master-key rotate', 'the key in its volume `keys` cannot be rotated'],
+    ['alto master-key retire 1f0c6d2b9a3e4d57', 'the key in its volume `keys` cannot be rotated'],
   ])('%s says what does it with Docker Compose', async (words, step) => {
     for (const more of [{}, { ALTO_URL: 'http://127.0.0.1:9' }]) {
       const { code, said } = await typed(words, { ALTO_API_KEY: 'key', ...more });
