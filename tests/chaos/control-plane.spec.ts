@@ -1,4 +1,7 @@
-/** Two instances of compute: the one at work is killed in the middle of a rollout, its successor is paused in another. */
+/**
+ * Two instances of compute: the one at work is killed in the middle of a rollout, its successor is paused in another. Then
+ * the load balancer stands still while an app is rolled out.
+ */
 import { fileURLToPath } from 'node:url';
 import { type App, computeOperations, type Instance } from '@alto/contracts';
 import { type Alto, type AltoWorkload, eventually, startAlto } from '@alto/testing';
@@ -14,7 +17,7 @@ const convergesWithinMs = 120_000;
 let alto: Alto;
 
 beforeAll(async () => {
-  alto = await startAlto({ env: { ALTO_DRAIN_TIMEOUT_MS: '3000' } });
+  alto = await startAlto({ env: { ALTO_DRAIN_TIMEOUT_MS: '3000', ALTO_PROXY_EXPIRES_AFTER_MS: '7000' } });
   await alto.command('services', 'scale', 'compute', '2');
   await alto.command('deploy', live, '--host', '*');
   await alto.command('scale', app, String(replicas));
@@ -128,3 +131,27 @@ describe('two instances of compute, in the middle of a rollout under load', () =
     expect(Object.keys(answered).sort()).toEqual(['2', '3']);
   }, 300_000);
 });
+
+it('a rollout waits for a load balancer that stands still: users are sent where it knew last', async () => {
+  const answered = await unnoticed(alto, async () => {
+    const before = (await instances()).map(({ id }) => id);
+    const resume = await alto.pause('load-balancer');
+    try {
+      const { spec } = await currentApp();
+      await alto.client.call(computeOperations.apps.put, { project, app, ...spec, env: { VERSION: '4' } });
+      await eventually(
+        async () => {
+          const { rollout } = (await currentApp()).status;
+          expect(rollout).toMatchObject({ phase: 'running', reason: expect.stringContaining('not heard of') });
+        },
+        { withinMs: 60_000 },
+      );
+      const serving = (await instances()).filter(({ state }) => state === 'ready').map(({ id }) => id);
+      expect(serving).toEqual(expect.arrayContaining(before));
+    } finally {
+      resume();
+    }
+    await settled();
+  });
+  expect(Object.keys(answered).sort()).toEqual(['3', '4']);
+}, 300_000);

@@ -20,7 +20,7 @@ export const computeConfig = defineConfig({
     .describe('Silence of an agent after which its node is lost and its instances are replaced'),
   ALTO_PROXY_EXPIRES_AFTER_MS: milliseconds
     .default(30_000)
-    .describe('Silence of a proxy after which no instance waits for its acknowledgement any more'),
+    .describe('Silence of a proxy after which it is struck off, where another one is heard: it has taken its place'),
   ALTO_DRAIN_TIMEOUT_MS: milliseconds
     .default(30_000)
     .describe('Longest time that requests in flight have before the instance that serves them is told to end'),

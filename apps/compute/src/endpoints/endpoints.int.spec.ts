@@ -93,13 +93,14 @@ describe('endpoint sets', () => {
     }
   });
 
-  it('keep no instance waiting for a proxy that is gone', async () => {
+  it('keep no instance waiting for a proxy whose place another one has taken', async () => {
     const agent = scenario.join({ node: 'node-a' });
     const proxy = scenario.addProxy('proxy-a');
     await scenario.put('hello');
     await scenario.reaches('hello', 'running');
     await eventually(() => expect(proxy.serving('hello')).toHaveLength(1), { withinMs });
     await proxy.stop();
+    scenario.addProxy('proxy-b');
     await scenario.put('hello', { replicas: 0 });
     await eventually(
       async () => expect((await scenario.instancesOf('hello'))[0]?.reason).toContain('waits for proxy-a'),
@@ -107,6 +108,35 @@ describe('endpoint sets', () => {
     );
     await scenario.reaches('hello', 'stopped');
     await eventually(() => expect(agent.running.size).toBe(0), { withinMs });
+  });
+
+  it('keep all that serves while no proxy is heard, for each still sends requests as it last knew', async () => {
+    const agent = scenario.join({ node: 'node-a' });
+    const proxy = scenario.addProxy('proxy-a');
+    await scenario.put('hello');
+    await scenario.reaches('hello', 'running');
+    await eventually(() => expect(proxy.serving('hello')).toHaveLength(1), { withinMs });
+    const before = proxy.serving('hello');
+    await proxy.stop();
+    await scenario.put('hello', { env: { VERSION: '2' } });
+    const silent = 'proxy-a (not heard of: `alto services` says how load-balancer is)';
+    await eventually(
+      async () => {
+        const { status } = await scenario.get('hello');
+        expect(status.rollout).toMatchObject({
+          phase: 'running',
+          reason: `waits for ${silent} to apply the new endpoints`,
+        });
+      },
+      { withinMs },
+    );
+    // As far as it comes: the new one is ready, and the old one serves whoever is sent to it.
+    expect(agent.running.size).toBe(2);
+    expect([...agent.running.keys()]).toEqual(expect.arrayContaining(before));
+    proxy.start();
+    await scenario.reaches('hello', 'running', { updated: 1 });
+    await eventually(() => expect([...agent.running.keys()]).toEqual(proxy.serving('hello')), { withinMs });
+    expect(proxy.serving('hello')).not.toEqual(before);
   });
 
   it('leave out an instance that cannot serve, until it can again', async () => {

@@ -64,14 +64,15 @@ export class EndpointsService {
         id,
         appliedGeneration,
         heartbeats,
+        isSilent: false,
         busy: busy === null ? null : new Set(busy),
       })),
       heartbeats: new Map(rows.map(({ id, heartbeats }) => [id, heartbeats])),
     };
   }
 
-  /** Strikes off silent proxies, so that nothing waits for them. @param judged heartbeat counters by proxy id */
-  async expire(transaction: EntityManager, judged: ReadonlyMap<string, number>): Promise<void> {
+  /** Strikes off proxies whose place others have taken. @param judged heartbeat counters by proxy id */
+  async strikeOff(transaction: EntityManager, judged: ReadonlyMap<string, number>): Promise<void> {
     await this.proxies.remove(transaction, judged);
   }
 

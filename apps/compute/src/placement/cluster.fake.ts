@@ -100,7 +100,7 @@ export class ModelCluster {
   }
 
   addProxy(id: string, busy: ReadonlySet<string> | null = new Set()): void {
-    this.proxies.set(id, { id, appliedGeneration: 0, busy, heartbeats: 0 });
+    this.proxies.set(id, { id, appliedGeneration: 0, busy, heartbeats: 0, isSilent: false });
   }
 
   put(id: string, replicas: number, target: RevisionView, policy: RolloutPolicy = atOnce): void {

@@ -217,6 +217,7 @@ function sightOf(target: string, drafts: readonly Draft[], context: AppContext):
     others: live.length - candidates.length,
     isHeld: !replaceLost,
     lagging: lagging(app.endpointsGeneration, snapshot.proxies),
+    isUnheard: snapshot.proxies.some(({ isSilent }) => isSilent),
     reports: new Map(snapshot.proxies.map(({ id, heartbeats }) => [id, heartbeats])),
     traffic: trafficOf(target, app, drafts),
   };

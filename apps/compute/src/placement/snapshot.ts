@@ -124,7 +124,7 @@ export interface TrafficView {
   readonly failures: number;
 }
 
-/** A proxy whose registration has not expired. */
+/** A proxy that has registered, and whose place no other one has taken. */
 export interface ProxyView {
   readonly id: string;
   readonly appliedGeneration: number;
@@ -132,6 +132,8 @@ export interface ProxyView {
   readonly busy: ReadonlySet<string> | null;
   /** Counts its reports. */
   readonly heartbeats: number;
+  /** Not heard of for so long that who commands it is likely away. It goes on sending requests as it last knew. */
+  readonly isSilent: boolean;
 }
 
 /** A stretch of time that never was: the clock was set forward from its beginning to its end. */

@@ -33,7 +33,7 @@ export abstract class ClusterPort {
   abstract heartbeats(): Promise<Heartbeats>;
   abstract snapshot(): Promise<Snapshot>;
   abstract settleNode(lease: Lease, id: string, state: NodeView['state'], heartbeats: number): Promise<void>;
-  abstract expireProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void>;
+  abstract strikeOffProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void>;
   /** @throws AltoError conflict when what the plan rests on has changed, stale_writer when the lease is lost */
   abstract commit(lease: Lease, plan: AppPlan): Promise<void>;
   abstract recordClock(lease: Lease, settings: readonly ClockSetting[]): Promise<void>;
@@ -73,8 +73,8 @@ export class Cluster extends ClusterPort {
     return lease.transaction((transaction) => this.nodes.settle(transaction, id, state, heartbeats));
   }
 
-  expireProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void> {
-    return lease.transaction((transaction) => this.endpoints.expire(transaction, judged));
+  strikeOffProxies(lease: Lease, judged: ReadonlyMap<string, number>): Promise<void> {
+    return lease.transaction((transaction) => this.endpoints.strikeOff(transaction, judged));
   }
 
   /** What a failing instance said last is asked for before it is ended, and outside the transaction. */

@@ -7,12 +7,13 @@ import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@ne
 import { AltoError } from '@alto/contracts';
 import { Bell, Clock, CONFIG, type Lease, Leases, Log, NatsBus } from '@alto/platform';
 import type { ComputeConfig } from '../config';
+import { replacedProxies, silentProxies } from '../endpoints/acknowledged';
 import { NodesService } from '../nodes/nodes.service';
 import { SilenceWatch } from '../nodes/silence';
 import { Nudges } from '../nudges';
 import { planByPassedTime } from '../placement/passed-time';
 import type { AppPlan, Plan } from '../placement/planner';
-import type { PlanLimits } from '../placement/snapshot';
+import type { PlanLimits, Snapshot } from '../placement/snapshot';
 import { ClockWatch } from './clock-watch';
 import { ClusterPort } from './cluster';
 
@@ -84,7 +85,7 @@ export class Reconciler implements OnModuleInit, OnModuleDestroy {
       watch.pruneAt = now + pruneEveryMs;
     }
     if (now < watch.planAt) return Math.min(lookEveryMs, watch.planAt - now);
-    const made = await this.carryOutPlans(lease);
+    const made = await this.carryOutPlans(lease, watch);
     const waitMs = this.waitOf(made);
     watch.planAt = performance.now() + waitMs;
     if (made?.askProxies === true) this.nudges.proxies(watch.proxies);
@@ -106,13 +107,26 @@ export class Reconciler implements OnModuleInit, OnModuleDestroy {
         ofNodes.get(node.id) ?? 0,
       );
     }
-    const proxySilence = watch.ofProxies.look(ofProxies, at, deaf);
-    const expired = new Map(
-      [...ofProxies].filter(([id]) => (proxySilence.get(id) ?? 0) >= this.config.ALTO_PROXY_EXPIRES_AFTER_MS),
-    );
-    if (expired.size > 0) await this.cluster.expireProxies(lease, expired);
-    watch.proxies = [...ofProxies.keys()].filter((id) => !expired.has(id));
-    return changed.length > 0 || expired.size > 0;
+    const isNews = await this.judgeProxies(lease, watch, ofProxies, watch.ofProxies.look(ofProxies, at, deaf));
+    return changed.length > 0 || isNews;
+  }
+
+  /** @returns true when one was struck off, or fell silent, or was heard again */
+  private async judgeProxies(
+    lease: Lease,
+    watch: Watch,
+    heartbeats: ReadonlyMap<string, number>,
+    silence: ReadonlyMap<string, number>,
+  ): Promise<boolean> {
+    const { ALTO_PROXY_EXPIRES_AFTER_MS: expiresAfterMs } = this.config;
+    const replaced = replacedProxies(silence, expiresAfterMs);
+    if (replaced.length > 0)
+      await this.cluster.strikeOffProxies(lease, new Map(replaced.map((id) => [id, heartbeats.get(id) ?? 0])));
+    watch.proxies = [...heartbeats.keys()].filter((id) => !replaced.includes(id));
+    const silent = silentProxies(silence, expiresAfterMs);
+    const isNews = silent.join() !== watch.silentProxies.join();
+    watch.silentProxies = silent;
+    return isNews;
   }
 
   /** @returns what it shows */
@@ -133,10 +147,10 @@ export class Reconciler implements OnModuleInit, OnModuleDestroy {
   }
 
   /** Plans and commits until there is nothing left to do. @returns the last plan; null when the rounds did not suffice */
-  private async carryOutPlans(lease: Lease): Promise<Plan | null> {
+  private async carryOutPlans(lease: Lease, watch: Watch): Promise<Plan | null> {
     const failed = new Set<string>();
     for (let round = 0; round < roundsPerPassMax && !lease.signal.aborted; round++) {
-      const snapshot = await this.cluster.snapshot();
+      const snapshot = watch.seen(await this.cluster.snapshot());
       const now = this.lookAtClock();
       if (await this.recordClock(lease)) continue;
       const made = planByPassedTime(snapshot, this.limits(), now);
@@ -182,6 +196,13 @@ class Watch {
   planAt = 0;
   pruneAt = 0;
   proxies: readonly string[] = [];
+  silentProxies: readonly string[] = [];
 
   constructor(readonly reconcileEveryMs: number) {}
+
+  /** With what the database does not know. */
+  seen(snapshot: Snapshot): Snapshot {
+    const proxies = snapshot.proxies.map((proxy) => ({ ...proxy, isSilent: this.silentProxies.includes(proxy.id) }));
+    return { ...snapshot, proxies };
+  }
 }

@@ -47,7 +47,17 @@ function candidate(id: string, more: Partial<Candidate> = {}): Candidate {
 
 function sight(candidates: readonly Candidate[], more: Partial<Sight> = {}): Sight {
   const traffic = { target: new Map(), good: noRequests, isGoodAsked: true };
-  return { replicas: 2, candidates, others: 2, isHeld: false, lagging: [], reports: new Map(), traffic, ...more };
+  return {
+    replicas: 2,
+    candidates,
+    others: 2,
+    isHeld: false,
+    isUnheard: false,
+    lagging: [],
+    reports: new Map(),
+    traffic,
+    ...more,
+  };
 }
 
 const canary = {
@@ -111,6 +121,15 @@ describe('a rollout that runs', () => {
       reason: 'held: at least half of all nodes are lost',
     });
     expect(advance(rollout(), sight([{ ...late, node: null }]), 301_000).phase).toBe('running');
+  });
+
+  it('has all its time again once proxies are heard that were silent', () => {
+    const seen = (isUnheard: boolean) => sight([candidate('a', { isHealthy: false })], { isUnheard });
+    const waiting = advance(rollout(), seen(true), 10_000_000);
+    expect(waiting).toMatchObject({ phase: 'running', progressAt: null });
+    const heard = advance(waiting, seen(false), 20_000_000);
+    expect(heard).toMatchObject({ phase: 'running', progressAt: 20_000_000 });
+    expect(advance(heard, seen(false), 30_000_000).phase).toBe('reverting');
   });
 
   it('fails when it comes no further; each healthy instance gives it the whole time again', () => {

@@ -101,6 +101,8 @@ export interface Sight {
   readonly others: number;
   /** Nothing is judged while so much is lost that the fault is likely our own. */
   readonly isHeld: boolean;
+  /** A proxy is silent: what the rollout waits for it cannot say, which is held against nobody. */
+  readonly isUnheard: boolean;
   /** Proxies that have not applied what they were last told. */
   readonly lagging: readonly string[];
   /** Reports of each registered proxy, by id. */
@@ -225,8 +227,8 @@ function onceReported(
   return Object.entries(rollout.awaited).some(isAwaited) ? rollout : goOn({ ...rollout, awaited: null });
 }
 
-function progressed(rollout: RolloutView, { candidates, isHeld }: Sight, now: number): RolloutView {
-  if (isHeld) return { ...rollout, progressAt: null };
+function progressed(rollout: RolloutView, { candidates, isHeld, isUnheard }: Sight, now: number): RolloutView {
+  if (isHeld || isUnheard) return { ...rollout, progressAt: null };
   const healthy = candidates.filter((candidate) => candidate.isHealthy).length;
   if (rollout.progressAt !== null && healthy <= rollout.healthyMost) return rollout;
   return { ...rollout, progressAt: now, healthyMost: Math.max(rollout.healthyMost, healthy) };
@@ -264,7 +266,11 @@ interface Failure {
   readonly instance: string | null;
 }
 
-function failureOf(rollout: RolloutView, { candidates, isHeld, traffic }: Sight, now: number): Failure | null {
+function failureOf(
+  rollout: RolloutView,
+  { candidates, isHeld, isUnheard, traffic }: Sight,
+  now: number,
+): Failure | null {
   const own = candidates.filter((candidate) => isOwn(candidate, rollout));
   const allowed = crashesAllowed(rollout);
   const crashing = own.find(({ restarts }) => restarts > allowed);
@@ -278,7 +284,7 @@ function failureOf(rollout: RolloutView, { candidates, isHeld, traffic }: Sight,
     return { instance: late.id, reason: `${late.id} was not ready within ${seconds(readyWithinMs)}` };
   const answersWorse = failureByTraffic(rollout, traffic);
   if (answersWorse !== null) return answersWorse;
-  if (rollout.progressAt === null || now < deadlineOf(rollout, rollout.progressAt)) return null;
+  if (isUnheard || rollout.progressAt === null || now < deadlineOf(rollout, rollout.progressAt)) return null;
   const stuck = own.find(({ isHealthy }) => !isHealthy) ?? null;
   return { instance: stuck?.id ?? null, reason: `it came no further for ${seconds(progressDeadlineMs)}` };
 }
