@@ -1,6 +1,7 @@
 /**
  * What users of an app do while it is changed: many requests on lasting and on fresh connections, requests that take
- * two seconds, and open WebSockets. Every one that fails is counted.
+ * two seconds, and open WebSockets. Every one that fails is counted. Half of the requests are POSTs: what fails of those
+ * is not sent again by the proxy, so that nothing hides it.
  */
 import { computeOperations, type Instance } from '@alto/contracts';
 import { type Alto, eventually, type LoadClient, loadClient, type LoadOptions, type LoadReport } from '@alto/testing';
@@ -18,9 +19,9 @@ const app = 'live';
 export const host = `${app}.${project}.localhost`;
 const requestsLeast = 20_000;
 
-/** Requests in a second, by kind. */
-const rates = { lasting: 1_800, fresh: 200 };
-const connections = { lasting: 8, fresh: 4, slow: 4, idle: 20 };
+/** Of reading requests and of writing ones, each. */
+const perSecond = { lasting: 900, fresh: 100 };
+const connections = { lasting: 4, fresh: 2, slow: 2, idle: 20 };
 
 /**
  * Makes a change while users are busy, with an open WebSocket to each instance at least, and expects that nobody
@@ -91,12 +92,13 @@ export class Traffic {
       isRight: ({ status }) => status === 200,
       instanceOf: ({ body }) => versionOf(body),
     };
-    this.clients = [
-      loadClient({ ...load, connections: connections.lasting, keepAlive: true, rate: rates.lasting }),
-      loadClient({ ...load, connections: connections.fresh, keepAlive: false, rate: rates.fresh }),
-      loadClient({ ...load, url: `${appsUrl}/slow`, connections: connections.slow, keepAlive: true }),
-      loadClient({ ...load, url: `${appsUrl}/slow`, connections: connections.slow, keepAlive: false }),
-    ];
+    const slow = { url: `${appsUrl}/slow`, connections: connections.slow };
+    this.clients = [load, { ...load, method: 'POST', body: 'an order' }].flatMap((each) => [
+      loadClient({ ...each, connections: connections.lasting, keepAlive: true, rate: perSecond.lasting }),
+      loadClient({ ...each, connections: connections.fresh, keepAlive: false, rate: perSecond.fresh }),
+      loadClient({ ...each, ...slow, keepAlive: true }),
+      loadClient({ ...each, ...slow, keepAlive: false }),
+    ]);
   }
 
   /** Goes on until so many requests were made. @returns what became of all of them */
