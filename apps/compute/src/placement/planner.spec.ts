@@ -304,6 +304,27 @@ it('a lost instance stays in rotation beside one of a superseded version that is
   );
 });
 
+it('a lost instance stays in rotation beside a new set that takes no requests yet', () => {
+  const cluster = clusterOf('a', 'b', 'c');
+  cluster.put('web', 1, revision(1));
+  cluster.settle();
+  const [proven] = cluster.of('web');
+  cluster.put('web', 1, revision(2), { ...atOnce, strategy: { kind: 'blue-green' }, healthyMs: 10_000 });
+  const [another] = ['a', 'b', 'c'].filter((id) => id !== proven!.node);
+  for (const id of [proven!.node!, another!]) cluster.nodes.get(id)!.state = 'lost';
+  for (let round = 0; round < 3; round++) {
+    cluster.reconcile();
+    for (const instance of cluster.of('web')) if (instance.revision === 'rev-2') cluster.obey(instance);
+  }
+  // Enough machines are back, and the new set is healthy, at the same moment.
+  cluster.nodes.get(another!)!.state = 'ready';
+  cluster.pass(10_000);
+  while (!cluster.reconcile());
+  const { rollout, endpoints } = cluster.apps.get('web')!;
+  expect(rollout).toMatchObject({ phase: 'running', step: 1 });
+  expect(endpoints!.map(({ instance }) => instance)).toContain(proven!.id);
+});
+
 it('the status names who is in trouble, and nobody else', () => {
   const cluster = clusterOf('a', 'b');
   cluster.put('web', 2, revision(1));

@@ -214,13 +214,18 @@ function sightOf(target: string, drafts: readonly Draft[], context: AppContext):
   return {
     replicas: app.replicas,
     candidates: candidates.map((instance) => candidateOf(instance, context, isHealthy(instance, healthyMs, now))),
-    others: live.length - candidates.length,
+    others: drafts.filter((draft) => draft.revision !== target && (isLive(draft) || isLeft(draft))).length,
     isHeld: !replaceLost,
     lagging: lagging(app.endpointsGeneration, snapshot.proxies),
     isUnheard: snapshot.proxies.some(({ isSilent }) => isSilent),
     reports: new Map(snapshot.proxies.map(({ id, heartbeats }) => [id, heartbeats])),
     traffic: trafficOf(target, app, drafts),
   };
+}
+
+/** Its machine is not heard of, and nobody has taken its place: it may serve still. */
+function isLeft({ state, retiring }: Draft): boolean {
+  return state === 'lost' && !retiring;
 }
 
 function trafficOf(target: string, { traffic, good, endpoints }: AppView, drafts: readonly Draft[]): Traffic {

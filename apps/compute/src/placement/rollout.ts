@@ -75,7 +75,7 @@ export function rollOut(request: RolloutRequest, now: number): RolloutStep {
     ...unavailableBeyond(useful, unavailableKept(others, available, request), request),
     ...surplusOf(targets, members, request, moving.extra),
     ...moving.retire,
-    ...replacedLost(instances, available, request),
+    ...replacedLost(others, available, request),
   ]);
   const availableLeft = available - members.filter((instance) => retire.has(instance.id) && counts(instance)).length;
   const outdated = others.filter((instance) => request.isAvailable(instance) && !retire.has(instance.id));
@@ -192,10 +192,17 @@ function surplusOf(
   return idsOf([...unavailable, ...available.slice(0, dispensable)]);
 }
 
-/** Lost ones stay in rotation, for they may still serve, until enough others are available. */
-function replacedLost(instances: readonly InstanceView[], available: number, request: RolloutRequest): string[] {
-  if (!request.replaceLost || available < request.replicas) return [];
-  return idsOf(instances.filter(({ state, retiring }) => state === 'lost' && !retiring));
+/**
+ * Lost ones stay in rotation, for they may still serve, until enough others are available; those of the revision that is
+ * kept up until enough of it are, as a canary or a new set takes few requests or none.
+ */
+function replacedLost(others: readonly InstanceView[], available: number, request: RolloutRequest): string[] {
+  const { instances, pace, replicas, replaceLost } = request;
+  if (!replaceLost || available < replicas) return [];
+  const isKeptUp = others.filter(request.isAvailable).length >= replicas;
+  const mayGo = ({ state, retiring, revision }: InstanceView) =>
+    state === 'lost' && !retiring && (revision !== pace.kept || isKeptUp);
+  return idsOf(instances.filter(mayGo));
 }
 
 /** One that was in rotation when its machine was lost may still serve. */

@@ -97,7 +97,7 @@ export interface Candidate {
 export interface Sight {
   readonly replicas: number;
   readonly candidates: readonly Candidate[];
-  /** Instances of other revisions that are not on their way out. */
+  /** Instances of other revisions that are not on their way out, also those that are lost. */
   readonly others: number;
   /** Nothing is judged while so much is lost that the fault is likely our own. */
   readonly isHeld: boolean;
