@@ -26,11 +26,14 @@ type PutRequest = RequestOf<typeof apps.put>;
 /** What secrets are sealed with in tests. */
 export const testMasterKey = Buffer.alloc(32, 7).toString('base64');
 
-/** Soon enough for a test to wait for, and not so soon that a busy machine takes who is slow for lost. */
+/**
+ * Soon enough for a test to wait for, and not so soon that a busy machine takes who is slow for lost: longer than what is
+ * not excused of a standstill (`stallMs`).
+ */
 const impatience = {
-  ALTO_NODE_SUSPECT_AFTER_MS: '2000',
-  ALTO_NODE_LOST_AFTER_MS: '3000',
-  ALTO_PROXY_EXPIRES_AFTER_MS: '3000',
+  ALTO_NODE_SUSPECT_AFTER_MS: '4000',
+  ALTO_NODE_LOST_AFTER_MS: '5000',
+  ALTO_PROXY_EXPIRES_AFTER_MS: '4000',
   ALTO_FAILED_HOLD_MS: '300',
 };
 

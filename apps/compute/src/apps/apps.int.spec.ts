@@ -140,10 +140,16 @@ describe('an app', () => {
   });
 
   it('that is put again while it is deleted lives on', async () => {
-    scenario.join({ node: 'node-a', behave: () => ({ state: 'starting', reason: 'slow' }) });
+    const agent = scenario.join({ node: 'node-a', behave: () => ({ state: 'starting', reason: 'slow' }) });
     const { id } = await scenario.put('hello', { replicas: 1 });
+    await eventually(async () => expect(await scenario.instancesOf('hello')).toMatchObject([{ state: 'starting' }]), {
+      withinMs,
+    });
+    // As long as nobody says that its instance has ended, there is something to delete.
+    await agent.stop();
     await scenario.delete('hello');
     expect(await scenario.put('hello', { replicas: 0 })).toMatchObject({ id, status: { state: 'progressing' } });
+    agent.restart();
     await scenario.reaches('hello', 'stopped');
   });
 

@@ -25,7 +25,7 @@ const agentPatienceMs = 500;
 const lastWordsMax = 20;
 const lastWordsCharactersMax = 500;
 /** The reconciler waits for it. */
-const lastWordsTimeoutMs = 2_000;
+const lastWordsTimeoutMs = 5_000;
 
 interface Part {
   readonly node: string;

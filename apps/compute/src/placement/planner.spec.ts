@@ -469,6 +469,20 @@ describe('a lost node', () => {
     expect(isMassLoss([node('a', { state: 'lost' }), node('b')])).toBe(false);
   });
 
+  it('is not replaced while so many others are suspect that half of all may be lost in a moment', () => {
+    const cluster = clusterOf('a', 'b', 'c', 'd');
+    cluster.put('web', 4, revision(1));
+    cluster.settle();
+    cluster.nodes.get('a')!.state = 'lost';
+    cluster.nodes.get('b')!.state = 'suspect';
+    while (!cluster.reconcile());
+    expect(cluster.of('web')).toHaveLength(4);
+    cluster.nodes.get('b')!.state = 'ready';
+    cluster.settle();
+    expect(cluster.of('web').filter(({ state }) => state === 'ready')).toHaveLength(4);
+    expect(isMassLoss(['a', 'b', 'c'].map((id) => node(id, { state: 'suspect' })))).toBe(false);
+  });
+
   it('and most others leave somebody in rotation when a new change comes meanwhile', () => {
     const cluster = clusterOf('a', 'b', 'c');
     cluster.put('web', 1, revision(1));

@@ -98,13 +98,17 @@ export function plan(snapshot: Snapshot, limits: PlanLimits, now: number): Plan 
   };
 }
 
-/** At least half of three or more machines are lost: more likely a fault between them and us than their common end. */
+/**
+ * At least half of three or more machines are lost: more likely a fault between them and us than their common end. They
+ * were last heard of at different times, so those that are suspect when the first is lost count, too.
+ */
 export function isMassLoss(nodes: readonly NodeView[]): boolean {
-  return nodes.length >= 3 && nodes.filter(({ state }) => state === 'lost').length * 2 >= nodes.length;
+  const isAnyLost = nodes.some(({ state }) => state === 'lost');
+  return isAnyLost && nodes.length >= 3 && missedNames(nodes).length * 2 >= nodes.length;
 }
 
-function lostNames(nodes: readonly NodeView[]): string[] {
-  return nodes.filter(({ state }) => state === 'lost').map(({ name }) => name);
+function missedNames(nodes: readonly NodeView[]): string[] {
+  return nodes.filter(({ state }) => state !== 'ready').map(({ name }) => name);
 }
 
 interface Planned {
@@ -139,7 +143,7 @@ function planApp(context: AppContext, before: readonly InstanceView[]): Planned 
     ...kept,
     ...start.map((instance) => ({ ...instance, state: 'pending' as const, retiring: false })),
   ];
-  const missed = context.replaceLost ? [] : lostNames(context.snapshot.nodes);
+  const missed = context.replaceLost ? [] : missedNames(context.snapshot.nodes);
   const status = statusOf({ app, course, instances, missed });
   return {
     kept,

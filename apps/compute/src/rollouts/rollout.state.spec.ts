@@ -282,6 +282,13 @@ describe('a version that is ready and answers 500', () => {
     });
   });
 
+  it('is reverted as a canary, too, where neither the good one is asked beside it', () => {
+    const seen = answers({ a: { requests: 40, failures: 40 } }, noRequests);
+    expect(advance(begun, sight(one, seen), 2_000)).toMatchObject({ phase: 'reverting', failingInstance: 'a' });
+    const fewer = answers({ a: { requests: 400, failures: 40 } }, noRequests);
+    expect(advance(begun, sight(one, fewer), 2_000).phase).toBe('running');
+  });
+
   it('is not judged before anything is known of the old one that is asked beside it', () => {
     const { traffic } = answers({ a: { requests: 40, failures: 40 } }, noRequests);
     expect(advance(rollout(), sight(one, { traffic: { ...traffic, isGoodAsked: true } }), 2_000).phase).toBe('running');

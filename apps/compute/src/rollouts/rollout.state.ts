@@ -330,13 +330,18 @@ function end(rollout: RolloutView, phase: RolloutPhase, reason: string): Rollout
   return { ...rollout, phase, reason, stepAt: null, awaited: null };
 }
 
-function isHealthy({ replicas, candidates, others }: Sight): boolean {
-  return others === 0 && candidates.filter((candidate) => candidate.isHealthy).length >= replicas;
+function isHealthy(sight: Sight): boolean {
+  return isAlone(sight) && sight.candidates.filter((candidate) => candidate.isHealthy).length >= sight.replicas;
 }
 
 /** Of a rollout that reverts the candidates are those of the good revision. */
-function isThere({ replicas, candidates, others }: Sight): boolean {
-  return others === 0 && candidates.filter(({ state }) => state === 'ready').length >= replicas;
+function isThere(sight: Sight): boolean {
+  return isAlone(sight) && sight.candidates.filter(({ state }) => state === 'ready').length >= sight.replicas;
+}
+
+/** Nothing else is left, and no proxy sends requests to anything else. */
+function isAlone({ others, lagging }: Sight): boolean {
+  return others === 0 && lagging.length === 0;
 }
 
 const heldReason = 'held: at least half of all nodes are lost';

@@ -224,10 +224,13 @@ describe('a version that is ready and answers 500', () => {
     await serving();
     const second = scenario.addProxy('proxy-b');
     await eventually(() => expect(second.serving('hello')).toHaveLength(replicas), { withinMs });
+    // What it has counted before is told by each report, so that what comes within the rollout can be told from it.
+    second.request('hello', 1);
     second.onApplied = () => second.request('hello', 30, (instance) => (isNew(instance) ? 30 : 0));
     await scenario.put('hello', { ...version('2'), ...canary(0) });
     const { status } = await isBackAt(1);
     expect(status.rollout!.reason).toContain('100 % of 30 requests failed, 0 % on revision 1');
+    expect(agent.started.size).toBe(replicas + 1);
   });
 
   it('is reverted in a rolling update, and goes on where the old one fails as much', async () => {

@@ -34,7 +34,12 @@ export function failureByTraffic(
   traffic: Traffic,
 ): { readonly reason: string; readonly instance: string | null } | null {
   if (rollout.goodNumber === null) return null;
-  return rollout.policy.strategy.kind === 'canary' ? ofCanary(rollout, traffic) : ofInstance(rollout, traffic);
+  return isBesideGood(rollout, traffic) ? ofCanary(rollout, traffic) : ofInstance(rollout, traffic);
+}
+
+/** A canary; and the good revision takes the other requests, or did within the step. */
+function isBesideGood({ policy, before }: Judged, { good, isGoodAsked }: Traffic): boolean {
+  return policy.strategy.kind === 'canary' && (isGoodAsked || since(good, before.good).requests > 0);
 }
 
 /** All new instances together against the old ones, each since the step began. */
