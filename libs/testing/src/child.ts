@@ -109,7 +109,8 @@ export class Child {
   }
 
   tell(message: Record<string, unknown>): void {
-    this.process.send(message);
+    // One that has just died hears nothing, and whoever waits for its answer finds out.
+    this.process.send(message, () => {});
   }
 
   /** The first message that has these fields, once it has come. */

@@ -22,6 +22,11 @@ export class KillPoints {
     this.fatal = { what, left: time };
   }
 
+  /** It dies at no point any more. */
+  disarm(): void {
+    this.fatal = undefined;
+  }
+
   /** @param what is about to be done, or has just been */
   pass(what: string): void {
     this.passed.push(what);

@@ -48,6 +48,15 @@ async function pointsOf(child: Child, app: string): Promise<{ what: string; time
 
 const death = (child: Child) => eventually(() => expect(child.exited).toBe(true), { withinMs });
 
+/** @returns false when it died; else it does not die any more */
+async function survives(victim: Child, app: string): Promise<boolean> {
+  if (victim.exited) return false;
+  scenario.tell(victim, { order: 'disarm', app });
+  const isDisarmed = () => victim.messages.some((message) => message['said'] === 'disarmed' && message['app'] === app);
+  await eventually(() => expect(victim.exited || isDisarmed()).toBe(true), { withinMs });
+  return isDisarmed();
+}
+
 /** @returns whether the change was acknowledged before the victim died, or undefined when that got through */
 async function deployUnder(victim: Child, app: string): Promise<boolean | undefined> {
   let isAcknowledged = false;
@@ -55,16 +64,13 @@ async function deployUnder(victim: Child, app: string): Promise<boolean | undefi
     () => (isAcknowledged = true),
     () => false,
   );
-  let gotThrough = false;
   await eventually(
     async () => {
-      if (victim.exited) return;
-      await Promise.race([isWhole(app), death(victim)]);
-      gotThrough = !victim.exited;
+      if (!victim.exited) await Promise.race([isWhole(app), death(victim)]);
     },
     { withinMs },
   );
-  if (gotThrough) return undefined;
+  if (await survives(victim, app)) return undefined;
   // An answer that was sent arrives now if it has not yet; there is nobody left who could send one.
   await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 100))]);
   return isAcknowledged;
@@ -76,8 +82,8 @@ it('leaves a change whole or never acknowledged, wherever compute dies', async (
   const deaths: string[] = [];
   for (const [number, point] of points.entries()) {
     const app = `app-${number}`;
-    scenario.tell(victim, { order: 'arm', ...point });
-    await victim.said({ said: 'armed' }, { withinMs });
+    scenario.tell(victim, { order: 'arm', ...point, app });
+    await victim.said({ said: 'armed', app }, { withinMs });
     const isAcknowledged = await deployUnder(victim, app);
     // What comes together once may come one by one another time: then there was nothing to die at.
     if (isAcknowledged !== undefined) {

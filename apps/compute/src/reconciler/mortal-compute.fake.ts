@@ -21,7 +21,8 @@ export type Order =
   | { readonly order: 'start' }
   | { readonly order: 'record' }
   | { readonly order: 'report' }
-  | { readonly order: 'arm'; readonly what: string; readonly time: number };
+  | { readonly order: 'arm'; readonly what: string; readonly time: number; readonly app: string }
+  | { readonly order: 'disarm'; readonly app: string };
 
 const { settings } = JSON.parse(process.argv[2]!) as MortalComputeInput;
 const points = new KillPoints();
@@ -92,7 +93,10 @@ function obey(order: Order): void {
       return void process.send!({ said: 'passed', points: points.recorded });
     case 'arm':
       points.arm(order.what, order.time);
-      return void process.send!({ said: 'armed' });
+      return void process.send!({ said: 'armed', app: order.app });
+    case 'disarm':
+      points.disarm();
+      return void process.send!({ said: 'disarmed', app: order.app });
   }
 }
 
