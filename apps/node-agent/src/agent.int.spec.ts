@@ -347,6 +347,16 @@ describe('the agent', () => {
     );
   });
 
+  it('tells compute at once why an instance is not ready, however far off its next report', async () => {
+    const answer = 'setTimeout(() => response.writeHead(503).end(), 700)';
+    const late = instance({ command: ['node', '-e', app.replace(/response\.end\(.*\);/, `${answer};`)] });
+    want(late);
+    await startAgent({ ALTO_NODE_SYNC_MS: '60000' });
+    await eventually(() =>
+      expect(lastReport(late.id)).toMatchObject({ state: 'starting', reason: expect.stringMatching(/answered 503/) }),
+    );
+  });
+
   it('adds a master key, and tells compute which keys it has and which of them its disk needs', async () => {
     const key = Buffer.alloc(32, 5).toString('base64');
     mkdirSync(join(dataDir, 'keys'), { recursive: true });

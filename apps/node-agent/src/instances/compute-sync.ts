@@ -99,8 +99,14 @@ export class ComputeSync {
     }
   }
 
-  /** What compute must know at once; the words of a reason can wait. */
+  /**
+   * What compute must know at once. The words of a reason can wait, but not those of one that is getting ready: should
+   * its time be up before the next report, they are what its people are told.
+   */
   private fingerprint(): string {
-    return JSON.stringify(this.options.instances.observed().map(({ reason: _, ...facts }) => facts));
+    const facts = this.options.instances
+      .observed()
+      .map(({ reason, ...rest }) => (rest.state === 'starting' ? { reason, ...rest } : rest));
+    return JSON.stringify(facts);
   }
 }
