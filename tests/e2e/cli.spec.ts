@@ -314,9 +314,9 @@ describe('a mistake', () => {
   });
 
   it('in an app whose port is never opened is told as such', async () => {
-    writeApp('deaf', ['command: [node, -e, "setInterval(() => {}, 1000)"]', 'readiness: { deadlineMs: 2000 }']);
+    writeApp('deaf', ['command: [node, -e, "setInterval(() => {}, 1000)"]', 'readiness: { deadlineMs: 5000 }']);
     const { code, complaint } = await terminal.type('alto deploy deaf');
-    expect(complaint).toMatch(/not ready within 2 s[\s\S]*nothing listens on .*\$PORT/);
+    expect(complaint).toMatch(/not ready within 5 s[\s\S]*nothing listens on .*\$PORT/);
     expect(code).toBe(1);
     await terminal.typeWell('alto delete deaf');
   }, 300_000);

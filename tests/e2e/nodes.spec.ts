@@ -8,15 +8,22 @@ const project = 'default';
 const app = 'live';
 const live = fileURLToPath(new URL('../../examples/live', import.meta.url));
 const replicas = 4;
+/** Often enough that a machine is heard several times before it counts as lost. */
+const ALTO_NODE_SYNC_MS = '1000';
 
 let alto: Alto;
 let second: AltoMachine;
 
 beforeAll(async () => {
   alto = await startAlto({
-    env: { ALTO_NODE_NAME: 'first', ALTO_DRAIN_TIMEOUT_MS: '4000', ALTO_NODE_LOST_AFTER_MS: '6000' },
+    env: {
+      ALTO_NODE_NAME: 'first',
+      ALTO_NODE_SYNC_MS,
+      ALTO_DRAIN_TIMEOUT_MS: '4000',
+      ALTO_NODE_LOST_AFTER_MS: '6000',
+    },
   });
-  second = await startNode(alto, { name: 'second', ports: '30000-30999' });
+  second = await startNode(alto, { name: 'second', ports: '30000-30999', env: { ALTO_NODE_SYNC_MS } });
   await eventually(async () => expect(await stateOf('second')).toMatchObject({ state: 'ready', intake: 'open' }));
   await alto.command('deploy', live, '--host', '*');
   await alto.command('scale', app, String(replicas));

@@ -176,7 +176,7 @@ describe('an app under load', () => {
   }, 300_000);
 });
 
-/** Answers readiness as `health` says; everything else as a bad version, with an error where `answers` says so. */
+/** Answers readiness as `health` says; everything else as a bad version, after what `answers` does. */
 function serverThat(health: string, answers = ''): string[] {
   const program = `
     require('node:http').createServer((request, response) => {
@@ -186,23 +186,42 @@ function serverThat(health: string, answers = ''): string[] {
   return ['node', '-e', program];
 }
 
+const readyWithin = (deadlineMs: number) => ({ path: '/healthz', deadlineMs });
+
 const badVersions: readonly [name: string, change: Partial<Put>, reason: RegExp, answers: readonly string[]][] = [
   [
     'crashes at once',
     {
       command: ['node', '-e', "console.log('no such table'); process.exit(3)"],
       // It crashes three times well before that, on a slow machine too.
-      readiness: { path: '/healthz', deadlineMs: 60_000 },
-      progressDeadlineMs: 60_000,
+      readiness: readyWithin(60_000),
     },
     /crashed 3 times/,
     [],
   ],
-  ['is never ready', { command: ['node', '-e', 'setInterval(() => {}, 1000)'] }, /not ready within 4 s/, []],
-  ['answers 500', { command: serverThat('response.statusCode = 500;') }, /not ready within 4 s/, []],
   [
-    'fails after 5 s',
-    { command: serverThat('response.statusCode = process.uptime() < 5 ? 200 : 500;'), healthyMs: 8_000 },
+    'is never ready',
+    { command: ['node', '-e', 'setInterval(() => {}, 1000)'], readiness: readyWithin(4_000) },
+    /not ready within 4 s/,
+    [],
+  ],
+  [
+    'answers 500',
+    { command: serverThat('response.statusCode = 500;'), readiness: readyWithin(4_000) },
+    /not ready within 4 s/,
+    [],
+  ],
+  [
+    'fails 3 s after it was first asked',
+    {
+      command: serverThat(
+        'response.statusCode = performance.now() < (globalThis.askedAt ?? Infinity) + 3_000 ? 200 : 500;',
+        'globalThis.askedAt ??= performance.now();',
+      ),
+      // Its agent has found three checks failed by then.
+      healthyMs: 20_000,
+      progressDeadlineMs: 5_000,
+    },
     /came no further for 5 s/,
     ['bad'],
   ],
@@ -215,13 +234,19 @@ describe('a bad version', () => {
   beforeAll(async () => {
     const { spec, revision } = await currentApp();
     goodRevision = revision;
-    good = {
-      ...spec,
-      strategy: { kind: 'rolling' },
-      readiness: { ...spec.readiness, deadlineMs: 4_000 },
-      progressDeadlineMs: 5_000,
-    };
+    good = { ...spec, strategy: { kind: 'rolling' }, progressDeadlineMs: 60_000 };
   });
+
+  /** Nothing of the bad version is left, and so nobody can be led there any more. */
+  async function onlyGoodLeft(): Promise<void> {
+    await eventually(
+      async () => {
+        const { items } = await alto.client.call(computeOperations.instances.list, { project, app });
+        expect(items.map(({ revision }) => revision)).toEqual([goodRevision, goodRevision]);
+      },
+      { withinMs: 120_000 },
+    );
+  }
 
   it.each(badVersions)(
     'that %s is taken back by itself while the old one serves',
@@ -259,7 +284,7 @@ describe('a bad version', () => {
       let report: TrafficReport;
       try {
         const command = serverThat('', 'response.statusCode = 500;');
-        await put({ ...good, strategy, command, healthyMs: 8_000, progressDeadlineMs: 60_000 });
+        await put({ ...good, strategy, command, healthyMs: 8_000 });
         await eventually(
           async () => {
             const { rollout } = (await currentApp()).status;
@@ -279,6 +304,7 @@ describe('a bad version', () => {
       const answered = report.versions[good.env?.VERSION ?? ''] ?? 0;
       const share = (report.failures['status 500'] ?? 0) / (answered + (report.failures['status 500'] ?? 0));
       expect(share).toBeLessThan(strategy.kind === 'blue-green' ? 1 : 1 / 3);
+      await onlyGoodLeft();
       const later = await new Traffic(alto.appsUrl, host).end(1_000);
       expect({ failures: later.failures, versions: Object.keys(later.versions) }).toEqual({
         failures: {},
