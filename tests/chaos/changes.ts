@@ -14,7 +14,6 @@ import type { AltoClient } from '@alto/sdk';
 import { pack } from 'tar-stream';
 
 const project = 'default';
-const timeoutMs = 5_000;
 
 export const services = ['gateway', 'compute', 'storage', 'load-balancer', 'notifications', 'search'] as const;
 export type Service = (typeof services)[number];
@@ -31,7 +30,11 @@ export async function changeApp(client: AltoClient, name: string, entry: number)
 }
 
 /** Of content that was never there. @returns its hash and id */
-export async function uploadBundle(client: AltoClient, entry: number): Promise<{ id: string; sha256: string }> {
+export async function uploadBundle(
+  client: AltoClient,
+  entry: number,
+  timeoutMs = 30_000,
+): Promise<{ id: string; sha256: string }> {
   const archive = pack();
   archive.entry({ name: 'entry.txt' }, `entry ${entry}`);
   archive.finalize();

@@ -18,6 +18,8 @@ import { changeApp, changeRoute, createKey, publish, putDocument, uploadBundle }
 
 const project = 'default';
 const pauseMs = 100;
+/** One that hangs should not keep the others from going on. */
+const uploadTimeoutMs = 5_000;
 
 type Change = (client: AltoClient, name: string, entry: number) => Promise<void>;
 
@@ -150,7 +152,7 @@ export class Ledger {
         publish(client, entry).then((id) => this.messages.push(id)),
         putDocument(client, entry).then((document) => this.documents.push(document)),
         createKey(client, entry).then((key) => this.keys.push(key)),
-        uploadBundle(client, entry).then((bundle) => this.bundles.push(bundle)),
+        uploadBundle(client, entry, uploadTimeoutMs).then((bundle) => this.bundles.push(bundle)),
         this.apps.replace(client, entry),
         this.routes.replace(client, entry),
       ];

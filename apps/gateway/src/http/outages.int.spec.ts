@@ -43,8 +43,8 @@ it('answers 503 soon, then at once, while NATS is frozen, and goes on when it wa
     const first = await timed(ask);
     expect(first).toMatchObject({ status: 503, body: { code: 'service_unavailable' } });
     expect(first.headers.get('content-type')).toBe('application/problem+json');
-    // Two seconds on a machine that has time; a request's whole time is ten.
-    expect(first.elapsedMs).toBeLessThan(6_000);
+    // Three to four seconds on a machine that has time; a request's whole time is ten.
+    expect(first.elapsedMs).toBeLessThan(9_000);
     await eventually(async () => {
       const next = await timed(ask);
       expect(next.status).toBe(503);

@@ -71,11 +71,17 @@ export function endUpload(request: IncomingMessage, response: ServerResponse): v
   const end = () => {
     clearTimeout(idle);
     clearTimeout(most);
+    clearImmediate(ending);
     response.end();
   };
-  const idle = setTimeout(end, lingering.idleMs);
+  let ending: NodeJS.Immediate | undefined;
+  // After a standstill of this process: what has come in meanwhile is read first.
+  const idle = setTimeout(() => (ending = setImmediate(end)), lingering.idleMs);
   const most = setTimeout(end, lingering.mostMs);
-  request.on('data', () => idle.refresh());
+  request.on('data', () => {
+    clearImmediate(ending);
+    idle.refresh();
+  });
   request.once('end', end).once('close', end);
 }
 

@@ -42,7 +42,7 @@ const probeEveryMs = 2_000;
 const probeTimeoutMs = 3_000;
 const probeBackoffMaxMs = 1_000;
 /** A frozen server breaks no connection: who waits for it hears of it after this, not when its time is over. */
-const silence = { everyMs: 500, silentAfterMs: 2_500 };
+const silence = { everyMs: 500, silentAfterMs: 4_000 };
 const migrationLimits = { poolMax: 1, statementTimeoutMs: 30 * 60_000, idleInTransactionTimeoutMs: 60_000 };
 const openTransactionsWaitMs = 5_000;
 

@@ -20,7 +20,8 @@ const retryJitterMs = 400;
 /** A server that stays silent is given up after three of these; that it is silent is noticed before. */
 const pingIntervalMs = 5_000;
 
-const silence = { everyMs: 400, silentAfterMs: 1_500 };
+/** Longer than a server on a busy machine stands still, and short beside the time that a request has. */
+const silence = { everyMs: 400, silentAfterMs: 3_000 };
 
 export interface BusOptions {
   /** NATS URLs separated by commas. */
