@@ -40,6 +40,15 @@ it.each([
   expect(report.latencyMs.max).toBeGreaterThanOrEqual(report.latencyMs.p99);
 });
 
+it('opens another connection before the server closes one that was idle for too long', async () => {
+  let opened = 0;
+  const url = await serve((_, response) => response.setHeader('keep-alive', 'timeout=1').end('i1'));
+  server!.on('connection', () => opened++);
+  const report = await count({ url, keepAlive: true });
+  expect(report.failed).toBe(0);
+  expect(opened).toBe(report.requests);
+});
+
 it('reads answers in chunks and answers that end with the connection', async () => {
   let turn = 0;
   const url = await serve((_, response) => {

@@ -157,6 +157,8 @@ class Connection {
   private socket: Socket | undefined;
   private reader = new ResponseReader();
   private waiting: ((outcome: Outcome) => void) | undefined;
+  /** The server may close the connection from then on. */
+  private closesAt = Infinity;
   private readonly target: { host: string; port: number };
 
   constructor(
@@ -171,13 +173,15 @@ class Connection {
     const outcome = new Promise<Outcome>((resolve) => (this.waiting = resolve));
     const timer = setTimeout(() => this.finish('timeout'), this.options.timeoutMs ?? defaultTimeoutMs);
     this.reader = new ResponseReader();
+    if (performance.now() >= this.closesAt) this.close();
     this.socket ??= this.open();
     this.socket.write(this.text);
     const result = await outcome;
     clearTimeout(timer);
     const reusable =
       typeof result !== 'string' && this.options.keepAlive && result.headers.get('connection') !== 'close';
-    if (!reusable) this.close();
+    if (reusable) this.closesAt = performance.now() + idleMsOf(result);
+    else this.close();
     return result;
   }
 
@@ -214,6 +218,12 @@ class Connection {
     this.waiting = undefined;
     waiting?.(outcome);
   }
+}
+
+/** How long a connection may be idle by `Keep-Alive: timeout=3`, less a second for the way, as other clients have it. */
+function idleMsOf({ headers }: LoadResponse): number {
+  const seconds = /timeout=(\d+)/.exec(headers.get('keep-alive') ?? '')?.[1];
+  return seconds === undefined ? Infinity : (Number(seconds) - 1) * 1_000;
 }
 
 /** Reads one response: by its length, by chunks, or to the end of the connection. */
