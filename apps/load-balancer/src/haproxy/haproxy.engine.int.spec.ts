@@ -437,14 +437,16 @@ it('vouches for nothing after a reload while an old process may still begin a re
   const idle = connect(options.settings.apps.port, '127.0.0.1');
   idle.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
   expect(await nextText(idle)).toContain('200 OK');
+  // One that waits for the rest of a request has longer than one without any.
+  idle.write('GET / HTTP/1.1\r\nHost: a.te');
   await engine.close();
   engine = await HaproxyEngine.open({ ...options, settings: { ...options.settings, connectionsMax: 1_500 } }, log);
   const applied = await engine.apply(spec(pool('a', b.endpoint())));
   expect(applied).toMatchObject({ settled: false, reason: expect.stringContaining('old processes') });
   expect(applied).not.toHaveProperty('busy');
   expect(bodyOf(await get('a.test'))).toBe('a2');
-  // The trap: the old process serves the idle connection once more, from its own list of servers.
-  idle.write('GET / HTTP/1.1\r\nHost: a.test\r\n\r\n');
+  // The trap: the old process serves the connection once more, from its own list of servers.
+  idle.write('st\r\n\r\n');
   expect(await nextText(idle)).toMatch(/connection: close[\s\S]*a1$/);
   await settle(spec(pool('a', b.endpoint())));
   expect(haproxy.workers).toHaveLength(1);
