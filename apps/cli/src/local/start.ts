@@ -57,7 +57,7 @@ async function untilRunning(
     interrupted?.throwIfAborted();
     if (status !== undefined) {
       progress.show(status);
-      if (status.phase === 'running' && ownWorkloads(status).every(isWell)) return status;
+      if (status.phase === 'running' && ownWorkloads(status).every(isWell) && (await isReached(status))) return status;
     }
     if (launched !== undefined && hasEnded(launched))
       throw new CommandError(lastWords(launched), '`alto doctor` checks this machine and says what to do.');
@@ -65,6 +65,17 @@ async function untilRunning(
       throw new CommandError(overdue(status), '`alto status` and `alto doctor` say more; `alto down` stops it.');
     await setTimeout(pollMs);
   }
+}
+
+/** The proxy answers 503 for a gateway that is ready until it has seen so itself. */
+async function isReached({ workloads }: AgentStatus): Promise<boolean> {
+  const port = workloads.find(({ name }) => name === 'haproxy')?.ports['api'];
+  if (port === undefined) return true;
+  const url = `http://127.0.0.1:${port}/healthz`;
+  // Where nobody answers there the ports are on another address, and the command goes by the gateway's socket.
+  const answer = await fetch(url, { signal: AbortSignal.timeout(2_000) }).catch(() => undefined);
+  await answer?.body?.cancel();
+  return answer?.status !== 503;
 }
 
 /** One that has found another at work leaves it to that one, which answers soon. */
