@@ -1,6 +1,7 @@
 /** What becomes of an Alto that is being started when something comes between. The agent is stood in for. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Output } from '../output';
@@ -21,12 +22,14 @@ let looks: number;
 let onLook: Record<number, () => void>;
 /** Ctrl-C is pressed once this was printed. */
 let pressAfter: string;
+/** Of a proxy that the agent runs, too. */
+let apiPort: number | undefined;
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'alto-up-'));
   for (const name of ['run', 'keys', 'app']) mkdirSync(join(folder, name));
   writeFileSync(join(folder, 'keys', 'admin.key'), 'operator\n');
-  [stoppedIn, looks, onLook, pressAfter] = [undefined, 0, {}, 'nothing of the kind'];
+  [stoppedIn, looks, onLook, pressAfter, apiPort] = [undefined, 0, {}, 'nothing of the kind', undefined];
   phases = { agent: 'starting', nats: 'starting' };
   agent = createServer(({ method }, response) => {
     if (method === 'POST') {
@@ -35,7 +38,8 @@ beforeEach(async () => {
       return;
     }
     onLook[(looks += 1)]?.();
-    const workloads = [{ ...workload, ...more, phase: phases.nats }];
+    const proxy = { ...workload, ...more, id: 'haproxy', name: 'haproxy', phase: 'ready', ports: { api: apiPort } };
+    const workloads = [{ ...workload, ...more, phase: phases.nats }, ...(apiPort === undefined ? [] : [proxy])];
     const known = { version: '1', pid: 1, nodeId: 'nod_1', startedAt: new Date(0).toISOString(), progress: [] };
     response.end(JSON.stringify({ ...known, phase: phases.agent, workloads }));
   });
@@ -67,6 +71,26 @@ async function up(...argv: string[]) {
   );
   return { printed, exitCode: output.exitCode, failure };
 }
+
+it('is over once the proxy leads to the gateway, which it answers for with 503 until it has seen it', async () => {
+  const statuses = [503, 503, 200];
+  const answered: number[] = [];
+  const proxy = createServer((_, response) => {
+    answered.push(statuses[answered.length] ?? 200);
+    response.writeHead(answered.at(-1)!).end();
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  try {
+    apiPort = (proxy.address() as AddressInfo).port;
+    phases = { agent: 'running', nats: 'ready' };
+    const { failure } = await up('--detach');
+    expect(failure).toBeUndefined();
+    expect(answered).toEqual(statuses);
+  } finally {
+    proxy.closeAllConnections();
+    proxy.close();
+  }
+});
 
 describe('Ctrl-C while Alto starts', () => {
   it('stops all in order, and ends with 130', async () => {
