@@ -37,6 +37,21 @@ async function timed(call: () => Promise<Answer>): Promise<Answer & { elapsedMs:
   return { ...answer, elapsedMs: performance.now() - startedAt };
 }
 
+it('keeps whoever waits for NATS while it stands still for two seconds', async () => {
+  // Again where this machine let it stand still for longer.
+  const answer = await eventually(async () => {
+    const pausedAt = performance.now();
+    gateways.nats.pause();
+    const asking = ask();
+    await new Promise((resolve) => setTimeout(resolve, 2_200));
+    gateways.nats.resume();
+    const stoodStillMs = performance.now() - pausedAt;
+    const answered = await asking;
+    return stoodStillMs < 2_500 && answered;
+  });
+  expect(answer).toMatchObject({ status: 200, body: { lamp: 'a' } });
+});
+
 it('answers 503 soon, then at once, while NATS is frozen, and goes on when it wakes up', async () => {
   gateways.nats.pause();
   try {

@@ -39,7 +39,8 @@ const reconnectFirstMs = 100;
 const reconnectMaxMs = 5_000;
 /** How often a database that answers is asked whether it still does; a failing query asks at once. */
 const probeEveryMs = 2_000;
-const probeTimeoutMs = 3_000;
+/** Longer than a silence may last: that, not a probe that comes late, tells that the server has fallen silent. */
+const probeTimeoutMs = 5_000;
 const probeBackoffMaxMs = 1_000;
 /** A frozen server breaks no connection: who waits for it hears of it after this, not when its time is over. */
 const silence = { everyMs: 500, silentAfterMs: 4_000 };
