@@ -54,11 +54,20 @@ async function api<T>(method: string, path: string, body?: unknown): Promise<{ s
 const create = (more: object = {}) =>
   api<Made & { field?: string }>('POST', '/v1/projects/own/keys/nats', { name: 'feed', ...more });
 
+/** Tried again where NATS finds the client too slow to say who it is. @throws Error when NATS does not let them in */
 async function connectWith(credentials: string | Uint8Array): Promise<NatsConnection> {
   const authenticator = credsAuthenticator(Buffer.from(credentials));
-  const connection = await connect({ servers: nats.url, authenticator, reconnect: false });
-  connections.push(connection);
-  return connection;
+  const outcome = await eventually(async () => {
+    try {
+      return await connect({ servers: nats.url, authenticator, reconnect: false, timeout: 20_000 });
+    } catch (error) {
+      if (/[Aa]uthorization|[Ee]xpired/.test((error as Error).message)) return error as Error;
+      throw error;
+    }
+  });
+  if (outcome instanceof Error) throw outcome;
+  connections.push(outcome);
+  return outcome;
 }
 
 /** Of what is tried, what the server has refused. */
@@ -174,7 +183,7 @@ it('end at their time, which is 90 days away unless said, and a year at most', a
   const past = await create({ expiresAt: new Date(Date.now() - 1_000).toISOString() });
   expect([past.status, past.body.field]).toEqual([422, 'expiresAt']);
 
-  const soon = await create({ expiresAt: new Date(Date.now() + 6_000).toISOString() });
+  const soon = await create({ expiresAt: new Date(Date.now() + 15_000).toISOString() });
   const connection = await connectWith(soon.body.credentials);
   await connection.closed();
   // Whole seconds: it may be let in once more within the last one.

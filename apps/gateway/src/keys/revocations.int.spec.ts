@@ -224,8 +224,11 @@ describe('what a gateway ends them with', () => {
 
   it('keeps the account as first start made it but for who is refused', async () => {
     const connection = await system();
-    const read = async () =>
-      decode<{ revocations?: object }>((await connection.request(accountClaims(account()).lookup)).string()).nats;
+    const read = async () => {
+      const { lookup } = accountClaims(account());
+      const answer = await connection.request(lookup, undefined, { timeout: 20_000 });
+      return decode<{ revocations?: object }>(answer.string()).nats;
+    };
     const { revocations: before = {}, ...shape } = await read();
     const feed = await create();
     await revokeWhole(feed);

@@ -1,7 +1,7 @@
 import { type Caller, operation, usageOperation } from '@alto/contracts';
 import { eventually } from '@alto/testing';
 import { z } from 'zod';
-import { Gateways } from '../gateways.fake';
+import { Gateways, type Question } from '../gateways.fake';
 
 /** Answers with what the caller's token says. */
 const look = operation({
@@ -39,14 +39,21 @@ const path = (rest: string) => `/v1/projects/shop${rest}`;
 const put = (limits: unknown, headers: Record<string, string> = { 'if-match': '*' }, key?: string) =>
   gateways.call('PUT', path('/quotas'), { body: { limits }, headers, ...(key !== undefined && { key }) });
 
+/** Once all services have said in time what there is. */
+const show = (question?: Question) =>
+  eventually(async () => {
+    const { body } = await gateways.call('GET', path('/quotas'), question);
+    expect(body).toMatchObject({ unavailable: [] });
+    return body;
+  });
+
 it('are without limits until an operator sets some, and shown with what there is', async () => {
-  const { body } = await gateways.call('GET', path('/quotas'));
-  expect(body).toMatchObject({ limits: {}, version: 0, updatedAt: null, use: { apps: 2 }, unavailable: [] });
+  expect(await show()).toMatchObject({ limits: {}, version: 0, updatedAt: null, use: { apps: 2 } });
   const first = await put({ apps: 3, storageBytes: 1_000 }, { 'if-match': '"0"' });
   expect(first.body).toMatchObject({ version: 1 });
   const viewer = await gateways.createKey('shop', 'viewer');
-  const seen = await gateways.call('GET', path('/quotas'), { key: viewer.key });
-  expect(seen.body).toMatchObject({ limits: { apps: 3, storageBytes: 1_000 }, version: 1, use: { apps: 2 } });
+  const seen = await show({ key: viewer.key });
+  expect(seen).toMatchObject({ limits: { apps: 3, storageBytes: 1_000 }, version: 1, use: { apps: 2 } });
 });
 
 it('reach the services with every request about the project, whoever makes it', async () => {
