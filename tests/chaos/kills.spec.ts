@@ -365,8 +365,8 @@ async function expectUnavailable({ known = false, atTimesBack = false } = {}): P
   }
   expect(right).toBeLessThan(reads.length);
   if (atTimesBack) return;
-  const write = { method: 'DELETE' };
-  const { status, type } = await askWithin('/v1/projects/default/apps/nobody', known ? 2_000 : 9_000, write);
+  const write = { method: 'PUT', body: JSON.stringify({ command: ['node', '-e', '0'], replicas: 0 }) };
+  const { status, type } = await askWithin('/v1/projects/default/apps/unavailable', 2_000, write);
   expect({ status, type }).toEqual({ status: 503, type: 'application/problem+json' });
 }
 
@@ -380,7 +380,7 @@ async function askWithin(path: string, withinMs: number, request: RequestInit = 
 
 async function ask(path: string, request: RequestInit = {}): Promise<Answer> {
   const from = performance.now();
-  const headers = { authorization: `Bearer ${alto.adminKey}` };
+  const headers = { authorization: `Bearer ${alto.adminKey}`, 'content-type': 'application/json' };
   const response = await fetch(`${alto.apiUrl}${path}`, { ...request, headers });
   await response.arrayBuffer();
   return { status: response.status, type: response.headers.get('content-type'), tookMs: performance.now() - from };

@@ -1,7 +1,7 @@
 // Says of every order when it begins and when its answer is written, so that a test knows which were in flight.
 import { createServer } from 'node:http';
 
-const orderTakesMs = 10_000;
+const orderTakesMs = 15_000;
 const answer = `${JSON.stringify({ instance: process.env.ALTO_INSTANCE })}\n`;
 
 const server = createServer((request, response) => {

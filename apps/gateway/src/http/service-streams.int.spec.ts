@@ -280,6 +280,27 @@ it.each([
   upload.destroy();
 });
 
+it('reads what came while it stood still before it ends a refused upload', async () => {
+  await serve((_request, response) => void response.end('x'));
+  await reachable();
+  let failure: unknown;
+  const upload = httpRequest(file('refused'), { method: 'POST', headers: { authorization: 'Bearer nonsense' } });
+  upload.on('error', (error) => (failure = error)).write(chunk);
+  const [answer] = (await once(upload, 'response')) as [IncomingMessage];
+  expect(answer.statusCode).toBe(401);
+  await eventually(() => upload.writableLength === 0);
+  // The client has sent on, and the gateway, which is in this process as well, has had no turn to read it.
+  await new Promise<void>((resolve) => upload.write('more', () => resolve()));
+  const until = performance.now() + 2_500;
+  while (performance.now() < until);
+  for (let count = 0; count < 10 && failure === undefined; count++) {
+    upload.write('more');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  expect(failure).toBeUndefined();
+  upload.destroy();
+});
+
 it('takes another instance when one cannot be reached, and says 503 when none can', async () => {
   const listener: RequestListener = (request, response) => {
     if (request.method === 'GET') return void response.end('x');
