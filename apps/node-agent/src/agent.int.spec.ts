@@ -99,7 +99,7 @@ function instance(more: Partial<DesiredInstance> = {}): DesiredInstance {
     command: ['node', '-e', app],
     env: {},
     ports: ['http'],
-    readiness: { path: '/', timeoutMs: 2_000, deadlineMs: 60_000 },
+    readiness: { path: '/', timeoutMs: 10_000, deadlineMs: 60_000 },
     liveness: null,
     restart: 'always',
     resources: { cpuMillis: 100, memoryBytes: 1 << 27 },
@@ -453,16 +453,19 @@ describe('the agent', () => {
   });
 
   it('stops what is no longer wanted, reports its end, and gives its address back only then', async () => {
+    // It ends only when the test says so.
     const slow = instance({
-      command: ['node', '-e', app.replace('process.exit(0)', 'setTimeout(() => process.exit(0), 700)')],
+      command: ['node', '-e', app.replace('process.exit(0)', 'undefined')],
+      stop: { signal: 'SIGTERM', graceMs: 60_000 },
     });
     want(slow);
     await startAgent();
-    const { port } = await ready(slow.id);
+    const { url, port } = await ready(slow.id);
     want({ ...slow, want: 'stopped' });
     await eventually(() => expect(lastReport(slow.id)?.state).toBe('stopping'));
     const ports = () => JSON.parse(readFileSync(join(dataDir, 'state/agent.json'), 'utf8')).state.ports;
     expect(ports()).toEqual({ [slow.id]: port });
+    await get(`${url}/exit?code=0`);
     await eventually(() => expect(lastReport(slow.id)).toMatchObject({ state: 'exited', exitCode: 0 }));
     expect(ports()).toEqual({ [slow.id]: port });
     want();
@@ -481,7 +484,7 @@ describe('the agent', () => {
     const deaf = "process.on('SIGTERM', () => undefined);";
     const hangs = instance({
       command: ['node', '-e', `${app.replace("process.on('SIGTERM', () => process.exit(0));", deaf)}`],
-      liveness: { path: '/exit?code=-', intervalMs: 100, timeoutMs: 1_000, failuresMax: 2 },
+      liveness: { path: '/exit?code=-', intervalMs: 100, timeoutMs: 10_000, failuresMax: 2 },
       stop: { signal: 'SIGTERM', graceMs: 500 },
     });
     hangs.command[2] = hangs.command[2]!.replace(
@@ -491,7 +494,7 @@ describe('the agent', () => {
     hangs.command[2] = hangs.command[2]!.replace("url.pathname === '/exit'", 'false');
     want(hangs);
     await startAgent();
-    await eventually(() => expect(lastReport(hangs.id)?.restarts).toBeGreaterThan(0), { withinMs: 20_000 });
+    await eventually(() => expect(lastReport(hangs.id)?.restarts).toBeGreaterThan(0));
     const words = (await readLogs(hangs.id)).lines.filter(({ stream }) => stream === 'alto').map(({ text }) => text);
     const dead = 'Liveness failed 2 times in a row: /exit?code=- answered 500; ';
     expect(words.slice(0, 2)).toEqual([`${dead}told to stop by SIGTERM`, `${dead}killed after its grace`]);
@@ -606,10 +609,16 @@ describe('the agent', () => {
 
   it('updates a service to another release and back, also when the agent is killed in between', async () => {
     const [one, two] = [await freePort(), await freePort()];
+    const mayListen = join(root, 'may-listen');
     const slowInTwo = `
       const http = require('node:http');
       const server = http.createServer((_, response) => response.end(process.env.VERSION));
-      setTimeout(() => server.listen(Number(process.env.PORT), '127.0.0.1'), process.env.VERSION === '2' ? 1500 : 0);
+      const listen = () => {
+        if (process.env.VERSION === '2' && !require('node:fs').existsSync(${JSON.stringify(mayListen)}))
+          return setTimeout(listen, 50);
+        server.listen(Number(process.env.PORT), '127.0.0.1');
+      };
+      listen();
       process.on('SIGTERM', () => process.exit(0));`;
     const command = [process.execPath, '-e', slowInTwo];
     const release = { service: 'web', version: '1' };
@@ -634,7 +643,8 @@ describe('the agent', () => {
     expect(current()).toBe('1');
     expect(await get(`http://127.0.0.1:${one}/`)).toBe('1');
     await startAgent();
-    await eventually(async () => expect([...(await pidsOf())]).toEqual([['web.1', begun]]), { withinMs: 20_000 });
+    writeFileSync(mayListen, '');
+    await eventually(async () => expect([...(await pidsOf())]).toEqual([['web.1', begun]]));
     expect(await get(`http://127.0.0.1:${two}/`)).toBe('2');
     expect(current()).toBe('2');
 
@@ -664,14 +674,11 @@ describe('the agent', () => {
     const pids = await pidsOf();
     const keeper = () => Number(readFileSync(join(dataDir, 'run/keeper'), 'utf8').split(' ')[0]);
     const back = (killed: number) =>
-      eventually(
-        async () => {
-          const { pid } = await status();
-          expect(pid).not.toBe(killed);
-          return pid;
-        },
-        { withinMs: 15_000 },
-      );
+      eventually(async () => {
+        const { pid } = await status();
+        expect(pid).not.toBe(killed);
+        return pid;
+      });
     const killAndAwait = async () => {
       const { pid } = await status();
       process.kill(pid, 'SIGKILL');

@@ -96,7 +96,7 @@ describe('a handover', () => {
 
   it('ends a new one that says nothing within its time, and starts the old one again', async () => {
     agent('new', 'exec sleep 60');
-    handOver(2);
+    handOver(5);
     handover.stdin?.end();
     await started('new', '2');
     const silent = Number(told('new.pid'));
