@@ -130,7 +130,7 @@ it('loses nothing acknowledged and leaves nothing half done, whatever step the p
     crashes = round.every(Boolean);
   }
   expect(steps).toBeGreaterThan(50);
-}, 300_000);
+}, 600_000);
 
 it('leaves a whole upload as it is', async () => {
   const stateDirectory = join(folder, 'whole');

@@ -105,7 +105,7 @@ describe.each(['apps', 'api'] as const)('at the port of the %s', (front) => {
 });
 
 it.each(['/.well-known/a', '/a..b/..c', '/a/...', '/a?next=/../b'])('passes %s to an app', async (path) => {
-  await sendBytes(`GET ${path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n`, { port: ports.apps });
+  await sendBytes(`GET ${path} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n`, { port: ports.apps }, 1);
   expect(backend.requests).toMatchObject([{ target: path }]);
 });
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bundle, type Caller, newId, storageOperations } from '@alto/contracts';
@@ -34,7 +35,7 @@ beforeAll(async () => {
     settings: {
       ALTO_STORAGE_BUNDLE_BYTES_MAX: '20000000',
       ALTO_STORAGE_FREE_BYTES_MIN: '0',
-      ALTO_STORAGE_UPLOAD_IDLE_MS: '500',
+      ALTO_STORAGE_UPLOAD_IDLE_MS: '3000',
     },
   });
   await eventually(async () => (await fetch(`${storage.url}/readyz`)).ok, { withinMs: 30_000 });
@@ -185,6 +186,27 @@ describe('bundles', () => {
       await eventually(() => filesIn('tmp').length === 0);
     }
     expect(filesIn('blobs').length).toBe(before);
+  });
+
+  it('reads what came while it stood still before it takes an upload for silent', async () => {
+    const archive = await archiveOfSize(1_000_000);
+    const sending = request(`${storage.url}/v1/projects/${project.id}/bundles`, {
+      method: 'POST',
+      headers: {
+        'alto-caller': tokenOf(developer),
+        'content-type': 'application/gzip',
+        'content-length': archive.length,
+      },
+    });
+    const answered = once(sending, 'response') as Promise<[IncomingMessage]>;
+    sending.write(archive.subarray(0, -1_000));
+    await eventually(() => filesIn('tmp').length === 1 && sending.writableLength === 0);
+    // The client has sent all, and the service, which is in this process as well, has had no turn to read the rest.
+    sending.end(archive.subarray(-1_000));
+    const until = performance.now() + 3_500;
+    while (performance.now() < until);
+    const [answer] = await answered;
+    expect(answer.resume().statusCode).toBe(201);
   });
 
   it('never ends a read of a damaged file as if it were whole, and is mended by the same content', async () => {

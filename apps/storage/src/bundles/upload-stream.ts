@@ -18,11 +18,18 @@ export class UploadStream {
   /** Reads only as fast as chunks are taken. @throws AltoError when the body ends early or nothing comes for too long */
   private async *read(request: IncomingMessage): AsyncGenerator<Buffer> {
     const idleMs = this.config.ALTO_STORAGE_UPLOAD_IDLE_MS;
-    const silent = () => request.destroy(new AltoError('timeout', `Nothing of the upload arrived for ${idleMs} ms.`));
+    const giveUp = () => request.destroy(new AltoError('timeout', `Nothing of the upload arrived for ${idleMs} ms.`));
+    let overdue: NodeJS.Immediate | undefined;
+    // What has come in while this process stood still is read first.
+    const silent = () => (overdue = setImmediate(giveUp));
     let timer = setTimeout(silent, idleMs);
+    const heard = () => {
+      clearTimeout(timer);
+      clearImmediate(overdue);
+    };
     try {
       for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-        clearTimeout(timer);
+        heard();
         yield chunk as Buffer;
         timer = setTimeout(silent, idleMs);
       }
@@ -34,7 +41,7 @@ export class UploadStream {
         { cause: error },
       );
     } finally {
-      clearTimeout(timer);
+      heard();
     }
   }
 }
