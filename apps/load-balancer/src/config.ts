@@ -90,7 +90,7 @@ export const loadBalancerConfig = defineConfig({
     .describe('Longest silence of an app within a request; streams of events and WebSockets have the stream timeout'),
   ALTO_PROXY_STREAM_TIMEOUT_MS: milliseconds(1_000)
     .default(3_600_000)
-    .describe('Longest silence on a WebSocket or a stream of events; after a reload, the longest life of one'),
+    .describe('Longest silence on a WebSocket or a stream of events'),
   ALTO_PROXY_SLOW_START_MS: z.coerce
     .number()
     .int()

@@ -66,6 +66,14 @@ export const retries = 3;
 /** Alto's own services bound their work themselves; an upload may take this long to be stored after its last byte. */
 const serviceTimeoutMs = 300_000;
 const checkTimeoutMs = 3_000;
+/** After a reload the process before stays for the WebSockets and streams that it has, whose apps did not change. */
+const oldProcessLifeMs = 86_400_000;
+/**
+ * HAProxy counts this often how many connections to an instance were needed at once, and closes half of those that were
+ * not: one that nobody uses is gone after two or three times. Apps close theirs after two seconds and more; a POST sent
+ * into one that is just being closed is lost.
+ */
+const poolPurgeMs = 250;
 
 export function render(settings: HaproxySettings, layout: Layout): Configuration {
   const shape: Layout = { ...layout, backends: layout.backends.map(emptied), maps: emptyMaps };
@@ -108,8 +116,8 @@ global
   maxconn ${settings.connectionsMax}
   stats socket ${quoted(settings.adminSocket)} mode 600 level admin
   server-state-file ${quoted(settings.frontStateFile)}
-  hard-stop-after ${settings.streamTimeoutMs}ms
-  mworker-max-reloads 20
+  hard-stop-after ${Math.max(oldProcessLifeMs, settings.streamTimeoutMs)}ms
+  mworker-max-reloads 50
   nbthread ${settings.threads}
   # Remembering what did not match costs more than the few short patterns here.
   tune.pattern.cache-size 0
@@ -299,7 +307,7 @@ ${safeRetries}
 ${pageErrors().join('\n')}
   http-request set-timeout server ${settings.streamTimeoutMs}ms if { req.hdr(accept) -m sub text/event-stream }
   # Thousands of free slots wake HAProxy for it as well, so seldom; one that refuses a connection is looked at at once.
-  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} check inter 15s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter
+  default-server weight ${usualWeight}${settings.slowStartMs === 0 ? '' : ` slowstart ${settings.slowStartMs}ms`} pool-purge-delay ${poolPurgeMs}ms check inter 15s downinter 1s fastinter 250ms fall 2 rise 1 observe layer4 error-limit 1 on-error fastinter
 `;
 }
 

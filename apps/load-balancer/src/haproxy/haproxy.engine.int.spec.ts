@@ -9,6 +9,7 @@ import { eventually, freePorts, HaproxyServer, loadClient, startHaproxy } from '
 import { AnotherWriterError, type Endpoint, type Pool, type ProxySpec } from '../proxy/proxy.engine';
 import { ask } from './socket';
 import { HaproxyEngine, type HaproxyOptions } from './haproxy.engine';
+import { socketsIn } from './runtime';
 
 /** Not one request failed. */
 const unharmed = expect.objectContaining({ failed: 0, failures: {} });
@@ -390,16 +391,20 @@ async function openTunnel(host: string): Promise<Socket> {
   return socket;
 }
 
+function echoInTunnels(server: Server): void {
+  server.on('upgrade', (_request, socket: Socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
+    socket.on('end', () => socket.end());
+    socket.on('data', (data: Buffer) => socket.write(`echo ${data.toString()}`));
+  });
+}
+
 const nextText = async (socket: Socket) =>
   String((await once(socket, 'data', { signal: AbortSignal.timeout(30_000) }))[0]);
 
 it('keeps WebSockets and silent streams of events through changes, timeouts and a reload', async () => {
   const [a, b] = [await start('a1'), await start('a2')];
-  a.server.on('upgrade', (_request, socket: Socket) => {
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
-    socket.on('end', () => socket.end());
-    socket.on('data', (data: Buffer) => socket.write(`echo ${data.toString()}`));
-  });
+  echoInTunnels(a.server);
   let events: ServerResponse | undefined;
   a.server.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
     if (request.headers.accept === 'text/event-stream') (events = response).writeHead(200).flushHeaders();
@@ -430,6 +435,27 @@ it('keeps WebSockets and silent streams of events through changes, timeouts and 
   expect(await nextText(stream)).toContain('data: still here');
   tunnel.destroy();
   stream.destroy();
+});
+
+it('keeps a WebSocket through many reloads', async () => {
+  const a = await start('a1');
+  echoInTunnels(a.server);
+  await settle(spec(pool('a', a.endpoint())));
+  const tunnel = await openTunnel('a.test');
+  const [first] = haproxy.workers;
+  const { masterSocket } = socketsIn(options.runFolder);
+  // None of which concerns its app: one for each header that routes have not named before, for instance.
+  for (let reload = 0; reload < 25; reload++) {
+    const before = haproxy.workers;
+    await eventually(() => ask(masterSocket, 'show proc'));
+    // It executes itself anew and closes the connection, with or without an answer.
+    await ask(masterSocket, 'reload').catch(() => '');
+    await eventually(() => haproxy.workers.some((pid) => !before.includes(pid)));
+  }
+  tunnel.write('still here');
+  expect(await nextText(tunnel)).toBe('echo still here');
+  expect(haproxy.workers).toContain(first);
+  tunnel.destroy();
 });
 
 it('vouches for nothing after a reload while an old process may still begin a request', async () => {
@@ -711,6 +737,27 @@ it('names each request of a connection by another id, also those that come at on
   );
   expect(ids).toHaveLength(22);
   expect(new Set(ids).size).toBe(22);
+});
+
+it('closes a connection that no request needs before the app does, which a POST might just meet', async () => {
+  const a = await start('a1');
+  const { server } = a;
+  server.keepAliveTimeout = 0;
+  await settle(spec(pool('a', a.endpoint())));
+  const post = (path: string) => `POST ${path} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n`;
+  const clients = Array.from({ length: 4 }, () => connect(options.settings.apps.port, '127.0.0.1'));
+  for (const client of clients) client.write(post('/?after=300'));
+  for (const answer of await Promise.all(clients.map(nextText))) expect(answer).toContain('200 OK');
+  const [patient] = clients as [Socket];
+  // One that waits for the rest of a request stays for ten seconds.
+  const next = post('/');
+  patient.write(next.slice(0, 10));
+  await eventually(async () => {
+    expect(await new Promise((resolve) => server.getConnections((_, count) => resolve(count)))).toBe(0);
+  });
+  patient.write(next.slice(10));
+  expect(await nextText(patient)).toContain('200 OK');
+  for (const client of clients) client.destroy();
 });
 
 it('keeps a connection open for longer than it says, whatever the app says', async () => {
