@@ -31,10 +31,11 @@ const connections = { lasting: 4, fresh: 2, slow: 2, idle: 20 };
 export async function unnoticed(alto: Alto, change: () => Promise<unknown>): Promise<Record<string, number>> {
   const sockets: OpenSocket[] = [];
   try {
-    await openToEach(alto, sockets);
     const traffic = new Traffic(alto.appsUrl, host);
     let failure: unknown;
-    await change().catch((error: unknown) => (failure = error));
+    await openToEach(alto, sockets)
+      .then(change)
+      .catch((error: unknown) => (failure = error));
     const report = await traffic.end(failure === undefined ? requestsLeast : 0);
     if (failure !== undefined) throw failure;
     expect(report.failures).toEqual({});
@@ -60,7 +61,10 @@ export async function expectNoRestarts(alto: Alto, ofRevision?: number): Promise
   expect(restarted.map(({ id, restarts, reason }) => ({ id, restarts, reason }))).toEqual([]);
 }
 
-/** Adds to `sockets` until there is one to each of the app's instances. */
+/**
+ * Adds to `sockets` until there is one to each of the app's instances. While few others ask it may be some hundred before
+ * HAProxy comes to one: where several come shortly after each other its round robin leaves one out for a turn.
+ */
 async function openToEach(alto: Alto, sockets: OpenSocket[]): Promise<void> {
   const ids = (await instancesOf(alto)).filter(({ state }) => state === 'ready').map(({ id }) => id);
   expect(ids).not.toEqual([]);
