@@ -49,7 +49,7 @@ const countOf = (table: string) =>
 describe('Migrations', () => {
   it('run once each when two instances start together', async () => {
     const children = [1, 2, 3].map(() => program.start({ url: test.url, stall: false }));
-    const done = await Promise.all(children.map((child) => child.said({ said: 'done' }, { withinMs: 20_000 })));
+    const done = await Promise.all(children.map((child) => child.said({ said: 'done' })));
     const ran = done.flatMap((message) => String(message['ran']).split(',').filter(Boolean)).sort();
     expect(ran).toEqual([
       'Platform0001Leases',
@@ -67,7 +67,7 @@ describe('Migrations', () => {
     await killed.said({ said: 'in the middle' });
     const waiting = program.start({ url: test.url, stall: false });
     await killed.kill();
-    const { ran } = await waiting.said({ said: 'done' }, { withinMs: 20_000 });
+    const { ran } = await waiting.said({ said: 'done' });
     expect(ran).toBe('Test0002Second');
     expect(await countOf('first')).toBe(1);
     expect(await countOf('second')).toBe(1);

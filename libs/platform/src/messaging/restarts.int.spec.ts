@@ -68,6 +68,9 @@ afterEach(async () => {
 const options = () => ({ url: nats.url, service: 'compute', controllers: [WorkController] }) as const;
 const start = () => startTransport(options());
 
+/** For calls that are to outlast whatever happens, on a busy machine too. */
+const patient = { patienceMs: 30_000, timeoutMs: 30_000 };
+
 /** Keeps `inFlight` requests under way, of up to `longestMs` each, and counts what became of them. */
 class Load {
   readonly failures: string[] = [];
@@ -96,7 +99,7 @@ class Load {
     while (!this.stopping) {
       const id = this.next++;
       try {
-        const answer = await client.client.call(work, { id, forMs: Math.random() * this.longestMs });
+        const answer = await client.client.call(work, { id, forMs: Math.random() * this.longestMs }, patient);
         if (answer.id === id) this.answered++;
         else this.failures.push(`${id} got the answer of ${answer.id}`);
       } catch (error) {
@@ -183,7 +186,7 @@ it('services and callers recover from a restart of NATS', async () => {
   await expect(client.client.call(work, { id: 2, forMs: 0 }, { patienceMs: 100 })).rejects.toMatchObject({
     code: 'service_unavailable',
   });
-  const waiting = client.client.call(work, { id: 3, forMs: 0 });
+  const waiting = client.client.call(work, { id: 3, forMs: 0 }, patient);
   await nats.start();
   await expect(waiting).resolves.toEqual({ id: 3 });
   expect(server.bus.notReadyReason()).toBeUndefined();
@@ -192,8 +195,8 @@ it('services and callers recover from a restart of NATS', async () => {
 
 it('a lost connection fails what is under way, and is tried again where that does no harm', async () => {
   const server = await start();
-  const once = client.client.call(work, { id: 1, forMs: 2_000 });
-  const again = client.client.call(lookUp, { id: 2, forMs: 2_000 });
+  const once = client.client.call(work, { id: 1, forMs: 20_000 });
+  const again = client.client.call(lookUp, { id: 2, forMs: 2_000 }, patient);
   once.catch(() => undefined);
   await eventually(() => expect(served.size).toBe(2));
   await nats.kill();

@@ -58,7 +58,7 @@ describe('the HTTP host', () => {
   beforeEach(async () => {
     service = await startTestService(
       { name: 'search', module: SlowModule, config: defineConfig({}), fronted: true },
-      { natsUrl: nats.url, settings: { ALTO_LAME_DUCK_MS: '300' } },
+      { natsUrl: nats.url, settings: { ALTO_LAME_DUCK_MS: '2000' } },
     );
     await eventually(async () => expect((await fetchWith(undefined, `${service.url}/readyz`)).status).toBe(200));
   });
