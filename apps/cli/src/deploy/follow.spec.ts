@@ -89,6 +89,17 @@ describe('following a change', () => {
     expect(String(outcome)).toMatch(/it was not ready\nInstance ins_new001 was seen last .*nothing listens.*\$PORT/);
   });
 
+  it('does not tell one that crashed where to listen', async () => {
+    const starting = makeInstance('new001', 'starting', 'Not ready: nothing listens on 127.0.0.1:20000 yet');
+    const failed: Partial<RolloutStatus> = { phase: 'failed', reason: 'it crashed 3 times' };
+    const { outcome } = await followed([
+      [makeApp({}), [starting]],
+      [makeApp({}), [{ ...starting, restarts: 2 }]],
+      [makeApp({ rollout: { ...running, ...failed, failingInstance: 'ins_new001' } }), []],
+    ]);
+    expect(String(outcome)).toMatch(/it crashed 3 times$/);
+  });
+
   it('says that a bad version was taken back, why, and what it said last', async () => {
     const { outcome } = await followed([
       [makeApp({}), []],

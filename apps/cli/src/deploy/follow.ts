@@ -150,7 +150,7 @@ class InstanceProgress {
     private readonly request: FollowRequest,
   ) {}
 
-  /** In words; undefined for one that was never seen waiting. */
+  /** In words; undefined for one that was never seen waiting, or has ended since: what it said says more then. */
   lastOf(id: string | null): string | undefined {
     const last = id === null ? undefined : this.lastWaits.get(id);
     if (last === undefined) return undefined;
@@ -164,9 +164,10 @@ class InstanceProgress {
     const instances = await instancesOf(this.client, this.request);
     const now = new Map(instances.map((instance) => [instance.id, stepOf(instance)]));
     const isFirst = this.told === undefined;
-    for (const { id, state, revision, reason } of instances) {
+    for (const { id, state, revision, reason, restarts } of instances) {
       const step = now.get(id) ?? '';
-      if (state === 'starting' && reason !== '') this.lastWaits.set(id, step);
+      if (restarts > 0) this.lastWaits.delete(id);
+      else if (state === 'starting' && reason !== '') this.lastWaits.set(id, step);
       const isOld = isFirst && state === 'ready';
       if (!isOld && this.told?.get(id) !== step) this.tell(id, `revision ${revision}: ${step}`);
     }

@@ -31,7 +31,7 @@ describe('a rotation', () => {
       'new | spreading | in use | it will seal once b has it too',
     ]);
     expect(states([machine('a', ids, ['old'])], { old: 1, new: 1 })[0]).toBe(
-      'old | opening | in use | it still opens 1 value, which are being sealed anew',
+      'old | opening | in use | it still opens 1 value, until all is sealed anew',
     );
     expect(states([machine('a', ids, ['old'])], { new: 2 })[0]).toBe(
       'old | opening | in use | a has not taken over what was sealed anew yet',

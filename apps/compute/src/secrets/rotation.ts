@@ -62,7 +62,7 @@ function reasonOf(
     case 'missing':
       return `${amount} cannot be opened: put the key back into the file`;
     case 'opening':
-      if (values > 0) return `it still opens ${amount}, which are being sealed anew`;
+      if (values > 0) return `it still opens ${amount}, until all is sealed anew`;
       if (needing.length > 0) return `${listed(needing)} has not taken over what was sealed anew yet`;
       return 'it opens nothing any more and can be retired';
   }
