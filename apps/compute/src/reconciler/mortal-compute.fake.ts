@@ -36,6 +36,8 @@ function watchStatements(): void {
   const run = pg.Client.prototype.query as (this: pg.Client, ...all: unknown[]) => unknown;
   const watched = function (this: pg.Client, ...all: unknown[]): unknown {
     const sql = typeof all[0] === 'string' ? all[0] : ((all[0] as { text?: string } | undefined)?.text ?? '');
+    // A statement of its own, as those that tidy up the outbox, is no part of the transaction that comes next.
+    if (sql === 'START TRANSACTION') undecided.delete(this);
     const table = decision.exec(sql)?.[1];
     if (table !== undefined) undecided.set(this, `${undecided.get(this) ?? ''} ${table}`);
     const decided = undecided.get(this);
