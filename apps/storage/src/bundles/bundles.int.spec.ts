@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { type IncomingMessage, request } from 'node:http';
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -78,6 +78,18 @@ async function uploaded(archive: Buffer, options?: UploadOptions): Promise<Bundl
 function download(bundle: string, caller = developer): Promise<Response> {
   return fetch(`${storage.url}/v1/projects/${caller.project}/bundles/${bundle}/content`, {
     headers: { 'alto-caller': tokenOf(caller) },
+  });
+}
+
+/** An upload that says how long it will be; the test sends its bytes. */
+function uploading(archive: Buffer): ClientRequest {
+  return request(`${storage.url}/v1/projects/${project.id}/bundles`, {
+    method: 'POST',
+    headers: {
+      'alto-caller': tokenOf(developer),
+      'content-type': 'application/gzip',
+      'content-length': archive.length,
+    },
   });
 }
 
@@ -171,14 +183,7 @@ describe('bundles', () => {
     const archive = await archiveOfSize(4_000_000);
     const before = filesIn('blobs').length;
     for (const ending of ['gone', 'silent']) {
-      const sending = request(`${storage.url}/v1/projects/${project.id}/bundles`, {
-        method: 'POST',
-        headers: {
-          'alto-caller': tokenOf(developer),
-          'content-type': 'application/gzip',
-          'content-length': archive.length,
-        },
-      });
+      const sending = uploading(archive);
       const closed = new Promise((resolve) => sending.on('error', () => {}).on('close', resolve));
       sending.write(archive.subarray(0, 2_500_000));
       await eventually(() => filesIn('tmp').length === 1);
@@ -191,14 +196,7 @@ describe('bundles', () => {
 
   it('reads what came while it stood still before it takes an upload for silent', async () => {
     const archive = await archiveOfSize(1_200_000);
-    const sending = request(`${storage.url}/v1/projects/${project.id}/bundles`, {
-      method: 'POST',
-      headers: {
-        'alto-caller': tokenOf(developer),
-        'content-type': 'application/gzip',
-        'content-length': archive.length,
-      },
-    });
+    const sending = uploading(archive);
     const answered = once(sending, 'response') as Promise<[IncomingMessage]>;
     // Files are written in blocks of this size: once it is there, the service has taken all and waits for more.
     const sent = 2 ** 20;
