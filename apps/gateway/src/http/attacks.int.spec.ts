@@ -143,6 +143,7 @@ it('does not look at what comes after a request that it refused', async () => {
   expect(asked).not.toContain('odd');
   // Two requests that are two are answered, each.
   expect(statusesOf(await sendBytes(next + next, { port }, 2))).toEqual([200, 200]);
+  expect(asked).toContain('next');
 });
 
 it.each([
